@@ -1,0 +1,207 @@
+//! The key of an event: a short text that decides its lane.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+const INLINE: usize = 22;
+
+/// What an event is about: a short text such as an order's id.
+///
+/// Keys of up to 22 bytes are stored without allocating. The text is what appears in dead letters,
+/// tools and bridges. At most [`Key::MAX_LEN`] bytes; a longer one fails the publish.
+#[derive(Clone)]
+pub struct Key(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Shared(Arc<str>),
+}
+
+impl Key {
+    /// The longest key that can be published, in bytes.
+    pub const MAX_LEN: usize = 1024;
+
+    /// A key with this text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        if text.len() > INLINE {
+            return Self(Repr::Shared(text.into()));
+        }
+        let mut bytes = [0; INLINE];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        #[allow(clippy::cast_possible_truncation)] // at most INLINE
+        Self(Repr::Inline {
+            len: text.len() as u8,
+            bytes,
+        })
+    }
+
+    /// A key from anything that prints, for types without [`ToKey`].
+    #[must_use]
+    pub fn display(value: impl fmt::Display) -> Self {
+        Self::new(&value.to_string())
+    }
+
+    /// The key's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Inline { len, bytes } => {
+                std::str::from_utf8(&bytes[..usize::from(*len)]).unwrap_or_default()
+            }
+            Repr::Shared(text) => text,
+        }
+    }
+
+    /// The lane of this key among `lanes`. Stable for ever: cursors on disk depend on it.
+    pub(crate) fn lane(&self, lanes: u32) -> u32 {
+        let hash = u64::from(crc32c::crc32c(self.as_str().as_bytes()));
+        #[allow(clippy::cast_possible_truncation)] // below `lanes`
+        let lane = ((hash * u64::from(lanes)) >> 32) as u32;
+        lane
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({:?})", self.as_str())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl From<&str> for Key {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Key {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}
+
+/// Types that can be an event's key. `None` means "no key".
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an event's key",
+    label = "not a key",
+    note = "keys are integers, text, `bool`, `char` or an `Option` of these",
+    note = "for any other type write `key_with = \"function\"`, with `fn function(event: &Event) -> impl ToKey`"
+)]
+pub trait ToKey {
+    /// This value as a key.
+    fn to_key(&self) -> Option<Key>;
+}
+
+impl ToKey for str {
+    fn to_key(&self) -> Option<Key> {
+        Some(Key::new(self))
+    }
+}
+
+impl ToKey for Key {
+    fn to_key(&self) -> Option<Key> {
+        Some(self.clone())
+    }
+}
+
+impl<T: ToKey> ToKey for Option<T> {
+    fn to_key(&self) -> Option<Key> {
+        self.as_ref().and_then(T::to_key)
+    }
+}
+
+macro_rules! delegate_to_key {
+    ($($pointer:ty),*) => {$(
+        impl<T: ToKey + ?Sized + ToOwned> ToKey for $pointer {
+            fn to_key(&self) -> Option<Key> {
+                (**self).to_key()
+            }
+        }
+    )*};
+}
+delegate_to_key!(&T, Box<T>, Arc<T>, Cow<'_, T>);
+
+impl ToKey for String {
+    fn to_key(&self) -> Option<Key> {
+        self.as_str().to_key()
+    }
+}
+
+macro_rules! printed_to_key {
+    ($($printed:ty),*) => {$(
+        impl ToKey for $printed {
+            fn to_key(&self) -> Option<Key> {
+                Some(Key::display(self))
+            }
+        }
+
+        impl From<$printed> for Key {
+            fn from(value: $printed) -> Self {
+                Self::display(value)
+            }
+        }
+    )*};
+}
+printed_to_key!(
+    bool, char, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize
+);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn integers_and_text_print_as_they_read() {
+        assert_eq!(Key::from(7_u64).as_str(), "7");
+        assert_eq!(Key::from("eu-1").as_str(), "eu-1");
+        assert_eq!(Some(&"x".to_owned()).to_key(), Some(Key::new("x")));
+        assert_eq!(None::<u8>.to_key(), None);
+    }
+
+    #[test]
+    fn lanes_of_known_keys_never_move() {
+        let lanes = ["", "1", "2", "order-3", "a"].map(|text| Key::new(text).lane(8));
+        assert_eq!(lanes, [0, 4, 4, 5, 6]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_keeps_its_text(text in ".{0,40}") {
+            let key = Key::new(&text);
+            prop_assert_eq!(key.as_str(), text);
+        }
+
+        #[test]
+        fn a_lane_is_below_the_number_of_lanes(text in ".{0,40}", lanes in 1_u32..300) {
+            prop_assert!(Key::new(&text).lane(lanes) < lanes);
+        }
+    }
+}

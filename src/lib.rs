@@ -1,0 +1,20 @@
+//! tidings
+
+pub mod codec;
+pub mod error;
+mod event;
+mod message;
+mod policy;
+mod runtime;
+pub mod storage;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use event::{Event, Key, ToKey};
+pub use message::{
+    CorrelationId, Envelope, HeaderError, Headers, Message, MessageId, Position, Publishable,
+};
+pub use policy::{Attempt, Backoff, Durability, Start};
+pub use runtime::{Runtime, Timestamp};
+#[cfg(feature = "derive")]
+pub use tidings_derive::Event;

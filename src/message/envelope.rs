@@ -1,0 +1,65 @@
+//! Everything about a published message but its payload.
+
+use std::sync::Arc;
+
+use super::{CorrelationId, Headers, MessageId};
+use crate::{event::Key, runtime::Timestamp};
+
+/// Everything about a published message but its payload. Storage and bridges carry it unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Envelope {
+    /// The event's name.
+    pub name: Arc<str>,
+    /// The version of the payload's shape.
+    pub version: u32,
+    /// The name of the codec that wrote the payload.
+    pub codec: Arc<str>,
+    /// The message's id.
+    pub id: MessageId,
+    /// What the event is about.
+    pub key: Option<Key>,
+    /// The conversation, where it is not simply the message's own id.
+    pub correlation: Option<CorrelationId>,
+    /// The message that caused this one.
+    pub causation: Option<MessageId>,
+    /// Free metadata.
+    pub headers: Headers,
+    /// When the publisher handed the message over. Order never depends on it.
+    pub published_at: Timestamp,
+}
+
+impl Envelope {
+    /// An envelope with the given identity and nothing else, for storage tests and tools.
+    #[must_use]
+    pub fn new(name: &str, version: u32, id: MessageId) -> Self {
+        Self {
+            name: name.into(),
+            version,
+            codec: "json".into(),
+            id,
+            key: None,
+            correlation: None,
+            causation: None,
+            headers: Headers::default(),
+            published_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// The conversation this message belongs to: as published, or else its own id.
+    #[must_use]
+    pub fn correlation_id(&self) -> CorrelationId {
+        self.correlation
+            .clone()
+            .unwrap_or(CorrelationId::Id(self.id))
+    }
+
+    /// The lane among `lanes`: by key, or by position where there is no key.
+    pub(crate) fn lane(&self, position: super::Position, lanes: u32) -> u32 {
+        match &self.key {
+            Some(key) => key.lane(lanes),
+            #[allow(clippy::cast_possible_truncation)] // below `lanes`
+            None => (position.get() % u64::from(lanes)) as u32,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What travels: an event with its metadata.
+
+mod envelope;
+mod headers;
+mod id;
+mod position;
+
+pub use envelope::Envelope;
+pub use headers::{HeaderError, Headers};
+pub use id::{CorrelationId, MessageId, ParseIdError};
+pub use position::Position;
+
+use crate::event::{Event, Key};
+
+/// An event on its way to the bus, with metadata of the publisher's choice.
+///
+/// A bare event converts by itself; a message is needed only to say more:
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Ping;
+/// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+/// use tidings::{Bus, Message};
+///
+/// let bus = Bus::volatile();
+/// bus.publish(Message::new(Ping).correlation_id("req-4711").header("tenant", "acme"))?;
+/// # Ok::<(), tidings::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Message<E> {
+    event: E,
+    id: Option<MessageId>,
+    key: Option<Key>,
+    correlation: Option<CorrelationId>,
+    causation: Option<MessageId>,
+    headers: Headers,
+    refused: Option<HeaderError>,
+}
+
+impl<E: Event> Message<E> {
+    /// A message with this event and nothing else.
+    #[must_use]
+    pub fn new(event: E) -> Self {
+        Self {
+            event,
+            id: None,
+            key: None,
+            correlation: None,
+            causation: None,
+            headers: Headers::default(),
+            refused: None,
+        }
+    }
+
+    /// Sets the id instead of having the bus make one.
+    #[must_use]
+    pub fn id(mut self, id: MessageId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Overrides the key that the event itself names.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Ties the message to a conversation. Inside a handler it is inherited; elsewhere a message
+    /// without one starts a conversation named after its own id.
+    #[must_use]
+    pub fn correlation_id(mut self, id: impl Into<CorrelationId>) -> Self {
+        self.correlation = Some(id.into());
+        self
+    }
+
+    /// Names the message that caused this one. Inside a handler it is set by itself.
+    #[must_use]
+    pub fn causation_id(mut self, id: MessageId) -> Self {
+        self.causation = Some(id);
+        self
+    }
+
+    /// Adds a header, or replaces the one of that name. A header outside the bounds of [`Headers`]
+    /// fails the publish, which hands the message back.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let Err(error) = self.headers.insert(name, value) {
+            self.refused.get_or_insert(error);
+        }
+        self
+    }
+
+    /// The event inside.
+    #[must_use]
+    pub fn event(&self) -> &E {
+        &self.event
+    }
+
+    /// Takes the event out.
+    #[must_use]
+    pub fn into_event(self) -> E {
+        self.event
+    }
+
+    /// The first header that was outside the bounds.
+    pub(crate) fn refused(&self) -> Option<&HeaderError> {
+        self.refused.as_ref()
+    }
+
+    /// Splits into the event and its envelope. `fresh` makes an id; `cause` is the envelope of the
+    /// message being handled, if any.
+    pub(crate) fn seal(
+        self,
+        fresh: MessageId,
+        now: crate::runtime::Timestamp,
+        name: std::sync::Arc<str>,
+        cause: Option<&Envelope>,
+    ) -> (E, Envelope) {
+        let key = self.key.or_else(|| self.event.key());
+        let envelope = Envelope {
+            name,
+            version: E::VERSION,
+            codec: E::codec().name().into(),
+            id: self.id.unwrap_or(fresh),
+            key,
+            correlation: self
+                .correlation
+                .or_else(|| cause.map(Envelope::correlation_id)),
+            causation: self.causation.or_else(|| cause.map(|cause| cause.id)),
+            headers: self.headers,
+            published_at: now,
+        };
+        (self.event, envelope)
+    }
+
+    /// The inverse of [`Message::seal`], for a publish that failed.
+    pub(crate) fn unseal(event: E, envelope: Envelope) -> Self {
+        Self {
+            event,
+            id: Some(envelope.id),
+            key: envelope.key,
+            correlation: envelope.correlation,
+            causation: envelope.causation,
+            headers: envelope.headers,
+            refused: None,
+        }
+    }
+}
+
+/// What can be published: an event, or a [`Message`] around one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be published",
+    note = "publish a value whose type is an `Event`, or a `Message` around one"
+)]
+pub trait Publishable: sealed::Sealed {
+    /// The event's type.
+    type Event: Event;
+
+    /// This value as a message.
+    fn into_message(self) -> Message<Self::Event>;
+}
+
+impl<E: Event> Publishable for E {
+    type Event = E;
+
+    fn into_message(self) -> Message<E> {
+        Message::new(self)
+    }
+}
+
+impl<E: Event> Publishable for Message<E> {
+    type Event = E;
+
+    fn into_message(self) -> Message<E> {
+        self
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<E: crate::event::Event> Sealed for E {}
+    impl<E: crate::event::Event> Sealed for super::Message<E> {}
+}

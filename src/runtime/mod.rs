@@ -1,0 +1,138 @@
+//! The one place where time, tasks, timers and randomness come from.
+//!
+//! Everything the engine does on its own is a [`Task`]: a body that runs a short step and says
+//! whether it wants to run again. Two drivers run tasks: [`threads`] in production, and
+//! [`simulator`], single-threaded, seeded, with a virtual clock, in tests.
+
+mod monitor;
+mod random;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod simulator;
+mod task;
+mod threads;
+mod time;
+mod timer;
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+pub(crate) use monitor::Monitor;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use random::Random;
+pub(crate) use task::{Step, Task, in_task};
+pub use time::Timestamp;
+
+/// Time since the runtime started: what timers count in. Never goes backwards.
+pub(crate) type Tick = Duration;
+
+/// A named set of threads. Handlers of one pool cannot starve those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolId(usize);
+
+/// Where a bus gets time, threads and randomness from. Cheap to clone; several buses may share one.
+///
+/// Threads start when they are first needed and park when there is nothing to do.
+#[derive(Clone)]
+pub struct Runtime {
+    driver: Arc<dyn Driver>,
+}
+
+/// What a runtime must be able to do. Tasks hold it weakly, so a dropped runtime runs nothing more.
+pub(crate) trait Driver: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn now(&self) -> Tick;
+    fn wall(&self) -> Timestamp;
+    fn random(&self) -> u64;
+    /// The pool of this name, made with `threads` threads if it is new.
+    fn pool(&self, name: &str, threads: usize) -> PoolId;
+    fn find_pool(&self, name: &str) -> Option<PoolId>;
+    fn new_task_id(&self) -> u64;
+    fn schedule(&self, task: Arc<Task>);
+    fn schedule_at(&self, at: Tick, task: Weak<Task>);
+    /// Waits until `ready` says so (true) or `deadline` has passed (the last answer of `ready`).
+    /// Whoever changes what `ready` looks at notifies `monitor` afterwards.
+    fn wait(
+        &self,
+        monitor: &Monitor,
+        deadline: Option<Tick>,
+        ready: &mut dyn FnMut() -> bool,
+    ) -> bool;
+}
+
+impl Runtime {
+    /// Where subscriptions run unless they name another pool: one thread for each core, at least 2.
+    pub const DEFAULT_POOL: &'static str = "default";
+
+    /// The production runtime: named thread pools and a timer.
+    #[must_use]
+    pub fn threads() -> Self {
+        Self::new(Arc::new(threads::Threads::new()))
+    }
+
+    pub(crate) fn new(driver: Arc<dyn Driver>) -> Self {
+        Self { driver }
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        self.driver.now()
+    }
+
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.driver.wall()
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.driver.random()
+    }
+
+    pub(crate) fn pool(&self, name: &str, threads: usize) -> PoolId {
+        self.driver.pool(name, threads)
+    }
+
+    pub(crate) fn find_pool(&self, name: &str) -> Option<PoolId> {
+        self.driver.find_pool(name)
+    }
+
+    /// A task at rest. It runs once somebody wakes it.
+    pub(crate) fn task(
+        &self,
+        pool: PoolId,
+        body: impl FnMut() -> Step + Send + 'static,
+    ) -> Arc<Task> {
+        Task::new(
+            self.driver.new_task_id(),
+            pool,
+            Arc::downgrade(&self.driver),
+            Box::new(body),
+        )
+    }
+
+    /// Wakes the task at that time. Waking a task too early or twice does no harm.
+    pub(crate) fn wake_at(&self, at: Tick, task: &Arc<Task>) {
+        self.driver.schedule_at(at, Arc::downgrade(task));
+    }
+
+    pub(crate) fn wait(
+        &self,
+        monitor: &Monitor,
+        deadline: Option<Tick>,
+        mut ready: impl FnMut() -> bool,
+    ) -> bool {
+        self.driver.wait(monitor, deadline, &mut ready)
+    }
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self::threads()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Runtime").field(&self.driver.name()).finish()
+    }
+}

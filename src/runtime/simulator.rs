@@ -1,0 +1,339 @@
+//! The test driver: one thread, one seed, a virtual clock.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use super::{Driver, Monitor, PoolId, Random, Runtime, Task, Tick, Timestamp, random};
+
+/// Virtual time starts on 2026-01-01 (UTC).
+const EPOCH: Timestamp = Timestamp::from_nanos(1_767_225_600_000_000_000);
+
+/// A runtime under a seed: single-threaded, with a virtual clock, for tests.
+///
+/// Tasks run in an order drawn from the seed. When none can run, the clock jumps to the next timer,
+/// so an hour of backoff takes no time. The same seed and the same calls give the same run, which
+/// [`Simulator::trace_hash`] shows.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Ping;
+/// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+/// use tidings::{Bus, testing::Simulator};
+///
+/// let sim = Simulator::new(7);
+/// let bus = Bus::builder().runtime(sim.runtime()).build()?;
+/// bus.subscribe("log").on(|_: &Ping| println!("ping")).start()?;
+/// bus.publish(Ping)?;
+/// sim.run_until_idle();
+/// # Ok::<(), tidings::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Simulator {
+    driver: Arc<Simulated>,
+}
+
+struct Simulated {
+    state: Mutex<State>,
+}
+
+struct State {
+    now: Tick,
+    random: Random,
+    runnable: Vec<Arc<Task>>,
+    timers: BTreeMap<(Tick, u64), Weak<Task>>,
+    timer_count: u64,
+    next_task: u64,
+    /// Tasks below this id died in a crash.
+    first_alive: u64,
+    pools: Vec<String>,
+    trace: u64,
+    steps: u64,
+}
+
+impl Simulator {
+    /// A simulator whose every choice follows from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let state = State {
+            now: Duration::ZERO,
+            random: Random::new(seed),
+            runnable: Vec::new(),
+            timers: BTreeMap::new(),
+            timer_count: 0,
+            next_task: 0,
+            first_alive: 0,
+            pools: vec![Runtime::DEFAULT_POOL.into()],
+            trace: seed,
+            steps: 0,
+        };
+        Self {
+            driver: Arc::new(Simulated {
+                state: Mutex::new(state),
+            }),
+        }
+    }
+
+    /// The runtime to build a bus on.
+    #[must_use]
+    pub fn runtime(&self) -> Runtime {
+        Runtime::new(Arc::clone(&self.driver) as Arc<dyn Driver>)
+    }
+
+    /// Runs one task, or moves the clock to the next timer. False when there is nothing to do.
+    pub fn step(&self) -> bool {
+        self.driver.step(None)
+    }
+
+    /// Runs until nothing is left to do, timers included.
+    pub fn run_until_idle(&self) {
+        while self.step() {}
+    }
+
+    /// Runs what is due in the next `duration` of virtual time, and moves the clock there.
+    pub fn advance(&self, duration: Duration) {
+        let end = self.driver.now().saturating_add(duration);
+        while self.driver.step(Some(end)) {}
+        self.driver.state.lock().now = end;
+    }
+
+    /// Kills every task and timer, as the end of a process would. Buses that ran on them are dead;
+    /// drop them and open new ones.
+    pub fn crash(&self) {
+        let mut state = self.driver.state.lock();
+        state.first_alive = state.next_task;
+        let runnable = std::mem::take(&mut state.runnable);
+        state.timers.clear();
+        drop(state);
+        drop(runnable);
+    }
+
+    /// A random number below `bound`, from the seed.
+    #[must_use]
+    pub fn random_below(&self, bound: u64) -> u64 {
+        self.driver.state.lock().random.below(bound)
+    }
+
+    /// Virtual time since the start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.driver.now()
+    }
+
+    /// A hash of everything that ran, in order and with its time. Equal for equal runs.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.driver.state.lock().trace
+    }
+
+    /// How many steps have run.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.driver.state.lock().steps
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.driver.state.lock();
+        f.debug_struct("Simulator")
+            .field("now", &state.now)
+            .field("steps", &state.steps)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Simulated {
+    fn step(&self, end: Option<Tick>) -> bool {
+        let mut state = self.state.lock();
+        if let Some(task) = state.pick() {
+            drop(state);
+            task.run();
+            return true;
+        }
+        let Some(entry) = state.timers.first_entry() else {
+            return false;
+        };
+        let at = entry.key().0;
+        if end.is_some_and(|end| at > end) {
+            return false;
+        }
+        let task = entry.remove();
+        state.now = state.now.max(at);
+        drop(state);
+        if let Some(task) = task.upgrade() {
+            task.wake();
+        }
+        true
+    }
+}
+
+impl State {
+    fn pick(&mut self) -> Option<Arc<Task>> {
+        if self.runnable.is_empty() {
+            return None;
+        }
+        #[allow(clippy::cast_possible_truncation)] // below a length
+        let at = self.random.below(self.runnable.len() as u64) as usize;
+        let task = self.runnable.swap_remove(at);
+        #[allow(clippy::cast_possible_truncation)] // 580 years
+        let now = self.now.as_nanos() as u64;
+        self.trace = random::mix(self.trace ^ random::mix(task.id()) ^ now.rotate_left(32));
+        self.steps += 1;
+        Some(task)
+    }
+}
+
+impl Driver for Simulated {
+    fn name(&self) -> &'static str {
+        "simulator"
+    }
+
+    fn now(&self) -> Tick {
+        self.state.lock().now
+    }
+
+    fn wall(&self) -> Timestamp {
+        EPOCH.plus(self.now())
+    }
+
+    fn random(&self) -> u64 {
+        self.state.lock().random.next()
+    }
+
+    fn pool(&self, name: &str, _threads: usize) -> PoolId {
+        let mut state = self.state.lock();
+        let found = state.pools.iter().position(|pool| pool == name);
+        PoolId(found.unwrap_or_else(|| {
+            state.pools.push(name.into());
+            state.pools.len() - 1
+        }))
+    }
+
+    fn find_pool(&self, name: &str) -> Option<PoolId> {
+        self.state
+            .lock()
+            .pools
+            .iter()
+            .position(|pool| pool == name)
+            .map(PoolId)
+    }
+
+    fn new_task_id(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.next_task += 1;
+        state.next_task - 1
+    }
+
+    fn schedule(&self, task: Arc<Task>) {
+        let mut state = self.state.lock();
+        if task.id() >= state.first_alive {
+            state.runnable.push(task);
+        }
+    }
+
+    fn schedule_at(&self, at: Tick, task: Weak<Task>) {
+        let mut state = self.state.lock();
+        state.timer_count += 1;
+        let order = state.timer_count;
+        state.timers.insert((at, order), task);
+    }
+
+    /// Nobody else can make `ready` true, so this runs the others until it is.
+    fn wait(
+        &self,
+        _monitor: &Monitor,
+        deadline: Option<Tick>,
+        ready: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        while !ready() {
+            if !self.step(deadline) {
+                let mut state = self.state.lock();
+                state.now = deadline.unwrap_or(state.now).max(state.now);
+                drop(state);
+                return ready();
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Step;
+
+    fn two_tasks(seed: u64) -> (Vec<u32>, u64) {
+        let sim = Simulator::new(seed);
+        let runtime = sim.runtime();
+        let pool = runtime.pool(Runtime::DEFAULT_POOL, 1);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let tasks: Vec<_> = (0..2)
+            .map(|name| {
+                let order = Arc::clone(&order);
+                let mut left = 5;
+                runtime.task(pool, move || {
+                    order.lock().push(name);
+                    left -= 1;
+                    if left > 0 { Step::Again } else { Step::Wait }
+                })
+            })
+            .collect();
+        tasks.iter().for_each(Task::wake);
+        sim.run_until_idle();
+        let order = order.lock().clone();
+        (order, sim.trace_hash())
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_run() {
+        assert_eq!(two_tasks(1), two_tasks(1));
+        assert!(
+            (2..20).any(|seed| two_tasks(seed).0 != two_tasks(1).0),
+            "seeds matter"
+        );
+    }
+
+    #[test]
+    fn the_clock_jumps_to_the_next_timer() {
+        let sim = Simulator::new(0);
+        let runtime = sim.runtime();
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let (seen, clock) = (Arc::clone(&woken), runtime.clone());
+        let task = runtime.task(runtime.pool(Runtime::DEFAULT_POOL, 1), move || {
+            seen.lock().push(clock.now().as_secs());
+            Step::Wait
+        });
+        runtime.wake_at(Duration::from_secs(3600), &task);
+        runtime.wake_at(Duration::from_secs(60), &task);
+        sim.advance(Duration::from_secs(100));
+        assert_eq!(*woken.lock(), [60]);
+        assert_eq!(sim.elapsed(), Duration::from_secs(100));
+        sim.run_until_idle();
+        assert_eq!(*woken.lock(), [60, 3600]);
+    }
+
+    #[test]
+    fn a_crash_silences_every_task() {
+        let sim = Simulator::new(0);
+        let runtime = sim.runtime();
+        let ran = Arc::new(Mutex::new(0));
+        let counter = Arc::clone(&ran);
+        let task = runtime.task(runtime.pool(Runtime::DEFAULT_POOL, 1), move || {
+            *counter.lock() += 1;
+            Step::Wait
+        });
+        task.wake();
+        runtime.wake_at(Duration::from_secs(1), &task);
+        sim.crash();
+        sim.run_until_idle();
+        task.wake();
+        sim.run_until_idle();
+        assert_eq!(*ran.lock(), 0);
+    }
+}

@@ -1,0 +1,156 @@
+//! A unit of engine work that runs in short steps.
+
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{Driver, PoolId};
+
+/// What a step wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Run again soon, after others had their turn.
+    Again,
+    /// Rest until woken.
+    Wait,
+}
+
+type Body = Box<dyn FnMut() -> Step + Send>;
+
+const IDLE: u8 = 0;
+const QUEUED: u8 = 1;
+const RUNNING: u8 = 2;
+/// Running, and woken meanwhile: it runs once more, so that no wake-up is lost.
+const WOKEN: u8 = 3;
+const STOPPED: u8 = 4;
+
+/// A unit of engine work. At most one thread runs its body at a time; a wake-up while it runs
+/// makes it run again.
+pub(crate) struct Task {
+    id: u64,
+    pool: PoolId,
+    driver: Weak<dyn Driver>,
+    /// One of the constants above. Only `wake`, `run` and `stop` change it.
+    state: AtomicU8,
+    /// Dropped when the task stops, which breaks the circle from the engine to its tasks and back.
+    body: Mutex<Option<Body>>,
+}
+
+impl Task {
+    pub(super) fn new(id: u64, pool: PoolId, driver: Weak<dyn Driver>, body: Body) -> Arc<Self> {
+        let (state, body) = (AtomicU8::new(IDLE), Mutex::new(Some(body)));
+        Arc::new(Self {
+            id,
+            pool,
+            driver,
+            state,
+            body,
+        })
+    }
+
+    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))] // the simulator traces it
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn pool(&self) -> PoolId {
+        self.pool
+    }
+
+    /// Has the task run soon. Cheap when it is already going to.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        let woken = |state| match state {
+            IDLE => Some(QUEUED),
+            RUNNING => Some(WOKEN),
+            _ => None,
+        };
+        let before = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, woken);
+        if before == Ok(IDLE) {
+            self.schedule();
+        }
+    }
+
+    /// Runs one step. Called by the driver, for a task that it was asked to schedule.
+    pub(super) fn run(self: &Arc<Self>) {
+        if !self.switch(QUEUED, RUNNING) {
+            return;
+        }
+        let step = self.step();
+        if self.state.load(Ordering::Acquire) == STOPPED {
+            *self.body.lock() = None;
+        } else if step == Step::Wait && self.switch(RUNNING, IDLE) {
+            // Nobody woke it meanwhile.
+        } else if self.switch(WOKEN, QUEUED) || self.switch(RUNNING, QUEUED) {
+            self.schedule();
+        } else {
+            *self.body.lock() = None;
+        }
+    }
+
+    /// Ends the task. A step that is running finishes; none starts after it.
+    pub(crate) fn stop(&self) {
+        self.state.store(STOPPED, Ordering::Release);
+        // A step that is running holds the lock, and drops the body itself when it is done.
+        if let Some(mut body) = self.body.try_lock() {
+            *body = None;
+        }
+    }
+
+    fn step(&self) -> Step {
+        let _inside = Inside::enter();
+        self.body.lock().as_mut().map_or(Step::Wait, |body| body())
+    }
+
+    fn switch(&self, from: u8, to: u8) -> bool {
+        self.state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    fn schedule(self: &Arc<Self>) {
+        if let Some(driver) = self.driver.upgrade() {
+            driver.schedule(Arc::clone(self));
+        }
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether the caller runs inside a task, where waiting for other tasks could wait for ever.
+pub(crate) fn in_task() -> bool {
+    DEPTH.get() > 0
+}
+
+struct Inside;
+
+impl Inside {
+    fn enter() -> Self {
+        DEPTH.set(DEPTH.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}

@@ -1,0 +1,167 @@
+//! The production driver: named pools of threads, the system's clocks, and a timer.
+#![allow(clippy::disallowed_methods)] // the one place where they are allowed
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Instant, SystemTime},
+};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::{Mutex, RwLock};
+
+use super::{Driver, Monitor, PoolId, Runtime, Task, Tick, Timestamp, random, timer::Timer};
+
+pub(super) struct Threads {
+    started: Instant,
+    /// Counts up by an odd number; its scramble is the random output. Lock-free `SplitMix64`.
+    random: AtomicU64,
+    task_ids: AtomicU64,
+    pools: RwLock<Vec<Pool>>,
+    timer: Timer,
+}
+
+struct Pool {
+    name: Arc<str>,
+    size: usize,
+    /// How many threads run. Grows to `size` when the first task comes.
+    running: Mutex<usize>,
+    queue: Sender<Arc<Task>>,
+    tasks: Receiver<Arc<Task>>,
+}
+
+impl Threads {
+    pub(super) fn new() -> Self {
+        let started = Instant::now();
+        let threads = Self {
+            started,
+            random: AtomicU64::new(RandomState::new().hash_one(0)),
+            task_ids: AtomicU64::new(0),
+            pools: RwLock::default(),
+            timer: Timer::new(started),
+        };
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        threads.pool(Runtime::DEFAULT_POOL, cores.max(2));
+        threads
+    }
+}
+
+impl Driver for Threads {
+    fn name(&self) -> &'static str {
+        "threads"
+    }
+
+    fn now(&self) -> Tick {
+        self.started.elapsed()
+    }
+
+    fn wall(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+
+    fn random(&self) -> u64 {
+        random::mix(
+            self.random
+                .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed),
+        )
+    }
+
+    fn pool(&self, name: &str, threads: usize) -> PoolId {
+        let mut pools = self.pools.write();
+        let at = pools
+            .iter()
+            .position(|pool| &*pool.name == name)
+            .unwrap_or_else(|| {
+                pools.push(Pool::new(name, threads));
+                pools.len() - 1
+            });
+        PoolId(at)
+    }
+
+    fn find_pool(&self, name: &str) -> Option<PoolId> {
+        self.pools
+            .read()
+            .iter()
+            .position(|pool| &*pool.name == name)
+            .map(PoolId)
+    }
+
+    fn new_task_id(&self) -> u64 {
+        self.task_ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn schedule(&self, task: Arc<Task>) {
+        if let Some(pool) = self.pools.read().get(task.pool().0) {
+            pool.push(task);
+        }
+    }
+
+    fn schedule_at(&self, at: Tick, task: Weak<Task>) {
+        self.timer.add(at, task);
+    }
+
+    fn wait(
+        &self,
+        monitor: &Monitor,
+        deadline: Option<Tick>,
+        ready: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        // A deadline beyond what the clock can express is none.
+        let deadline = deadline.and_then(|deadline| self.started.checked_add(deadline));
+        monitor.sleep_until(deadline, ready)
+    }
+}
+
+impl Pool {
+    fn new(name: &str, size: usize) -> Self {
+        let (queue, tasks) = unbounded();
+        Self {
+            name: name.into(),
+            size: size.max(1),
+            running: Mutex::new(0),
+            queue,
+            tasks,
+        }
+    }
+
+    fn push(&self, task: Arc<Task>) {
+        self.ensure_running();
+        if self.queue.send(task).is_err() {
+            tracing::error!(
+                pool = &*self.name,
+                "the pool's queue is closed; a task was dropped"
+            );
+        }
+    }
+
+    /// Threads live until the driver, and with it the sending half of the queue, is dropped.
+    fn ensure_running(&self) {
+        let mut running = self.running.lock();
+        while *running < self.size {
+            let tasks = self.tasks.clone();
+            let name = format!("tidings:{}-{running}", self.name);
+            let work = move || tasks.iter().for_each(|task| run_guarded(&task));
+            if let Err(error) = thread::Builder::new().name(name).spawn(work) {
+                tracing::error!(pool = &*self.name, %error, "could not start a pool's thread");
+                return;
+            }
+            *running += 1;
+        }
+    }
+}
+
+/// Handlers' panics are caught where they are called. One that arrives here is a bug of ours, and
+/// must not cost the pool a thread.
+fn run_guarded(task: &Arc<Task>) {
+    if panic::catch_unwind(AssertUnwindSafe(|| task.run())).is_err() {
+        tracing::error!(
+            ?task,
+            "an engine task panicked; please report this as a bug"
+        );
+    }
+}

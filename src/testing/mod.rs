@@ -1,0 +1,3 @@
+//! For tests of your own (feature `testing`): the simulator and the conformance suites.
+
+pub use crate::runtime::simulator::Simulator;
