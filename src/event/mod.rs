@@ -70,7 +70,8 @@ pub(crate) const fn check<E: Event>() {
     assert!(E::VERSION >= 1, "Event::VERSION starts at 1");
 }
 
-const fn is_valid_name(name: &str) -> bool {
+/// What names of events and subscriptions may look like.
+pub(crate) const fn is_valid_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() > 128 {
         return false;

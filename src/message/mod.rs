@@ -10,7 +10,12 @@ pub use headers::{HeaderError, Headers};
 pub use id::{CorrelationId, MessageId, ParseIdError};
 pub use position::Position;
 
-use crate::event::{Event, Key};
+use std::sync::Arc;
+
+use crate::{
+    event::{Event, Key},
+    runtime::Timestamp,
+};
 
 /// An event on its way to the bus, with metadata of the publisher's choice.
 ///
@@ -112,17 +117,17 @@ impl<E: Event> Message<E> {
     /// message being handled, if any.
     pub(crate) fn seal(
         self,
-        fresh: MessageId,
-        now: crate::runtime::Timestamp,
-        name: std::sync::Arc<str>,
+        fresh: impl FnOnce() -> MessageId,
+        now: Timestamp,
+        (name, codec): (&Arc<str>, &Arc<str>),
         cause: Option<&Envelope>,
     ) -> (E, Envelope) {
         let key = self.key.or_else(|| self.event.key());
         let envelope = Envelope {
-            name,
+            name: Arc::clone(name),
             version: E::VERSION,
-            codec: E::codec().name().into(),
-            id: self.id.unwrap_or(fresh),
+            codec: Arc::clone(codec),
+            id: self.id.unwrap_or_else(fresh),
             key,
             correlation: self
                 .correlation

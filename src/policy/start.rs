@@ -13,7 +13,7 @@ pub enum Start {
     Earliest,
     /// With the next event published.
     Latest,
-    /// With the event at this position.
+    /// With the event at this position, or the next event published if it is past the end.
     Position(Position),
     /// With the first event published at this time or later.
     Time(Timestamp),

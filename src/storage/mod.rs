@@ -13,6 +13,7 @@ use std::fmt;
 
 pub use commit::{Commit, Precondition, Record, Write};
 pub use error::StorageError;
+pub use file::FileStorage;
 
 use crate::message::Position;
 

@@ -1,0 +1,131 @@
+//! Settings of a bus.
+
+use std::{path::Path, sync::Arc};
+
+use super::{Bus, Inner, OpenError};
+use crate::{
+    journal::Journal,
+    policy::Durability,
+    runtime::Runtime,
+    storage::{FileStorage, Storage},
+};
+
+/// Settings of a bus. Every one has a default.
+#[derive(Debug)]
+#[must_use = "settings do nothing until the bus is built"]
+pub struct BusBuilder {
+    runtime: Option<Runtime>,
+    storage: Option<Arc<dyn Storage>>,
+    durability: Durability,
+    ring: usize,
+    queue: usize,
+    pools: Vec<(String, usize)>,
+}
+
+impl BusBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            runtime: None,
+            storage: None,
+            durability: Durability::default(),
+            ring: 8192,
+            queue: 65_536,
+            pools: Vec::new(),
+        }
+    }
+
+    /// Where events and state are kept. Without one the bus is volatile.
+    pub fn storage(mut self, storage: impl Storage) -> Self {
+        self.storage = Some(Arc::new(storage));
+        self
+    }
+
+    /// What an acknowledged publish survives. [`Durability::Synced`] by default; no effect on a
+    /// volatile bus.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How many events stay in memory for readers, from 1. 8,192 by default.
+    ///
+    /// A durable bus reads older ones from storage. On a volatile bus this is the bound at which
+    /// publishers wait for the slowest subscription.
+    pub fn ring(mut self, events: usize) -> Self {
+        self.ring = events;
+        self
+    }
+
+    /// How many enqueued events may wait for storage, from 1. 65,536 by default; no effect on a
+    /// volatile bus.
+    pub fn queue(mut self, events: usize) -> Self {
+        self.queue = events;
+        self
+    }
+
+    /// Adds a pool of so many threads for subscriptions to run on. Handlers of one pool cannot
+    /// starve those of another. The pool [`Runtime::DEFAULT_POOL`] is always there; naming it here
+    /// has no effect, as for any pool that a shared runtime has already.
+    pub fn pool(mut self, name: &str, threads: usize) -> Self {
+        self.pools.push((name.into(), threads));
+        self
+    }
+
+    /// Where time, threads and randomness come from. [`Runtime::threads`] by default; a simulator
+    /// in tests.
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Builds the bus: durable if it was given storage, volatile otherwise.
+    ///
+    /// # Errors
+    /// A setting is out of range.
+    pub fn build(self) -> Result<Bus, OpenError> {
+        let pools = self.pools.iter().map(|(_, threads)| ("pool", *threads));
+        let settings = pools.chain([("ring", self.ring), ("queue", self.queue)]);
+        for (setting, value) in settings {
+            if value == 0 {
+                return Err(OpenError::Zero { setting });
+            }
+        }
+        Ok(self.assemble())
+    }
+
+    /// Builds a durable bus on an embedded log in this directory, which is made if it is not there.
+    /// It takes the place of any storage set before.
+    ///
+    /// # Errors
+    /// A setting is out of range; the log is in use, damaged, or of another version of the format;
+    /// or the file system fails.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Bus, OpenError> {
+        let storage = FileStorage::open(path)?;
+        self.storage(storage).build()
+    }
+
+    pub(super) fn volatile(self) -> Bus {
+        self.assemble()
+    }
+
+    fn assemble(self) -> Bus {
+        let runtime = self.runtime.unwrap_or_default();
+        for (name, threads) in &self.pools {
+            runtime.pool(name, *threads);
+        }
+        let journal = match self.storage {
+            Some(storage) => {
+                Journal::durable(runtime, self.ring, storage, self.durability, self.queue)
+            }
+            None => Journal::volatile(runtime, self.ring),
+        };
+        let inner = Inner {
+            journal,
+            subscribers: Default::default(),
+            report: Default::default(),
+        };
+        Bus {
+            inner: Arc::new(inner),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Looking at dead letters, and deciding about them.
+
+use std::{fmt, sync::Arc};
+
+use super::Inner;
+use crate::{
+    delivery::{DeadLetter, DeadLetterStore, Subscriber},
+    message::Position,
+    storage::StorageError,
+};
+
+/// The dead letters of one subscription.
+pub struct DeadLetters {
+    bus: Arc<Inner>,
+    subscription: Arc<str>,
+}
+
+/// What went wrong with dead letters.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeadLetterError {
+    /// There is no dead letter at that position.
+    #[error("`{subscription}` has no dead letter at position {position}")]
+    NotFound {
+        /// The subscription.
+        subscription: String,
+        /// The position.
+        position: Position,
+    },
+    /// The subscription does not run, so there is nobody to try again.
+    #[error("the subscription `{subscription}` does not run; start it to retry its dead letters")]
+    NotRunning {
+        /// The subscription.
+        subscription: String,
+    },
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl DeadLetters {
+    pub(super) fn new(bus: Arc<Inner>, subscription: &str) -> Self {
+        Self {
+            bus,
+            subscription: subscription.into(),
+        }
+    }
+
+    /// All dead letters, oldest event first.
+    ///
+    /// # Errors
+    /// Storage failed.
+    pub fn list(&self) -> Result<Vec<DeadLetter>, DeadLetterError> {
+        match self.subscriber() {
+            Some(subscriber) => Ok(subscriber.dead.list()?),
+            None => Ok(self.stored()?.list()?),
+        }
+    }
+
+    /// The dead letter of the event at this position.
+    ///
+    /// # Errors
+    /// There is none, or storage failed.
+    pub fn get(&self, position: Position) -> Result<DeadLetter, DeadLetterError> {
+        let letter = match self.subscriber() {
+            Some(subscriber) => subscriber.dead.get(position)?,
+            None => self.stored()?.get(position)?,
+        };
+        letter.ok_or_else(|| self.not_found(position))
+    }
+
+    /// Has the subscription handle an event again, with the attempts its policy allows. Until it
+    /// succeeds the dead letter is kept.
+    ///
+    /// # Errors
+    /// There is none, the subscription does not run, or storage failed.
+    pub fn retry(&self, position: Position) -> Result<(), DeadLetterError> {
+        let subscriber = self.running()?;
+        let entry = subscriber.dead.entry(position)?;
+        subscriber.redrive(entry.ok_or_else(|| self.not_found(position))?);
+        Ok(())
+    }
+
+    /// Does so with all of them, oldest event first. Returns how many.
+    ///
+    /// # Errors
+    /// The subscription does not run, or storage failed.
+    pub fn retry_all(&self) -> Result<usize, DeadLetterError> {
+        let letters = self.running()?.dead.list()?;
+        for letter in &letters {
+            self.retry(letter.position())?;
+        }
+        Ok(letters.len())
+    }
+
+    /// Gives a dead letter up for good.
+    ///
+    /// # Errors
+    /// There is none, or storage failed.
+    pub fn discard(&self, position: Position) -> Result<(), DeadLetterError> {
+        let found = match self.subscriber() {
+            Some(subscriber) => {
+                let found = subscriber.dead.discard(position)?;
+                // It may have rested for lack of room.
+                subscriber.wake();
+                found
+            }
+            None => self.stored()?.discard(position)?,
+        };
+        if found {
+            Ok(())
+        } else {
+            Err(self.not_found(position))
+        }
+    }
+
+    fn subscriber(&self) -> Option<Arc<Subscriber>> {
+        self.bus.subscribers.lock().get(&self.subscription).cloned()
+    }
+
+    fn running(&self) -> Result<Arc<Subscriber>, DeadLetterError> {
+        let subscription = self.subscription.to_string();
+        self.subscriber()
+            .ok_or(DeadLetterError::NotRunning { subscription })
+    }
+
+    fn stored(&self) -> Result<DeadLetterStore, StorageError> {
+        DeadLetterStore::open(
+            &self.bus.journal,
+            &self.subscription,
+            self.bus.journal.is_durable(),
+        )
+    }
+
+    fn not_found(&self, position: Position) -> DeadLetterError {
+        DeadLetterError::NotFound {
+            subscription: self.subscription.to_string(),
+            position,
+        }
+    }
+}
+
+impl fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DeadLetters")
+            .field(&self.subscription)
+            .finish()
+    }
+}

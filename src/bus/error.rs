@@ -1,0 +1,84 @@
+//! Every error of the crate as one, for functions that meet several.
+
+use super::{DeadLetterError, ShutdownError, SubscribeError};
+use crate::{
+    contract::NameTaken,
+    delivery::StateError,
+    event::Event,
+    journal::{PublishAllError, PublishError, PublishFailure},
+    message::HeaderError,
+    storage::StorageError,
+};
+
+/// Why a bus could not be built or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The storage could not be opened.
+    #[error("could not open the log: {0}")]
+    Storage(#[from] StorageError),
+    /// A setting must be at least 1.
+    #[error("the setting `{setting}` must be at least 1")]
+    Zero {
+        /// The setting's name.
+        setting: &'static str,
+    },
+}
+
+/// Any error of the crate, for functions that meet several. Each function itself says exactly what
+/// can go wrong there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// About dead letters.
+    #[error(transparent)]
+    DeadLetter(#[from] DeadLetterError),
+    /// A header is outside the bounds.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// Another Rust type has the event's name.
+    #[error(transparent)]
+    NameTaken(#[from] NameTaken),
+    /// The bus could not be built or opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A publish failed.
+    #[error("could not publish `{event}`: {failure}")]
+    Publish {
+        /// The event's name.
+        event: &'static str,
+        /// Why.
+        #[source]
+        failure: PublishFailure,
+    },
+    /// The shutdown failed.
+    #[error(transparent)]
+    Shutdown(#[from] ShutdownError),
+    /// State could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A subscription could not start.
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+}
+
+impl<E: Event> From<PublishError<E>> for Error {
+    fn from(error: PublishError<E>) -> Self {
+        Self::Publish {
+            event: E::NAME,
+            failure: error.into_failure(),
+        }
+    }
+}
+
+impl<E: Event> From<PublishAllError<E>> for Error {
+    fn from(error: PublishAllError<E>) -> Self {
+        Self::Publish {
+            event: E::NAME,
+            failure: error.into_failure(),
+        }
+    }
+}

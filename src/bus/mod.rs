@@ -1,0 +1,185 @@
+//! The front door: building a bus, publishing, subscribing, shutting down.
+
+mod builder;
+mod dead_letters;
+mod deliveries;
+mod error;
+mod publish;
+mod shutdown;
+mod subscribe;
+mod subscription;
+
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+
+pub use builder::BusBuilder;
+pub use dead_letters::{DeadLetterError, DeadLetters};
+pub use deliveries::Deliveries;
+pub use error::{Error, OpenError};
+pub use publish::{Pending, Publisher, Receipt};
+pub use shutdown::{Report, ShutdownError, SubscriptionReport};
+pub use subscribe::{SubscribeError, SubscriptionBuilder};
+pub use subscription::Subscription;
+
+use crate::{
+    delivery::Subscriber,
+    event::Event,
+    journal::{Journal, PublishAllError, PublishError},
+    message::{Position, Publishable},
+};
+
+/// An event bus. Cheap to clone: every clone is the same bus.
+///
+/// When the last clone is dropped, the bus stops as if the process had ended: nothing acknowledged
+/// is lost, and what was not handled comes again next time. [`Bus::shutdown`] lets handlers finish
+/// first. A handler that captures a clone keeps the bus alive; [`Context::publish`] needs none.
+///
+/// [`Context::publish`]: crate::Context::publish
+#[derive(Clone)]
+pub struct Bus {
+    inner: Arc<Inner>,
+}
+
+/// What all clones share. Dropped with the last one; the engine itself never holds it.
+pub(crate) struct Inner {
+    journal: Arc<Journal>,
+    subscribers: Mutex<BTreeMap<Arc<str>, Arc<Subscriber>>>,
+    /// Set once the bus has shut down.
+    report: Mutex<Option<Report>>,
+}
+
+impl Bus {
+    /// A bus that keeps nothing: events live until every subscription has handled them. Nothing is
+    /// serialised.
+    #[must_use]
+    pub fn volatile() -> Self {
+        BusBuilder::new().volatile()
+    }
+
+    /// A durable bus on an embedded log in this directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The log is in use, damaged, or of another version of the format; or the file system fails.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::builder().open(path)
+    }
+
+    /// A bus with settings of one's own.
+    #[must_use]
+    pub fn builder() -> BusBuilder {
+        BusBuilder::new()
+    }
+
+    /// Publishes, and returns once that is as durable as the bus promises.
+    ///
+    /// On a volatile bus whose ring is full it waits for room; inside a handler, where that could
+    /// be for ever, it fails instead. Costs one disk sync on a bus that is [`Synced`]; publishers
+    /// that come meanwhile share the next one.
+    ///
+    /// # Errors
+    /// See [`PublishFailure`]. The message is handed back.
+    ///
+    /// [`Synced`]: crate::Durability::Synced
+    /// [`PublishFailure`]: crate::PublishFailure
+    pub fn publish<P: Publishable>(&self, message: P) -> Result<Receipt, PublishError<P::Event>> {
+        let draft = self.inner.journal.draft(message.into_message(), None)?;
+        publish::one(&self.inner.journal, draft)
+    }
+
+    /// Publishes without waiting. The [`Pending`] is a future, and can be waited for; dropping it
+    /// cancels nothing.
+    ///
+    /// # Errors
+    /// As for [`Bus::publish`], and where the queue is full. Failures of storage come from the
+    /// `Pending`.
+    pub fn enqueue<P: Publishable>(
+        &self,
+        message: P,
+    ) -> Result<Pending<P::Event>, PublishError<P::Event>> {
+        let draft = self.inner.journal.draft(message.into_message(), None)?;
+        publish::later(&self.inner.journal, draft)
+    }
+
+    /// Publishes several events as one: all or none, at adjacent positions. Nothing is fine.
+    ///
+    /// # Errors
+    /// As for [`Bus::publish`]. All messages are handed back.
+    pub fn publish_all<P: Publishable>(
+        &self,
+        messages: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Receipt>, PublishAllError<P::Event>> {
+        let messages = messages.into_iter().map(P::into_message).collect();
+        publish::all(&self.inner.journal, None, messages)
+    }
+
+    /// A handle that publishes one type of event, looked up once. For hot paths.
+    ///
+    /// # Errors
+    /// Another Rust type has the event's name.
+    pub fn publisher<E: Event>(&self) -> Result<Publisher<E>, crate::NameTaken> {
+        Publisher::new(Arc::clone(&self.inner))
+    }
+
+    /// Begins a subscription. The name is durable: on a durable bus the subscription resumes where
+    /// one of that name stopped.
+    pub fn subscribe(&self, name: &str) -> SubscriptionBuilder {
+        SubscriptionBuilder::new(Arc::clone(&self.inner), name)
+    }
+
+    /// The dead letters of a subscription. To list them, it need not be running.
+    #[must_use]
+    pub fn dead_letters(&self, subscription: &str) -> DeadLetters {
+        DeadLetters::new(Arc::clone(&self.inner), subscription)
+    }
+
+    /// The position that the next event will get.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.inner.journal.tail().end()
+    }
+
+    /// Waits until nothing is left to do: everything is published, and every subscription has
+    /// settled every event, retries included. Paused subscriptions do not count. False where that
+    /// is not so after `timeout`.
+    #[must_use]
+    pub fn wait_idle(&self, timeout: Duration) -> bool {
+        let journal = &self.inner.journal;
+        journal.wait_quiet(Some(journal.runtime().now().saturating_add(timeout)), false)
+    }
+
+    /// Takes no more from publishers, handles what can be handled until `timeout`, and closes.
+    ///
+    /// An event that waits for a retry is not waited for. On a durable bus, what is left comes
+    /// again when the bus is opened next; on a volatile bus it is lost, and counted in the report.
+    /// A handler that still runs after `timeout` is abandoned. Calling it twice is fine: the second
+    /// call returns the first one's report.
+    ///
+    /// # Errors
+    /// It was called from inside a handler, or storage failed while it was closed.
+    pub fn shutdown(&self, timeout: Duration) -> Result<Report, ShutdownError> {
+        shutdown::shutdown(&self.inner, timeout)
+    }
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus")
+            .field("durable", &self.inner.journal.is_durable())
+            .field("end", &self.end())
+            .field("subscriptions", &self.inner.subscribers.lock().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.journal.close_intake();
+        for subscriber in self.subscribers.get_mut().values() {
+            subscriber.leave();
+        }
+        if let Err(error) = self.journal.close() {
+            tracing::error!(%error, "the log did not close cleanly");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Publishing: now, later, several at once, and through a handle for one type.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::Inner;
+use crate::{
+    contract::{EventType, NameTaken},
+    event::Event,
+    journal::{
+        Draft, Journal, PublishAllError, PublishError, PublishFailure, Rejected, Ticket,
+        Transaction,
+    },
+    message::{Message, MessageId, Position, Publishable},
+};
+
+/// What a publish gives back: where the event is, and which id it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The event's place in the journal.
+    pub position: Position,
+    /// The message's id.
+    pub id: MessageId,
+}
+
+/// A publish under way: a future, which [`Pending::wait`] waits for where there is no async.
+#[must_use = "a publish can fail after it was enqueued"]
+pub struct Pending<E> {
+    journal: Arc<Journal>,
+    ticket: Arc<Ticket>,
+    id: MessageId,
+    event: PhantomData<fn() -> E>,
+}
+
+impl<E: Event> Pending<E> {
+    /// The message's id.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// Waits until the event is as durable as the bus promises.
+    ///
+    /// # Errors
+    /// Storage failed, or the bus was closed first. The message is handed back.
+    pub fn wait(self) -> Result<Receipt, PublishError<E>> {
+        answer(self.id, self.journal.wait(&self.ticket))
+    }
+}
+
+/// Once ready it stays pending, as futures may.
+impl<E: Event> Future for Pending<E> {
+    type Output = Result<Receipt, PublishError<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.ticket
+            .poll(cx.waker())
+            .map(|result| answer(self.id, result))
+    }
+}
+
+impl<E> fmt::Debug for Pending<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle that publishes one type of event, looked up once. Keeps the bus alive, as a clone does.
+pub struct Publisher<E> {
+    bus: Arc<Inner>,
+    known: Arc<EventType>,
+    event: PhantomData<fn(E)>,
+}
+
+impl<E: Event> Publisher<E> {
+    pub(super) fn new(bus: Arc<Inner>) -> Result<Self, NameTaken> {
+        let known = bus.journal.contract().of::<E>()?;
+        Ok(Self {
+            bus,
+            known,
+            event: PhantomData,
+        })
+    }
+
+    /// See [`Bus::publish`](crate::Bus::publish).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn publish(
+        &self,
+        message: impl Publishable<Event = E>,
+    ) -> Result<Receipt, PublishError<E>> {
+        one(&self.bus.journal, self.draft(message.into_message())?)
+    }
+
+    /// See [`Bus::enqueue`](crate::Bus::enqueue).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn enqueue(
+        &self,
+        message: impl Publishable<Event = E>,
+    ) -> Result<Pending<E>, PublishError<E>> {
+        later(&self.bus.journal, self.draft(message.into_message())?)
+    }
+
+    /// See [`Bus::publish_all`](crate::Bus::publish_all).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn publish_all<P: Publishable<Event = E>>(
+        &self,
+        messages: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Receipt>, PublishAllError<E>> {
+        let messages = messages.into_iter().map(P::into_message).collect();
+        all(&self.bus.journal, Some(&self.known), messages)
+    }
+
+    fn draft(&self, message: Message<E>) -> Result<Draft, PublishError<E>> {
+        self.bus.journal.draft_as(&self.known, message, None)
+    }
+}
+
+impl<E> Clone for Publisher<E> {
+    fn clone(&self) -> Self {
+        Self {
+            bus: Arc::clone(&self.bus),
+            known: Arc::clone(&self.known),
+            event: PhantomData,
+        }
+    }
+}
+
+impl<E: Event> fmt::Debug for Publisher<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Publisher").field(&E::NAME).finish()
+    }
+}
+
+pub(super) fn one<E: Event>(journal: &Journal, draft: Draft) -> Result<Receipt, PublishError<E>> {
+    let id = draft.envelope().id;
+    answer(id, journal.publish(Transaction::publishing(vec![draft])))
+}
+
+pub(super) fn later<E: Event>(
+    journal: &Arc<Journal>,
+    draft: Draft,
+) -> Result<Pending<E>, PublishError<E>> {
+    let id = draft.envelope().id;
+    let ticket = journal.enqueue(Transaction::publishing(vec![draft]));
+    let ticket = ticket.map_err(Rejected::into_error)?;
+    Ok(Pending {
+        journal: Arc::clone(journal),
+        ticket,
+        id,
+        event: PhantomData,
+    })
+}
+
+pub(super) fn all<E: Event>(
+    journal: &Journal,
+    known: Option<&EventType>,
+    messages: Vec<Message<E>>,
+) -> Result<Vec<Receipt>, PublishAllError<E>> {
+    let drafts = draft_all(journal, known, messages)?;
+    if drafts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = drafts.iter().map(|draft| draft.envelope().id).collect();
+    let published = journal.publish(Transaction::publishing(drafts));
+    let first = published.map_err(Rejected::into_all_error)?;
+    let receipt = |(at, id)| Receipt {
+        position: first.plus(at),
+        id,
+    };
+    Ok((0..).zip(ids).map(receipt).collect())
+}
+
+/// All drafts, or all messages back in their order.
+fn draft_all<E: Event>(
+    journal: &Journal,
+    known: Option<&EventType>,
+    messages: Vec<Message<E>>,
+) -> Result<Vec<Draft>, PublishAllError<E>> {
+    let mut drafts = Vec::with_capacity(messages.len());
+    let mut messages = messages.into_iter();
+    while let Some(message) = messages.next() {
+        let draft = match known {
+            Some(known) => journal.draft_as(known, message, None),
+            None => journal.draft(message, None),
+        };
+        match draft {
+            Ok(draft) => drafts.push(draft),
+            Err(error) => {
+                let done = Rejected {
+                    failure: PublishFailure::Closed,
+                    drafts,
+                };
+                let mut back = done.into_all_error().into_messages();
+                let (failure, message) = error.into_parts();
+                back.push(message);
+                back.extend(messages);
+                return Err(PublishAllError::new(failure, back));
+            }
+        }
+    }
+    Ok(drafts)
+}
+
+fn answer<E: Event>(
+    id: MessageId,
+    result: Result<Position, Rejected>,
+) -> Result<Receipt, PublishError<E>> {
+    match result {
+        Ok(position) => Ok(Receipt { position, id }),
+        Err(rejected) => Err(rejected.into_error()),
+    }
+}

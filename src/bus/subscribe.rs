@@ -1,0 +1,297 @@
+//! Describing a subscription, and starting it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Deliveries, Inner, Subscription};
+use crate::{
+    contract::{EventType, NameTaken},
+    delivery::{self, IntoHandler, Plan, Policy, PullQueue, Run},
+    event::Event,
+    policy::{Backoff, Start},
+    runtime::Runtime,
+    storage::StorageError,
+};
+
+/// The most lanes that a subscription may have.
+const MAX_LANES: u32 = 1024;
+
+/// Why a subscription could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The bus was shut down.
+    #[error("the bus is shut down")]
+    Closed,
+    /// A subscription of that name runs already.
+    #[error("a subscription named `{name}` runs already; every subscription needs its own name")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// There are two handlers for one event.
+    #[error("the subscription `{name}` has two handlers for `{event}`")]
+    DuplicateHandler {
+        /// The subscription.
+        name: String,
+        /// The event.
+        event: String,
+    },
+    /// The name is not a good one.
+    #[error("`{name}` is not a name for a subscription: use 1 to 128 of a-z A-Z 0-9 . _ -")]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// The number of lanes is out of range.
+    #[error("{lanes} lanes are out of range: 1 to {MAX_LANES}")]
+    Lanes {
+        /// The number.
+        lanes: u32,
+    },
+    /// Another Rust type has the event's name.
+    #[error(transparent)]
+    NameTaken(#[from] NameTaken),
+    /// The subscription has no handler.
+    #[error("the subscription `{name}` has no handler; give it one with `on`")]
+    NoHandler {
+        /// The subscription.
+        name: String,
+    },
+    /// An async handler was given outside a tokio runtime.
+    #[error("an async handler needs a tokio runtime around the call of `on_async`")]
+    NoTokio,
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// There is no such pool.
+    #[error("there is no pool named `{pool}`; add it with `Bus::builder().pool(..)`")]
+    UnknownPool {
+        /// The pool.
+        pool: String,
+    },
+}
+
+/// A subscription being described. It runs once it is started.
+#[must_use = "a subscription does nothing until it is started"]
+pub struct SubscriptionBuilder {
+    bus: Arc<Inner>,
+    name: Arc<str>,
+    handlers: Vec<(Arc<EventType>, Run)>,
+    ignored: BTreeSet<String>,
+    lanes: u32,
+    pool: String,
+    start: Start,
+    policy: Policy,
+    ephemeral: bool,
+    /// The first thing that is wrong, told at the start.
+    wrong: Option<SubscribeError>,
+}
+
+impl SubscriptionBuilder {
+    pub(super) fn new(bus: Arc<Inner>, name: &str) -> Self {
+        let policy = Policy {
+            retry: Backoff::default(),
+            max_parked: 10_000,
+            max_in_flight: 64,
+            max_dead_letters: 100_000,
+        };
+        Self {
+            bus,
+            name: name.into(),
+            handlers: Vec::new(),
+            ignored: BTreeSet::new(),
+            lanes: 1,
+            pool: Runtime::DEFAULT_POOL.into(),
+            start: Start::default(),
+            policy,
+            ephemeral: false,
+            wrong: None,
+        }
+    }
+
+    /// When a failed event is tried again. [`Backoff::default`] unless set.
+    pub fn retry(mut self, backoff: Backoff) -> Self {
+        self.policy.retry = backoff;
+        self
+    }
+
+    /// How many lanes there are, from 1 (the default) to 1,024. Events of one key always go to one
+    /// lane, in order; lanes run in parallel. The number may change from one start to the next.
+    pub fn lanes(mut self, lanes: u32) -> Self {
+        self.lanes = lanes;
+        self
+    }
+
+    /// The pool to run on. [`Runtime::DEFAULT_POOL`] unless set.
+    pub fn pool(mut self, name: &str) -> Self {
+        self.pool = name.into();
+        self
+    }
+
+    /// Where the subscription starts when its name is new. [`Start::Earliest`] unless set.
+    pub fn start_at(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// How many dead letters are kept, from 1. 100,000 by default. When there is no room for another
+    /// one, the subscription rests until some are retried or discarded: nothing is dropped.
+    pub fn dead_letters(mut self, max: u64) -> Self {
+        self.policy.max_dead_letters = max.max(1);
+        self
+    }
+
+    /// How many events a lane may hold that wait for a retry, or behind such a one; from 1, 10,000
+    /// by default. At the bound the lane takes nothing new until one is settled.
+    pub fn max_parked(mut self, events: usize) -> Self {
+        self.policy.max_parked = events.max(1);
+        self
+    }
+
+    /// How many events of a lane may be under way in async handlers, or pulled and not settled;
+    /// from 1, 64 by default. Always one at a time for each key.
+    pub fn max_in_flight(mut self, events: usize) -> Self {
+        self.policy.max_in_flight = events.max(1);
+        self
+    }
+
+    /// Leaves nothing behind: the subscription starts anew each time, where `start_at` says, and
+    /// its dead letters live in memory. For caches and for looking around.
+    pub fn ephemeral(mut self) -> Self {
+        self.ephemeral = true;
+        self
+    }
+
+    /// Gives up on an event that the subscription once handled. Without this, a stored subscription
+    /// whose handler for an event is gone sends that event to the dead letters: what it was to get
+    /// is never skipped in silence.
+    pub fn ignore(mut self, event: &str) -> Self {
+        self.ignored.insert(event.into());
+        self
+    }
+
+    /// Handles an event, with `Fn(&E)`, `Fn(&E, &mut Context)` or a [`Handler`](crate::Handler).
+    ///
+    /// May be called for several events: they share one cursor and one order.
+    pub fn on<E: Event, M>(self, handler: impl IntoHandler<E, M>) -> Self {
+        self.add::<E>(delivery::erase(handler.into_handler()))
+    }
+
+    /// Handles an event with an async function, on the tokio runtime that this is called in.
+    ///
+    /// Events of one key run one at a time, in order; others run side by side, up to
+    /// [`max_in_flight`](Self::max_in_flight).
+    #[cfg(feature = "tokio")]
+    pub fn on_async<E, F, R>(mut self, handler: F) -> Self
+    where
+        E: Event,
+        F: Fn(crate::Delivery<E>) -> R + Send + Sync + 'static,
+        R: Future<Output: crate::Outcome> + Send + 'static,
+    {
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => self.add::<E>(delivery::erase_async(runtime, handler)),
+            Err(_) => {
+                self.wrong.get_or_insert(SubscribeError::NoTokio);
+                self
+            }
+        }
+    }
+
+    fn add<E: Event>(mut self, run: Run) -> Self {
+        match self.bus.journal.contract().of::<E>() {
+            Ok(event) if self.handlers.iter().any(|(other, _)| other.id == event.id) => {
+                let (name, event) = (self.name.to_string(), event.name.to_string());
+                self.wrong
+                    .get_or_insert(SubscribeError::DuplicateHandler { name, event });
+            }
+            Ok(event) => self.handlers.push((event, run)),
+            Err(taken) => {
+                self.wrong.get_or_insert(taken.into());
+            }
+        }
+        self
+    }
+
+    /// Starts the subscription. It runs until the bus or the subscription is stopped, whether or
+    /// not the handle is kept.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`].
+    pub fn start(self) -> Result<Subscription, SubscribeError> {
+        self.start_with(None)
+    }
+
+    /// Starts the subscription, to be pulled from. Each delivery is settled explicitly.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`].
+    pub fn stream<E: Event>(self) -> Result<Deliveries<E>, SubscribeError> {
+        let queue = PullQueue::<E>::new();
+        let closing = Arc::clone(&queue);
+        let subscription = self
+            .add::<E>(queue.feeder())
+            .start_with(Some(Box::new(move || closing.close())))?;
+        Ok(Deliveries::new(queue, subscription))
+    }
+
+    fn start_with(
+        self,
+        on_stop: Option<Box<dyn FnOnce() + Send>>,
+    ) -> Result<Subscription, SubscribeError> {
+        let bus = Arc::clone(&self.bus);
+        // Held while starting, so that of two at once one finds the other.
+        let mut subscribers = bus.subscribers.lock();
+        if bus.report.try_lock().is_none_or(|report| report.is_some()) {
+            return Err(SubscribeError::Closed);
+        }
+        if subscribers.contains_key(&self.name) {
+            return Err(SubscribeError::DuplicateName {
+                name: self.name.to_string(),
+            });
+        }
+        let name = Arc::clone(&self.name);
+        let subscriber = delivery::register(&bus.journal, self.plan(on_stop)?)?;
+        subscribers.insert(name, Arc::clone(&subscriber));
+        Ok(Subscription::new(Arc::downgrade(&bus), subscriber))
+    }
+
+    fn plan(self, on_stop: Option<Box<dyn FnOnce() + Send>>) -> Result<Plan, SubscribeError> {
+        let name = self.name.to_string();
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        if !crate::event::is_valid_name(&name) {
+            return Err(SubscribeError::InvalidName { name });
+        }
+        if self.handlers.is_empty() {
+            return Err(SubscribeError::NoHandler { name });
+        }
+        if self.lanes == 0 || self.lanes > MAX_LANES {
+            return Err(SubscribeError::Lanes { lanes: self.lanes });
+        }
+        let Some(pool) = self.bus.journal.runtime().find_pool(&self.pool) else {
+            return Err(SubscribeError::UnknownPool { pool: self.pool });
+        };
+        Ok(Plan {
+            name: self.name,
+            handlers: self.handlers,
+            ignored: self.ignored,
+            lanes: self.lanes,
+            pool,
+            start: self.start,
+            policy: self.policy,
+            ephemeral: self.ephemeral,
+            on_stop,
+        })
+    }
+}
+
+impl std::fmt::Debug for SubscriptionBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SubscriptionBuilder")
+            .field("name", &self.name)
+            .field("lanes", &self.lanes)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! The handle of a running subscription.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use super::Inner;
+use crate::{
+    delivery::{Status, Subscriber},
+    runtime::Runtime,
+};
+
+/// The handle of a running subscription. Dropping it changes nothing; it keeps no bus alive.
+#[derive(Clone)]
+pub struct Subscription {
+    bus: Weak<Inner>,
+    subscriber: Arc<Subscriber>,
+}
+
+impl Subscription {
+    pub(super) fn new(bus: Weak<Inner>, subscriber: Arc<Subscriber>) -> Self {
+        Self { bus, subscriber }
+    }
+
+    /// The subscription's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.subscriber.name
+    }
+
+    /// Has the subscription rest once its handlers are done with what they are at. Nothing is lost:
+    /// a durable bus keeps the events; a volatile bus holds them in its ring, so that publishers
+    /// wait when it is full.
+    pub fn pause(&self) {
+        self.subscriber.pause();
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self) {
+        self.subscriber.resume();
+    }
+
+    /// How far the subscription is behind: positions from its first unsettled event to the end of
+    /// the journal, events of others included. 0 when it is up to date.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.subscriber.lag()
+    }
+
+    /// How the subscription is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.subscriber.status()
+    }
+
+    /// Has the handlers finish what they are at, and stops. The name may be used again; a stored
+    /// subscription resumes then. False where a handler still runs after `timeout`: it is
+    /// abandoned, and its event comes again.
+    pub fn stop(&self, timeout: Duration) -> bool {
+        let Some(bus) = self.bus.upgrade() else {
+            return true;
+        };
+        let deadline = bus.journal.runtime().now().saturating_add(timeout);
+        self.subscriber.begin_stop();
+        let finished = self.subscriber.wait_stopped(deadline);
+        self.subscriber.leave();
+        let mut subscribers = bus.subscribers.lock();
+        let is_this = |other: &Arc<Subscriber>| Arc::ptr_eq(other, &self.subscriber);
+        if subscribers.get(&self.subscriber.name).is_some_and(is_this) {
+            subscribers.remove(&self.subscriber.name);
+        }
+        finished
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        self.subscriber.runtime()
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("name", &self.name())
+            .field("status", &self.status())
+            .finish()
+    }
+}

@@ -1,0 +1,6 @@
+//! Which event types a bus knows, and how they become bytes and values again.
+
+mod registry;
+
+pub use registry::NameTaken;
+pub(crate) use registry::{Contract, EventType, NameId, Value};

@@ -1,0 +1,142 @@
+//! The registry of event types: one Rust type a name.
+
+use std::{
+    any::{Any, TypeId, type_name},
+    collections::BTreeMap,
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
+
+use crate::{
+    codec::CodecError,
+    event::{self, Event},
+    message::Envelope,
+};
+
+/// An event with its type erased.
+pub(crate) type Value = Arc<dyn Any + Send + Sync>;
+
+/// The number of an event name within this process: cheap to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NameId(u32);
+
+/// What a bus knows of an event type.
+pub(crate) struct EventType {
+    pub(crate) id: NameId,
+    pub(crate) name: Arc<str>,
+    pub(crate) version: u32,
+    pub(crate) codec: Arc<str>,
+    rust: TypeId,
+    rust_name: &'static str,
+    decode: fn(&[u8]) -> Result<Value, CodecError>,
+}
+
+/// Two Rust types claim one event name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the event name `{name}` belongs to `{owner}` on this bus, so `{claimant}` needs another one"
+)]
+#[non_exhaustive]
+pub struct NameTaken {
+    /// The event name.
+    pub name: &'static str,
+    /// The Rust type that has it.
+    pub owner: &'static str,
+    /// The Rust type that wants it.
+    pub claimant: &'static str,
+}
+
+/// Why a record does not become a value.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodeError {
+    #[error("it has version {found}, and this build knows version {known}")]
+    Version { found: u32, known: u32 },
+    #[error("it was written by codec `{found}`, and this build reads `{known}`")]
+    Codec { found: Arc<str>, known: Arc<str> },
+    #[error("its payload does not decode: {0}")]
+    Payload(#[from] CodecError),
+}
+
+impl EventType {
+    pub(crate) fn decode(&self, envelope: &Envelope, payload: &[u8]) -> Result<Value, DecodeError> {
+        if envelope.version != self.version {
+            return Err(DecodeError::Version {
+                found: envelope.version,
+                known: self.version,
+            });
+        }
+        if envelope.codec != self.codec {
+            let (found, known) = (Arc::clone(&envelope.codec), Arc::clone(&self.codec));
+            return Err(DecodeError::Codec { found, known });
+        }
+        Ok((self.decode)(payload)?)
+    }
+}
+
+/// All event types and names that this bus has met.
+#[derive(Default)]
+pub(crate) struct Contract {
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    names: BTreeMap<Arc<str>, NameId>,
+    owners: BTreeMap<NameId, Arc<EventType>>,
+    types: BTreeMap<TypeId, Arc<EventType>>,
+}
+
+impl Contract {
+    /// The type of `E`, registered if it is new.
+    pub(crate) fn of<E: Event>(&self) -> Result<Arc<EventType>, NameTaken> {
+        const { event::check::<E>() };
+        if let Some(known) = self.known.read().types.get(&TypeId::of::<E>()) {
+            return Ok(Arc::clone(known));
+        }
+        self.known.write().register::<E>()
+    }
+
+    /// The number of a name, which need not belong to a known type.
+    pub(crate) fn name_id(&self, name: &Arc<str>) -> NameId {
+        if let Some(id) = self.known.read().names.get(name) {
+            return *id;
+        }
+        self.known.write().intern(name)
+    }
+}
+
+impl Known {
+    fn register<E: Event>(&mut self) -> Result<Arc<EventType>, NameTaken> {
+        let id = self.intern(&E::NAME.into());
+        if let Some(owner) = self.owners.get(&id) {
+            if owner.rust == TypeId::of::<E>() {
+                return Ok(Arc::clone(owner));
+            }
+            let (owner, claimant) = (owner.rust_name, type_name::<E>());
+            return Err(NameTaken {
+                name: E::NAME,
+                owner,
+                claimant,
+            });
+        }
+        let new = Arc::new(EventType {
+            id,
+            name: E::NAME.into(),
+            version: E::VERSION,
+            codec: E::codec().name().into(),
+            rust: TypeId::of::<E>(),
+            rust_name: type_name::<E>(),
+            decode: |payload| Ok(Arc::new(E::codec().decode(payload)?)),
+        });
+        self.owners.insert(id, Arc::clone(&new));
+        self.types.insert(TypeId::of::<E>(), Arc::clone(&new));
+        Ok(new)
+    }
+
+    fn intern(&mut self, name: &Arc<str>) -> NameId {
+        #[allow(clippy::cast_possible_truncation)] // four billion names do not fit in memory
+        let next = NameId(self.names.len() as u32);
+        *self.names.entry(Arc::clone(name)).or_insert(next)
+    }
+}

@@ -1,0 +1,42 @@
+//! What a lane has done and not yet committed.
+
+use super::{context::Staged, keys};
+use crate::{
+    journal::{Draft, Transaction},
+    policy::Durability,
+};
+
+/// What a lane has done and not yet committed.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    drafts: Vec<Draft>,
+    pub(super) writes: keys::Writes,
+    /// Attempts made, successful or not.
+    pub(super) attempts: usize,
+}
+
+impl Batch {
+    /// Takes over what a handler has staged.
+    pub(super) fn merge(&mut self, staged: Staged) {
+        self.drafts.extend(staged.drafts);
+        self.writes.extend(staged.writes);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.attempts == 0 && self.drafts.is_empty() && self.writes.is_empty()
+    }
+
+    /// As a transaction, with the cursor. A batch that only moves the cursor need not be synced:
+    /// losing it to a power failure means handling again, never losing.
+    pub(super) fn into_transaction(mut self, cursor: Option<(Vec<u8>, Vec<u8>)>) -> Transaction {
+        let only_cursor = self.drafts.is_empty() && self.writes.is_empty();
+        if let Some((key, value)) = cursor {
+            self.writes.insert(key, Some(value));
+        }
+        Transaction {
+            drafts: self.drafts,
+            writes: keys::into_commit(self.writes),
+            durability: only_cursor.then_some(Durability::Buffered),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What a handler knows of the message, and what it may do besides handling it.
+
+use std::{fmt, sync::Arc};
+
+use super::{State, keys};
+use crate::{
+    event::{Event, Key},
+    journal::{Draft, Entry, Journal, PublishError},
+    message::{CorrelationId, Envelope, Headers, MessageId, Position, Publishable},
+    runtime::Timestamp,
+};
+
+/// What a handler knows of the message, and what it may do besides handling it.
+///
+/// Whatever it publishes and stores through the context commits together with the acknowledgement,
+/// or not at all: a failed attempt leaves nothing behind.
+pub struct Context {
+    pub(super) journal: Arc<Journal>,
+    pub(super) subscription: Arc<str>,
+    pub(super) entry: Arc<Entry>,
+    pub(super) attempt: u32,
+    /// Keyed state is only safe where one lane at a time has the key.
+    pub(super) single_lane: bool,
+    pub(super) staged: Staged,
+    /// What the lane has staged before and not yet committed.
+    pub(super) earlier: keys::Writes,
+}
+
+/// What a handler has asked for, to be committed with the acknowledgement.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    pub(super) drafts: Vec<Draft>,
+    pub(super) writes: keys::Writes,
+}
+
+impl Context {
+    /// The message's id.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        self.envelope().id
+    }
+
+    /// The message's place in the journal.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.entry.position
+    }
+
+    /// Which attempt this is, from 1. Failed attempts of earlier runs of the process count.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// When the message was published.
+    #[must_use]
+    pub fn published_at(&self) -> Timestamp {
+        self.envelope().published_at
+    }
+
+    /// What the event is about.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        self.envelope().key.as_ref()
+    }
+
+    /// The conversation that the message belongs to. Whatever is published here joins it.
+    #[must_use]
+    pub fn correlation_id(&self) -> CorrelationId {
+        self.envelope().correlation_id()
+    }
+
+    /// The message that caused this one.
+    #[must_use]
+    pub fn causation_id(&self) -> Option<MessageId> {
+        self.envelope().causation
+    }
+
+    /// The message's headers.
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.envelope().headers
+    }
+
+    /// The name of the subscription.
+    #[must_use]
+    pub fn subscription(&self) -> &str {
+        &self.subscription
+    }
+
+    /// A key for calls to the outside, the same in every attempt: give it to a service that drops
+    /// duplicates. `step` tells several calls of one handler apart.
+    #[must_use]
+    pub fn idempotency_key(&self, step: &str) -> String {
+        format!("{}:{}:{step}", self.id(), self.subscription)
+    }
+
+    /// Publishes together with the acknowledgement. Correlation and causation are inherited.
+    ///
+    /// Never waits: nothing is visible before the handler has succeeded.
+    ///
+    /// # Errors
+    /// The event cannot be published whatever the state of the bus: it does not encode, or a key,
+    /// header or payload is outside the bounds. The event is handed back.
+    pub fn publish<P: Publishable>(&mut self, message: P) -> Result<(), PublishError<P::Event>> {
+        let draft = self.draft(message)?;
+        self.staged.drafts.push(draft);
+        Ok(())
+    }
+
+    fn draft<P: Publishable>(&self, message: P) -> Result<Draft, PublishError<P::Event>>
+    where
+        P::Event: Event,
+    {
+        self.journal
+            .draft(message.into_message(), Some(self.envelope()))
+    }
+
+    /// State of this subscription and this event's key, committed with the acknowledgement.
+    pub fn state(&mut self) -> State<'_> {
+        State::new(self)
+    }
+
+    fn envelope(&self) -> &Envelope {
+        &self.entry.envelope
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("subscription", &self.subscription)
+            .field("position", &self.position())
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}

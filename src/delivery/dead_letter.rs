@@ -1,0 +1,386 @@
+//! Events that a subscription could not handle: kept, listed, retried.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::keys;
+use crate::{
+    event::Key,
+    journal::{Body, Entry, Journal},
+    message::{CorrelationId, Envelope, Headers, MessageId, Position},
+    runtime::Timestamp,
+    storage::{StorageError, Write},
+};
+
+/// Why an event became a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DeadLetterReason {
+    /// The last attempt that the policy allows has failed.
+    Exhausted,
+    /// The subscription was to get such events, and has no handler for them any more.
+    NoHandler,
+    /// The handler said that it is not to be tried again.
+    Rejected,
+    /// The payload does not decode, or is of a version or codec that this build does not know.
+    Undecodable,
+}
+
+impl fmt::Display for DeadLetterReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exhausted => "exhausted",
+            Self::NoHandler => "no handler",
+            Self::Rejected => "rejected",
+            Self::Undecodable => "undecodable",
+        })
+    }
+}
+
+/// What makes an event a dead letter.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(super) reason: DeadLetterReason,
+    pub(super) error: String,
+}
+
+/// An event that a subscription could not handle.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    position: Position,
+    envelope: Arc<Envelope>,
+    payload: Vec<u8>,
+    reason: DeadLetterReason,
+    error: String,
+    attempts: u32,
+    first_failed_at: Timestamp,
+    died_at: Timestamp,
+}
+
+impl DeadLetter {
+    /// The event's place in the journal, by which it is retried or discarded.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Everything about the message but its payload.
+    #[must_use]
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The event's name.
+    #[must_use]
+    pub fn event(&self) -> &str {
+        &self.envelope.name
+    }
+
+    /// The encoded event, as published. Empty on a volatile bus, which encodes nothing.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Why it became a dead letter.
+    #[must_use]
+    pub fn reason(&self) -> DeadLetterReason {
+        self.reason
+    }
+
+    /// The last error, as text.
+    #[must_use]
+    pub fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// How many times a handler was called with it.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// When the first attempt failed.
+    #[must_use]
+    pub fn first_failed_at(&self) -> Timestamp {
+        self.first_failed_at
+    }
+
+    /// When it became a dead letter.
+    #[must_use]
+    pub fn died_at(&self) -> Timestamp {
+        self.died_at
+    }
+
+    pub(super) fn new(
+        held: &super::parking::Held,
+        verdict: &Verdict,
+        payload: Vec<u8>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            position: held.position(),
+            envelope: Arc::clone(&held.entry.envelope),
+            payload,
+            reason: verdict.reason,
+            error: verdict.error.clone(),
+            attempts: held.attempts,
+            first_failed_at: held.first_failed.unwrap_or(now),
+            died_at: now,
+        }
+    }
+
+    /// The head as JSON, a zero byte (which JSON never holds), and the payload as it is.
+    fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec(&Head::of(self))?;
+        bytes.push(0);
+        bytes.extend(&self.payload);
+        Ok(bytes)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        let (head, payload) = bytes.split_at_checked(end)?;
+        let head: Head = serde_json::from_slice(head).ok()?;
+        head.into_letter(payload.get(1..)?.to_vec())
+    }
+}
+
+/// The stored form of everything but the payload.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    position: u64,
+    name: String,
+    version: u32,
+    codec: String,
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    correlation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    causation: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+    published_at: u64,
+    reason: DeadLetterReason,
+    error: String,
+    attempts: u32,
+    first_failed_at: u64,
+    died_at: u64,
+}
+
+impl Head {
+    fn of(letter: &DeadLetter) -> Self {
+        let envelope = &letter.envelope;
+        let (id, text) = match &envelope.correlation {
+            Some(CorrelationId::Id(id)) => (Some(id.to_string()), None),
+            Some(CorrelationId::Text(text)) => (None, Some(text.to_string())),
+            None => (None, None),
+        };
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Self {
+            position: letter.position.get(),
+            name: envelope.name.to_string(),
+            version: envelope.version,
+            codec: envelope.codec.to_string(),
+            id: envelope.id.to_string(),
+            key: envelope.key.as_ref().map(|key| key.as_str().to_owned()),
+            correlation_id: id,
+            correlation: text,
+            causation: envelope.causation.map(|id| id.to_string()),
+            headers: envelope.headers.iter().map(owned).collect(),
+            published_at: envelope.published_at.as_nanos(),
+            reason: letter.reason,
+            error: letter.error.clone(),
+            attempts: letter.attempts,
+            first_failed_at: letter.first_failed_at.as_nanos(),
+            died_at: letter.died_at.as_nanos(),
+        }
+    }
+
+    fn into_letter(self, payload: Vec<u8>) -> Option<DeadLetter> {
+        let mut headers = Headers::default();
+        for (name, value) in &self.headers {
+            headers.insert(name, value).ok()?;
+        }
+        let id: MessageId = self.id.parse().ok()?;
+        let mut envelope = Envelope::new(&self.name, self.version, id);
+        envelope.codec = self.codec.into();
+        envelope.key = self.key.as_deref().map(Key::new);
+        envelope.correlation = match (self.correlation_id, self.correlation) {
+            (Some(id), _) => Some(CorrelationId::Id(id.parse().ok()?)),
+            (None, text) => text.map(CorrelationId::from),
+        };
+        envelope.causation = self.causation.and_then(|id| id.parse().ok());
+        envelope.headers = headers;
+        envelope.published_at = Timestamp::from_nanos(self.published_at);
+        Some(DeadLetter {
+            position: Position::new(self.position)?,
+            envelope: Arc::new(envelope),
+            payload,
+            reason: self.reason,
+            error: self.error,
+            attempts: self.attempts,
+            first_failed_at: Timestamp::from_nanos(self.first_failed_at),
+            died_at: Timestamp::from_nanos(self.died_at),
+        })
+    }
+}
+
+/// The dead letters of one subscription: in storage, or in memory where the subscription leaves
+/// nothing behind.
+pub(crate) struct DeadLetterStore {
+    subscription: Arc<str>,
+    journal: Arc<Journal>,
+    count: AtomicU64,
+    /// The letters and the events themselves; `None` where storage has them.
+    memory: Option<Mutex<BTreeMap<Position, (DeadLetter, Arc<Entry>)>>>,
+}
+
+impl DeadLetterStore {
+    pub(crate) fn open(
+        journal: &Arc<Journal>,
+        subscription: &Arc<str>,
+        stored: bool,
+    ) -> Result<Self, StorageError> {
+        let count = if stored {
+            journal.scan(&keys::dead_letters(subscription))?.len()
+        } else {
+            0
+        };
+        Ok(Self {
+            subscription: Arc::clone(subscription),
+            journal: Arc::clone(journal),
+            count: AtomicU64::new(count as u64),
+            memory: (!stored).then(Mutex::default),
+        })
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// By position.
+    pub(crate) fn list(&self) -> Result<Vec<DeadLetter>, StorageError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory
+                .lock()
+                .values()
+                .map(|(letter, _)| letter.clone())
+                .collect());
+        }
+        let stored = self.journal.scan(&keys::dead_letters(&self.subscription))?;
+        stored
+            .iter()
+            .map(|(_, bytes)| DeadLetter::decode(bytes).ok_or_else(damaged))
+            .collect()
+    }
+
+    pub(crate) fn get(&self, position: Position) -> Result<Option<DeadLetter>, StorageError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory
+                .lock()
+                .get(&position)
+                .map(|(letter, _)| letter.clone()));
+        }
+        let stored = self
+            .journal
+            .get(&keys::dead_letter(&self.subscription, position))?;
+        stored
+            .map(|bytes| DeadLetter::decode(&bytes).ok_or_else(damaged))
+            .transpose()
+    }
+
+    /// The event of a letter, to be handled again.
+    pub(crate) fn entry(&self, position: Position) -> Result<Option<Arc<Entry>>, StorageError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory
+                .lock()
+                .get(&position)
+                .map(|(_, entry)| Arc::clone(entry)));
+        }
+        let Some(letter) = self.get(position)? else {
+            return Ok(None);
+        };
+        let kind = self.journal.contract().name_id(&letter.envelope.name);
+        let (envelope, body) = (letter.envelope, Body::Encoded(letter.payload));
+        Ok(Some(Arc::new(Entry {
+            position,
+            kind,
+            envelope,
+            body,
+        })))
+    }
+
+    /// Adds a letter, or replaces it. What is to be stored goes into `writes`.
+    pub(super) fn bury(
+        &self,
+        letter: DeadLetter,
+        entry: &Arc<Entry>,
+        is_new: bool,
+        writes: &mut keys::Writes,
+    ) -> Result<(), serde_json::Error> {
+        match &self.memory {
+            Some(memory) => {
+                memory
+                    .lock()
+                    .insert(letter.position, (letter, Arc::clone(entry)));
+            }
+            None => {
+                let key = keys::dead_letter(&self.subscription, letter.position);
+                writes.insert(key, Some(letter.encode()?));
+            }
+        }
+        if is_new {
+            self.count.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    /// Removes a letter that was handled after all.
+    pub(super) fn revive(&self, position: Position, writes: &mut keys::Writes) {
+        match &self.memory {
+            Some(memory) => drop(memory.lock().remove(&position)),
+            None => drop(writes.insert(keys::dead_letter(&self.subscription, position), None)),
+        }
+        self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Removes a letter for good. False where there is none.
+    pub(crate) fn discard(&self, position: Position) -> Result<bool, StorageError> {
+        if self.get(position)?.is_none() {
+            return Ok(false);
+        }
+        match &self.memory {
+            Some(memory) => drop(memory.lock().remove(&position)),
+            None => {
+                let key = keys::dead_letter(&self.subscription, position);
+                self.journal.write(vec![Write::remove(key)])?;
+            }
+        }
+        self.count.fetch_sub(1, Ordering::AcqRel);
+        Ok(true)
+    }
+}
+
+fn damaged() -> StorageError {
+    let reason = "a dead letter does not decode";
+    StorageError::Corrupt {
+        file: "state".into(),
+        offset: 0,
+        reason,
+    }
+}

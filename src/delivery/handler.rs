@@ -1,0 +1,182 @@
+//! What handles an event: closures, functions, and types of one's own.
+
+use std::marker::PhantomData;
+
+use super::{Context, HandlerError, started::Completion};
+use crate::{contract::Value, event::Event};
+
+/// A handler as a type of its own, for handlers that carry something.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use tidings::{Context, Event, Handler, HandlerError};
+///
+/// #[derive(Serialize, Deserialize, Event)]
+/// #[event(name = "orders.placed")]
+/// struct OrderPlaced;
+///
+/// struct Mailer { from: String }
+///
+/// impl Handler<OrderPlaced> for Mailer {
+///     fn handle(&self, _: &OrderPlaced, ctx: &mut Context) -> Result<(), HandlerError> {
+///         println!("{} writes about {}", self.from, ctx.id());
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Handler<E: Event>: Send + Sync + 'static {
+    /// Handles one event. Called by one thread at a time for each lane.
+    ///
+    /// # Errors
+    /// Whatever keeps the event from being handled; the error says whether to try again.
+    fn handle(&self, event: &E, ctx: &mut Context) -> Result<(), HandlerError>;
+}
+
+/// What a handler may return: `()`, or a `Result` whose error converts into a [`HandlerError`], as
+/// every `std::error::Error` does.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    note = "return `()`, or `Result<(), E>` where `E` is a `std::error::Error` or a `HandlerError`"
+)]
+pub trait Outcome {
+    /// This value as a result.
+    ///
+    /// # Errors
+    /// The handler's own.
+    fn into_result(self) -> Result<(), HandlerError>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> Result<(), HandlerError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<HandlerError>> Outcome for Result<(), E> {
+    fn into_result(self) -> Result<(), HandlerError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// What can become a [`Handler`]: `Fn(&E)`, `Fn(&E, &mut Context)`, or a handler type.
+///
+/// `M` only tells the three apart; nobody needs to name it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler of an event",
+    label = "not a handler",
+    note = "a handler is `|event: &MyEvent| ..` or `|event: &MyEvent, ctx: &mut Context| ..` with \
+            the types written out, or a type that implements `Handler<MyEvent>`"
+)]
+pub trait IntoHandler<E: Event, M> {
+    /// The handler's type.
+    type Handler: Handler<E>;
+
+    /// This value as a handler.
+    fn into_handler(self) -> Self::Handler;
+}
+
+/// A function as a handler.
+#[derive(Debug)]
+pub struct FnHandler<F, M> {
+    function: F,
+    form: PhantomData<fn() -> M>,
+}
+
+/// The form `Fn(&E) -> R`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Plain<R>(PhantomData<R>);
+
+/// The form `Fn(&E, &mut Context) -> R`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct WithContext<R>(PhantomData<R>);
+
+/// A handler type.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Typed;
+
+impl<E, F, R> IntoHandler<E, Plain<R>> for F
+where
+    E: Event,
+    F: Fn(&E) -> R + Send + Sync + 'static,
+    R: Outcome + 'static,
+{
+    type Handler = FnHandler<F, Plain<R>>;
+
+    fn into_handler(self) -> Self::Handler {
+        FnHandler {
+            function: self,
+            form: PhantomData,
+        }
+    }
+}
+
+impl<E, F, R> Handler<E> for FnHandler<F, Plain<R>>
+where
+    E: Event,
+    F: Fn(&E) -> R + Send + Sync + 'static,
+    R: Outcome + 'static,
+{
+    fn handle(&self, event: &E, _: &mut Context) -> Result<(), HandlerError> {
+        (self.function)(event).into_result()
+    }
+}
+
+impl<E, F, R> IntoHandler<E, WithContext<R>> for F
+where
+    E: Event,
+    F: Fn(&E, &mut Context) -> R + Send + Sync + 'static,
+    R: Outcome + 'static,
+{
+    type Handler = FnHandler<F, WithContext<R>>;
+
+    fn into_handler(self) -> Self::Handler {
+        FnHandler {
+            function: self,
+            form: PhantomData,
+        }
+    }
+}
+
+impl<E, F, R> Handler<E> for FnHandler<F, WithContext<R>>
+where
+    E: Event,
+    F: Fn(&E, &mut Context) -> R + Send + Sync + 'static,
+    R: Outcome + 'static,
+{
+    fn handle(&self, event: &E, ctx: &mut Context) -> Result<(), HandlerError> {
+        (self.function)(event, ctx).into_result()
+    }
+}
+
+impl<E: Event, H: Handler<E>> IntoHandler<E, Typed> for H {
+    type Handler = H;
+
+    fn into_handler(self) -> H {
+        self
+    }
+}
+
+/// A handler with its event type erased.
+pub(crate) enum Run {
+    /// Runs to its end on the lane's thread.
+    Inline(Box<dyn Fn(&Value, &mut Context) -> Result<(), HandlerError> + Send + Sync>),
+    /// Is only started there; the completion tells the lane how it ended.
+    Started(Box<dyn Fn(Value, Context, Completion) + Send + Sync>),
+}
+
+pub(crate) fn erase<E: Event>(handler: impl Handler<E>) -> Run {
+    Run::Inline(Box::new(move |value, ctx| {
+        match value.downcast_ref::<E>() {
+            Some(event) => handler.handle(event, ctx),
+            None => Err(wrong_type::<E>()),
+        }
+    }))
+}
+
+/// The registry gives every name one type, so this is a bug of ours; the event is kept.
+pub(super) fn wrong_type<E: Event>() -> HandlerError {
+    HandlerError::reject(format!("a value of another type came as `{}`", E::NAME))
+}

@@ -1,0 +1,109 @@
+//! Why a handler failed, and what is to happen with the event.
+
+use std::{fmt, time::Duration};
+
+use crate::error::BoxError;
+
+/// A handler's failure, and what is to happen with the event.
+///
+/// Any error converts into one that retries by the subscription's policy, so `?` works in a handler
+/// that returns `Result<(), HandlerError>`.
+pub struct HandlerError {
+    error: BoxError,
+    then: Then,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Retry,
+    RetryAfter(Duration),
+    Reject,
+}
+
+impl HandlerError {
+    /// Try again, by the subscription's policy.
+    pub fn retry(error: impl Into<BoxError>) -> Self {
+        Self {
+            error: error.into(),
+            then: Then::Retry,
+        }
+    }
+
+    /// Try again after this delay instead of the policy's. Attempts still count against the policy.
+    pub fn retry_after(error: impl Into<BoxError>, delay: Duration) -> Self {
+        Self {
+            error: error.into(),
+            then: Then::RetryAfter(delay),
+        }
+    }
+
+    /// Do not try again: the event goes to the dead letters at once.
+    pub fn reject(error: impl Into<BoxError>) -> Self {
+        Self {
+            error: error.into(),
+            then: Then::Reject,
+        }
+    }
+
+    /// Whether the event is not to be tried again.
+    #[must_use]
+    pub fn is_rejection(&self) -> bool {
+        self.then == Then::Reject
+    }
+
+    /// The delay asked for in place of the policy's.
+    #[must_use]
+    pub fn delay(&self) -> Option<Duration> {
+        match self.then {
+            Then::RetryAfter(delay) => Some(delay),
+            Then::Retry | Then::Reject => None,
+        }
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerError")
+            .field("error", &self.error)
+            .field("then", &self.then)
+            .finish()
+    }
+}
+
+// As in `anyhow`: not an `Error` itself, so that every `Error` can convert.
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::retry(error)
+    }
+}
+
+/// Says on the spot what an error means for the event.
+///
+/// ```
+/// use tidings::{HandlerError, HandlerErrorExt};
+///
+/// fn handle(text: &str) -> Result<(), HandlerError> {
+///     let _amount: u64 = text.parse().map_err(HandlerErrorExt::reject)?;
+///     Ok(())
+/// }
+/// # assert!(handle("x").is_err_and(|error| error.is_rejection()));
+/// ```
+pub trait HandlerErrorExt: Into<BoxError> {
+    /// Do not try again: the event goes to the dead letters at once.
+    fn reject(self) -> HandlerError {
+        HandlerError::reject(self)
+    }
+
+    /// Try again after this delay instead of the policy's.
+    fn retry_after(self, delay: Duration) -> HandlerError {
+        HandlerError::retry_after(self, delay)
+    }
+}
+
+impl<E: Into<BoxError>> HandlerErrorExt for E {}

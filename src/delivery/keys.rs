@@ -1,0 +1,63 @@
+//! Where the delivery keeps what it stores: the layout of state keys.
+//!
+//! `area 0x00 subscription 0x00 rest`. Names of subscriptions hold no zero byte.
+
+use std::collections::BTreeMap;
+
+use crate::{event::Key, message::Position, storage::Write};
+
+/// State writes by key; the last one to a key wins. `None` removes.
+pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+pub(super) fn into_commit(writes: Writes) -> Vec<Write> {
+    writes
+        .into_iter()
+        .map(|(key, value)| Write { key, value })
+        .collect()
+}
+
+pub(super) fn subscription(name: &str) -> Vec<u8> {
+    under("subscription", name)
+}
+
+pub(super) fn cursor(name: &str, lane: u32) -> Vec<u8> {
+    let mut key = under("cursor", name);
+    key.extend(lane.to_be_bytes());
+    key
+}
+
+pub(super) fn cursors(name: &str) -> Vec<u8> {
+    under("cursor", name)
+}
+
+pub(super) fn dead_letters(name: &str) -> Vec<u8> {
+    under("dead", name)
+}
+
+pub(super) fn dead_letter(name: &str, position: Position) -> Vec<u8> {
+    let mut key = under("dead", name);
+    key.extend(position.get().to_be_bytes());
+    key
+}
+
+/// State of one subscription and one event key. The key's length comes first, so that no two keys
+/// and names run into each other.
+pub(super) fn state(subscription: &str, key: Option<&Key>, name: &str) -> Vec<u8> {
+    let mut bytes = under("state", subscription);
+    let text = key.map(Key::as_str);
+    // Keys are bounded far below; `None` is told apart from the empty key.
+    let length = text.map_or(0, |text| text.len() + 1);
+    bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.extend(text.unwrap_or_default().bytes());
+    bytes.extend(name.bytes());
+    bytes
+}
+
+fn under(area: &str, name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(area.len() + name.len() + 16);
+    key.extend(area.bytes());
+    key.push(0);
+    key.extend(name.bytes());
+    key.push(0);
+    key
+}

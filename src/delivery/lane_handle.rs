@@ -1,0 +1,79 @@
+//! How others reach a lane.
+
+use std::sync::{
+    Arc, OnceLock, Weak,
+    atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use super::{HandlerError, context::Staged};
+use crate::{journal::Entry, message::Position, runtime::Task};
+
+/// What others tell a lane.
+pub(super) enum Inbound {
+    /// A started delivery has ended.
+    Finished {
+        position: Position,
+        result: Result<Staged, HandlerError>,
+    },
+    /// A dead letter is to be tried again.
+    Redrive(Arc<Entry>),
+}
+
+/// How others reach a lane: its inbox, its task, and how much it holds.
+#[derive(Default)]
+pub(crate) struct LaneHandle {
+    inbox: Mutex<Vec<Inbound>>,
+    task: OnceLock<Weak<Task>>,
+    /// Events taken from the journal and not settled yet.
+    held: AtomicU64,
+    /// Those of them that a handler is at work on, elsewhere than on the lane's thread.
+    running: AtomicU64,
+    /// The first position that is held; 0 for none.
+    low: AtomicU64,
+}
+
+impl LaneHandle {
+    pub(super) fn attach(&self, task: &Arc<Task>) {
+        self.task.get_or_init(|| Arc::downgrade(task));
+    }
+
+    pub(super) fn task(&self) -> Option<Arc<Task>> {
+        self.task.get().and_then(Weak::upgrade)
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(task) = self.task() {
+            task.wake();
+        }
+    }
+
+    pub(super) fn send(&self, inbound: Inbound) {
+        self.inbox.lock().push(inbound);
+        self.wake();
+    }
+
+    pub(super) fn receive(&self) -> Vec<Inbound> {
+        std::mem::take(&mut *self.inbox.lock())
+    }
+
+    pub(super) fn report(&self, held: usize, running: usize, low: Option<Position>) {
+        self.held.store(held as u64, Ordering::Relaxed);
+        self.running.store(running as u64, Ordering::Relaxed);
+        self.low
+            .store(low.map_or(0, Position::get), Ordering::Relaxed);
+    }
+
+    pub(crate) fn low(&self) -> Option<Position> {
+        Position::new(self.low.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed)
+    }
+}

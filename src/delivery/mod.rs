@@ -1,0 +1,47 @@
+//! How events reach handlers.
+//!
+//! The life of one delivery:
+//!
+//! 1. The [`lane`] of the event's key takes the entry from the journal.
+//! 2. If the key is busy (its head waits for a retry, or runs), the event queues behind it
+//!    ([`parking`]).
+//! 3. An [`attempt`] decodes the event where needed and calls the handler with a [`Context`]; a
+//!    panic is an error.
+//! 4. Success: what the handler staged joins the lane's batch. Failure: the key is parked until the
+//!    next attempt. No attempt left, or rejected: a [`dead_letter`].
+//! 5. The batch commits: outputs, state, dead letters and the [`cursor`] as one step.
+
+#[cfg(feature = "tokio")]
+mod asynchronous;
+mod attempt;
+mod batch;
+mod context;
+mod cursor;
+mod dead_letter;
+mod handler;
+mod handler_error;
+mod keys;
+mod lane;
+mod lane_handle;
+mod parking;
+mod pull;
+mod register;
+mod started;
+mod state;
+mod subscriber;
+
+#[cfg(feature = "tokio")]
+pub(crate) use asynchronous::erase_async;
+pub use context::Context;
+pub(crate) use dead_letter::DeadLetterStore;
+pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use handler::{Handler, IntoHandler, Outcome};
+pub(crate) use handler::{Run, erase};
+pub use handler_error::{HandlerError, HandlerErrorExt};
+pub(crate) use pull::PullQueue;
+pub use pull::Unsettled;
+pub(crate) use register::{Plan, register};
+pub use started::Delivery;
+pub use state::{State, StateError};
+pub use subscriber::{Condition, Status};
+pub(crate) use subscriber::{Policy, Subscriber};

@@ -1,0 +1,155 @@
+//! Events that have to wait in a lane without holding the lane up.
+//!
+//! A failing event parks its *key*: it waits for the time of its next attempt, and later events of
+//! the key queue behind it. An event without a key parks alone. A key whose event is being handled
+//! elsewhere is busy in the same way.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::dead_letter::Verdict;
+use crate::{
+    event::Key,
+    journal::Entry,
+    message::Position,
+    runtime::{Tick, Timestamp},
+};
+
+/// An event in a lane, with the story of its attempts.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(super) entry: Arc<Entry>,
+    /// Failed attempts so far.
+    pub(super) attempts: u32,
+    pub(super) first_failed: Option<Timestamp>,
+    /// The delay before the last attempt.
+    pub(super) previous: Duration,
+    /// It comes from the dead letters, and stays there until it succeeds. The cursor has passed it.
+    pub(super) redrive: bool,
+    /// It is to become a dead letter as soon as there is room for one.
+    pub(super) verdict: Option<Verdict>,
+}
+
+impl Held {
+    pub(super) fn new(entry: Arc<Entry>) -> Self {
+        Self {
+            entry,
+            attempts: 0,
+            first_failed: None,
+            previous: Duration::ZERO,
+            redrive: false,
+            verdict: None,
+        }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.entry.position
+    }
+
+    pub(super) fn key(&self) -> Option<&Key> {
+        self.entry.envelope.key.as_ref()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Parked {
+    /// Waiting for their time, whether they have a key or not.
+    heads: BTreeMap<Position, Held>,
+    due: BTreeSet<(Tick, Position)>,
+    /// Every busy key, with the events behind its head. In order, except that a dead letter being
+    /// retried goes to the front.
+    busy: BTreeMap<Key, VecDeque<Held>>,
+    behind: usize,
+}
+
+impl Parked {
+    pub(super) fn len(&self) -> usize {
+        self.heads.len() + self.behind
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.heads.values().chain(self.busy.values().flatten())
+    }
+
+    /// The first position that is parked. Events behind a head come after it, but for dead
+    /// letters being retried, which the cursor has passed.
+    pub(super) fn low(&self) -> Option<Position> {
+        let running_keys = self.busy.values().filter_map(|queue| queue.front());
+        let heads = self.heads.keys().next().copied();
+        heads
+            .into_iter()
+            .chain(running_keys.map(Held::position))
+            .min()
+    }
+
+    /// Whether an event has to queue behind its key.
+    pub(super) fn is_busy(&self, held: &Held) -> bool {
+        held.key().is_some_and(|key| self.busy.contains_key(key))
+    }
+
+    /// Makes an event's key busy while the event is handled elsewhere.
+    pub(super) fn occupy(&mut self, key: Option<&Key>) {
+        if let Some(key) = key {
+            self.busy.entry(key.clone()).or_default();
+        }
+    }
+
+    /// Parks an event, and with it its key, until `due`.
+    pub(super) fn park(&mut self, held: Held, due: Tick) {
+        self.occupy(held.key());
+        self.due.insert((due, held.position()));
+        self.heads.insert(held.position(), held);
+    }
+
+    /// Queues an event behind its busy key. One without a key is due at once.
+    pub(super) fn queue(&mut self, held: Held, now: Tick) {
+        let Some(queue) = held
+            .entry
+            .envelope
+            .key
+            .as_ref()
+            .and_then(|key| self.busy.get_mut(key))
+        else {
+            return self.park(held, now);
+        };
+        if held.redrive {
+            queue.push_front(held)
+        } else {
+            queue.push_back(held)
+        }
+        self.behind += 1;
+    }
+
+    /// The next head whose time has come. Its key stays busy.
+    pub(super) fn take_due(&mut self, now: Tick) -> Option<Held> {
+        let (at, position) = *self.due.first()?;
+        if at > now {
+            return None;
+        }
+        self.due.pop_first();
+        self.heads.remove(&position)
+    }
+
+    /// The next event of a key whose head is done; the key is free where there is none.
+    pub(super) fn release(&mut self, key: Option<&Key>) -> Option<Held> {
+        let queue = self.busy.get_mut(key?)?;
+        let next = queue.pop_front();
+        match next {
+            Some(_) => self.behind -= 1,
+            None => drop(self.busy.remove(key?)),
+        }
+        next
+    }
+
+    /// When the next head is due.
+    pub(super) fn next_due(&self) -> Option<Tick> {
+        self.due.first().map(|(at, _)| *at)
+    }
+}

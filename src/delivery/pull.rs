@@ -1,0 +1,168 @@
+//! Events that are pulled instead of pushed.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    task::{Poll, Waker},
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    Delivery, HandlerError, Run,
+    started::{Completion, Returned},
+};
+use crate::{
+    event::Event,
+    runtime::{Monitor, Runtime, Tick},
+};
+
+/// A pulled event that waits for its verdict. Derefs to the [`Delivery`].
+///
+/// Dropping it undecided counts as a failed attempt.
+#[must_use = "an event is handled again unless it is acknowledged"]
+pub struct Unsettled<E> {
+    delivery: Delivery<E>,
+    returned: Returned,
+    completion: Completion,
+}
+
+impl<E: Event> Unsettled<E> {
+    /// The event is handled: commits what was published and stored through the delivery, together
+    /// with the acknowledgement.
+    pub fn ack(self) {
+        let Self {
+            delivery,
+            returned,
+            completion,
+        } = self;
+        drop(delivery);
+        let staged = returned.lock().take().unwrap_or_default();
+        completion.finish(Ok(staged));
+    }
+
+    /// The attempt failed: the event comes again by the subscription's policy, or as the error says.
+    pub fn retry(self, error: impl Into<HandlerError>) {
+        self.completion.finish(Err(error.into()));
+    }
+
+    /// The event goes to the dead letters.
+    pub fn reject(self, error: impl Into<crate::error::BoxError>) {
+        self.completion.finish(Err(HandlerError::reject(error)));
+    }
+}
+
+impl<E> Deref for Unsettled<E> {
+    type Target = Delivery<E>;
+
+    fn deref(&self) -> &Delivery<E> {
+        &self.delivery
+    }
+}
+
+impl<E> DerefMut for Unsettled<E> {
+    fn deref_mut(&mut self) -> &mut Delivery<E> {
+        &mut self.delivery
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Unsettled<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Unsettled").field(&self.delivery).finish()
+    }
+}
+
+/// Between the lanes of a subscription and whoever pulls. Bounded by what the lanes may have in
+/// flight.
+pub(crate) struct PullQueue<E> {
+    state: Mutex<Queue<E>>,
+    changed: Monitor,
+}
+
+struct Queue<E> {
+    ready: VecDeque<Unsettled<E>>,
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+impl<E: Event> PullQueue<E> {
+    pub(crate) fn new() -> Arc<Self> {
+        let queue = Queue {
+            ready: VecDeque::new(),
+            closed: false,
+            waker: None,
+        };
+        Arc::new(Self {
+            state: Mutex::new(queue),
+            changed: Monitor::default(),
+        })
+    }
+
+    /// A handler that puts events here.
+    pub(crate) fn feeder(self: &Arc<Self>) -> Run {
+        let queue = Arc::clone(self);
+        Run::Started(Box::new(
+            move |value, context, completion| match Delivery::new(value, context) {
+                Ok((delivery, returned)) => {
+                    queue.push(Unsettled {
+                        delivery,
+                        returned,
+                        completion,
+                    });
+                }
+                Err(error) => completion.finish(Err(error)),
+            },
+        ))
+    }
+
+    fn push(&self, event: Unsettled<E>) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        state.ready.push_back(event);
+        let waker = state.waker.take();
+        drop(state);
+        self.changed.notify();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ends the pulling. What was not pulled yet comes again another time.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let unpulled = std::mem::take(&mut state.ready);
+        let waker = state.waker.take();
+        drop(state);
+        drop(unpulled);
+        self.changed.notify();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn next(&self, runtime: &Runtime, deadline: Option<Tick>) -> Option<Unsettled<E>> {
+        runtime.wait(&self.changed, deadline, || {
+            let state = self.state.lock();
+            state.closed || !state.ready.is_empty()
+        });
+        self.state.lock().ready.pop_front()
+    }
+
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))] // for the `Stream`
+    pub(crate) fn poll_next(&self, waker: &Waker) -> Poll<Option<Unsettled<E>>> {
+        let mut state = self.state.lock();
+        if let Some(event) = state.ready.pop_front() {
+            return Poll::Ready(Some(event));
+        }
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        state.waker = Some(waker.clone());
+        Poll::Pending
+    }
+}

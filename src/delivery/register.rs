@@ -1,0 +1,242 @@
+//! Starting a subscription: finding where it stopped, and setting its lanes to work.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DeadLetterStore, Run, Subscriber,
+    cursor::{Cursor, Layer},
+    keys,
+    lane::Lane,
+    lane_handle::LaneHandle,
+    subscriber::{Counters, Policy, Registered},
+};
+use crate::{
+    contract::EventType,
+    journal::{Journal, ReaderId},
+    message::Position,
+    policy::Start,
+    runtime::{PoolId, Timestamp},
+    storage::{StorageError, Write},
+};
+
+/// A subscription as its builder describes it.
+pub(crate) struct Plan {
+    pub(crate) name: Arc<str>,
+    pub(crate) handlers: Vec<(Arc<EventType>, Run)>,
+    /// Events that it once handled and no longer wants.
+    pub(crate) ignored: BTreeSet<String>,
+    pub(crate) lanes: u32,
+    pub(crate) pool: PoolId,
+    pub(crate) start: Start,
+    pub(crate) policy: Policy,
+    /// Leaves nothing behind: no cursor, no stored dead letters.
+    pub(crate) ephemeral: bool,
+    pub(crate) on_stop: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// What is stored of a subscription besides its cursors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Meta {
+    lanes: u32,
+    /// Every event that it was ever to get, less the ignored ones.
+    events: BTreeSet<String>,
+    layers: Vec<Layer>,
+}
+
+/// Starts a subscription. It resumes where its name stopped, or starts where the plan says.
+pub(crate) fn register(
+    journal: &Arc<Journal>,
+    plan: Plan,
+) -> Result<Arc<Subscriber>, StorageError> {
+    let is_stored = journal.is_durable() && !plan.ephemeral;
+    let events: BTreeSet<_> = plan
+        .handlers
+        .iter()
+        .map(|(event, _)| event.name.to_string())
+        .collect();
+    let (meta, cursors) = if is_stored {
+        resume(journal, &plan, events)?
+    } else {
+        let start = start_position(journal, plan.start)?;
+        (
+            Meta {
+                lanes: plan.lanes,
+                events,
+                layers: Vec::new(),
+            },
+            fresh(plan.lanes, start),
+        )
+    };
+    let contract = journal.contract();
+    let kinds: BTreeSet<_> = meta
+        .events
+        .iter()
+        .map(|name| contract.name_id(&name.as_str().into()))
+        .collect();
+    let handlers = plan.handlers.into_iter();
+    let subscriber = Arc::new(Subscriber {
+        dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
+        name: plan.name,
+        journal: Arc::clone(journal),
+        group: journal.tail().new_group(),
+        handlers: handlers
+            .map(|(event, run)| (event.id, Registered { event, run }))
+            .collect(),
+        kinds: kinds.clone(),
+        lanes: cursors.iter().map(|_| Arc::default()).collect(),
+        policy: plan.policy,
+        counters: Counters::default(),
+        is_stored,
+        layers: meta.layers,
+        on_stop: Mutex::new(plan.on_stop),
+        paused: false.into(),
+        stopping: false.into(),
+        failure: Mutex::default(),
+    });
+    let lanes = (0..).zip(cursors).zip(&subscriber.lanes);
+    let readers = lanes
+        .map(|((lane, cursor), handle)| set_up(&subscriber, lane, cursor, handle, plan.pool))
+        .collect();
+    journal.tail().join(subscriber.group, kinds, readers);
+    Ok(subscriber)
+}
+
+/// A lane's starting position and task.
+fn set_up(
+    subscriber: &Arc<Subscriber>,
+    lane: u32,
+    cursor: Cursor,
+    handle: &Arc<LaneHandle>,
+    pool: PoolId,
+) -> (Option<Position>, Arc<crate::runtime::Task>) {
+    let at = subscriber
+        .journal
+        .is_durable()
+        .then(|| Position::new(cursor.frontier))
+        .flatten();
+    let reader = ReaderId {
+        group: subscriber.group,
+        lane,
+    };
+    let mut lane = Lane::new(Arc::clone(subscriber), Arc::clone(handle), reader, cursor);
+    let task = subscriber.journal.runtime().task(pool, move || lane.step());
+    handle.attach(&task);
+    (at, task)
+}
+
+/// The stored state of a subscription, brought in line with the plan.
+fn resume(
+    journal: &Journal,
+    plan: &Plan,
+    events: BTreeSet<String>,
+) -> Result<(Meta, Vec<Cursor>), StorageError> {
+    let stored: Option<Meta> = match journal.get(&keys::subscription(&plan.name))? {
+        Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|_| damaged())?),
+        None => None,
+    };
+    let Some(stored) = stored else {
+        let start = start_position(journal, plan.start)?;
+        let meta = Meta {
+            lanes: plan.lanes,
+            events,
+            layers: Vec::new(),
+        };
+        let cursors = fresh(plan.lanes, start);
+        store(journal, plan, &meta, Some(&cursors))?;
+        return Ok((meta, cursors));
+    };
+    let cursors = load_cursors(journal, plan, stored.lanes)?;
+    let mut meta = stored.clone();
+    meta.events.extend(events);
+    meta.events.retain(|event| !plan.ignored.contains(event));
+    if stored.lanes != plan.lanes {
+        meta.lanes = plan.lanes;
+        meta.layers.push(Layer { cursors });
+        let low = meta.layers.last().map_or(1, Layer::low);
+        let cursors = fresh(plan.lanes, Position::new(low).unwrap_or(Position::FIRST));
+        store(journal, plan, &meta, Some(&cursors))?;
+        return Ok((meta, cursors));
+    }
+    let low = cursors.iter().map(Cursor::low).min().unwrap_or(1);
+    meta.layers.retain(|layer| layer.high() > low);
+    if meta != stored {
+        store(journal, plan, &meta, None)?;
+    }
+    Ok((meta, cursors))
+}
+
+fn fresh(lanes: u32, start: Position) -> Vec<Cursor> {
+    (0..lanes).map(|_| Cursor::at(start)).collect()
+}
+
+fn load_cursors(journal: &Journal, plan: &Plan, lanes: u32) -> Result<Vec<Cursor>, StorageError> {
+    let load = |lane| {
+        let bytes = journal
+            .get(&keys::cursor(&plan.name, lane))?
+            .ok_or_else(damaged)?;
+        serde_json::from_slice(&bytes).map_err(|_| damaged())
+    };
+    (0..lanes).map(load).collect()
+}
+
+/// Stores the meta and, if given, the cursors in place of all earlier ones.
+fn store(
+    journal: &Journal,
+    plan: &Plan,
+    meta: &Meta,
+    cursors: Option<&[Cursor]>,
+) -> Result<(), StorageError> {
+    let mut writes = vec![Write::put(keys::subscription(&plan.name), json(meta)?)];
+    if let Some(cursors) = cursors {
+        let old = journal.scan(&keys::cursors(&plan.name))?;
+        writes.extend(old.into_iter().map(|(key, _)| Write::remove(key)));
+        for (lane, cursor) in (0..).zip(cursors) {
+            writes.push(Write::put(keys::cursor(&plan.name, lane), json(cursor)?));
+        }
+    }
+    journal.write(writes)
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, StorageError> {
+    serde_json::to_vec(value).map_err(|_| damaged())
+}
+
+fn damaged() -> StorageError {
+    let reason = "what is stored of a subscription does not decode";
+    StorageError::Corrupt {
+        file: "state".into(),
+        offset: 0,
+        reason,
+    }
+}
+
+fn start_position(journal: &Journal, start: Start) -> Result<Position, StorageError> {
+    match start {
+        Start::Earliest => Ok(journal.first()),
+        Start::Latest => Ok(journal.tail().end()),
+        Start::Position(position) => Ok(position.min(journal.tail().end()).max(journal.first())),
+        Start::Time(time) => first_since(journal, time),
+    }
+}
+
+/// The first event published at that time or later. Looks at every event before it.
+fn first_since(journal: &Journal, time: Timestamp) -> Result<Position, StorageError> {
+    let (mut from, end) = (journal.first(), journal.tail().end());
+    while from < end {
+        let entries = journal.read(from, end)?;
+        let found = entries
+            .iter()
+            .find(|entry| entry.envelope.published_at >= time);
+        if let Some(found) = found {
+            return Ok(found.position);
+        }
+        if entries.is_empty() {
+            break;
+        }
+        from = from.plus(entries.len() as u64);
+    }
+    Ok(end)
+}

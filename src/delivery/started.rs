@@ -1,0 +1,181 @@
+//! Deliveries that outlive the call that starts them: async handlers and pulled events.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::{
+    Context, HandlerError, State,
+    context::Staged,
+    handler::wrong_type,
+    lane_handle::{Inbound, LaneHandle},
+};
+use crate::{
+    contract::Value,
+    event::{Event, Key},
+    journal::PublishError,
+    message::{CorrelationId, Headers, MessageId, Position, Publishable},
+    runtime::Timestamp,
+};
+
+/// An event with its [`Context`], owned: what an async handler gets, and what a pull yields.
+///
+/// Derefs to the event, and has the context's methods.
+pub struct Delivery<E> {
+    event: Arc<E>,
+    context: Context,
+    returned: Returned,
+}
+
+/// Where the staged outputs go when the delivery is dropped.
+pub(super) type Returned = Arc<Mutex<Option<Staged>>>;
+
+impl<E: Event> Delivery<E> {
+    pub(super) fn new(value: Value, context: Context) -> Result<(Self, Returned), HandlerError> {
+        let event = value.downcast::<E>().map_err(|_| wrong_type::<E>())?;
+        let returned = Returned::default();
+        Ok((
+            Self {
+                event,
+                context,
+                returned: Arc::clone(&returned),
+            },
+            returned,
+        ))
+    }
+}
+
+impl<E> Delivery<E> {
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &E {
+        &self.event
+    }
+
+    /// The whole context.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// See [`Context::id`].
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        self.context.id()
+    }
+
+    /// See [`Context::position`].
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.context.position()
+    }
+
+    /// See [`Context::attempt`].
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.context.attempt()
+    }
+
+    /// See [`Context::published_at`].
+    #[must_use]
+    pub fn published_at(&self) -> Timestamp {
+        self.context.published_at()
+    }
+
+    /// See [`Context::key`].
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        self.context.key()
+    }
+
+    /// See [`Context::correlation_id`].
+    #[must_use]
+    pub fn correlation_id(&self) -> CorrelationId {
+        self.context.correlation_id()
+    }
+
+    /// See [`Context::headers`].
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        self.context.headers()
+    }
+
+    /// See [`Context::idempotency_key`].
+    #[must_use]
+    pub fn idempotency_key(&self, step: &str) -> String {
+        self.context.idempotency_key(step)
+    }
+
+    /// See [`Context::publish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn publish<P: Publishable>(&mut self, message: P) -> Result<(), PublishError<P::Event>> {
+        self.context.publish(message)
+    }
+
+    /// See [`Context::state`].
+    pub fn state(&mut self) -> State<'_> {
+        self.context.state()
+    }
+}
+
+impl<E> Deref for Delivery<E> {
+    type Target = E;
+
+    fn deref(&self) -> &E {
+        &self.event
+    }
+}
+
+impl<E> Drop for Delivery<E> {
+    fn drop(&mut self) {
+        *self.returned.lock() = Some(std::mem::take(&mut self.context.staged));
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Delivery<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("event", &self.event)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells a lane how a started delivery ended. Dropped untold, it tells of a failure, so that no
+/// event gets stuck.
+pub(crate) struct Completion {
+    lane: Option<Arc<LaneHandle>>,
+    position: Position,
+}
+
+impl Completion {
+    pub(super) fn new(lane: &Arc<LaneHandle>, position: Position) -> Self {
+        Self {
+            lane: Some(Arc::clone(lane)),
+            position,
+        }
+    }
+
+    pub(super) fn finish(mut self, result: Result<Staged, HandlerError>) {
+        self.tell(result);
+    }
+
+    fn tell(&mut self, result: Result<Staged, HandlerError>) {
+        if let Some(lane) = self.lane.take() {
+            lane.send(Inbound::Finished {
+                position: self.position,
+                result,
+            });
+        }
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        self.tell(Err(HandlerError::retry(
+            "the delivery was dropped before it was settled",
+        )));
+    }
+}

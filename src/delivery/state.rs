@@ -1,0 +1,105 @@
+//! State of a subscription, kept by event key.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Context, keys};
+use crate::storage::StorageError;
+
+/// State of one subscription and one event key, as named values.
+///
+/// It belongs to the key of the event being handled. One lane at a time has the key, so reading,
+/// deciding and writing needs no lock. Writes commit with the acknowledgement, or not at all. On a
+/// volatile bus the state lives as long as the bus.
+#[derive(Debug)]
+pub struct State<'a> {
+    ctx: &'a mut Context,
+}
+
+/// Why state could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The event has no key, and the subscription has several lanes that would race.
+    #[error("state needs an event with a key, or a subscription with one lane")]
+    NoKey,
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The stored value is of another type, or the new one does not encode.
+    #[error("the value of `{name}` is not what is expected: {source}")]
+    Value {
+        /// The value's name.
+        name: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl<'a> State<'a> {
+    pub(super) fn new(ctx: &'a mut Context) -> Self {
+        Self { ctx }
+    }
+
+    /// The value of that name.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        let Some(bytes) = self.bytes(&self.key(name)?)? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| value_error(name, source))
+    }
+
+    /// Sets the value of that name.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn put<T: Serialize>(&mut self, name: &str, value: &T) -> Result<(), StateError> {
+        let bytes = serde_json::to_vec(value).map_err(|source| value_error(name, source))?;
+        let key = self.key(name)?;
+        self.ctx.staged.writes.insert(key, Some(bytes));
+        Ok(())
+    }
+
+    /// Removes the value of that name.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn remove(&mut self, name: &str) -> Result<(), StateError> {
+        let key = self.key(name)?;
+        self.ctx.staged.writes.insert(key, None);
+        Ok(())
+    }
+
+    fn key(&self, name: &str) -> Result<Vec<u8>, StateError> {
+        let key = self.ctx.key();
+        if key.is_none() && !self.ctx.single_lane {
+            return Err(StateError::NoKey);
+        }
+        Ok(keys::state(&self.ctx.subscription, key, name))
+    }
+
+    /// As this attempt left it, or else the lane, or else storage.
+    fn bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let staged = self
+            .ctx
+            .staged
+            .writes
+            .get(key)
+            .or_else(|| self.ctx.earlier.get(key));
+        match staged {
+            Some(value) => Ok(value.clone()),
+            None => self.ctx.journal.get(key),
+        }
+    }
+}
+
+fn value_error(name: &str, source: serde_json::Error) -> StateError {
+    StateError::Value {
+        name: name.into(),
+        source,
+    }
+}

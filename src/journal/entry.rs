@@ -1,0 +1,103 @@
+//! A published event, before and after it has its position.
+
+use std::sync::Arc;
+
+use crate::{
+    contract::{NameId, Value},
+    event::Event,
+    message::{Envelope, Message, Position},
+    policy::Durability,
+    storage::Write,
+};
+
+/// A published event at its position.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) position: Position,
+    pub(crate) kind: NameId,
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) body: Body,
+}
+
+/// The event itself: the publisher's own value, or bytes read back from storage.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Value(Value),
+    Encoded(Vec<u8>),
+}
+
+/// An event on its way into the journal.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(super) kind: NameId,
+    pub(super) envelope: Arc<Envelope>,
+    pub(super) value: Value,
+    /// Empty on a volatile bus.
+    pub(super) payload: Vec<u8>,
+}
+
+impl Draft {
+    pub(super) fn new<E: Event>(
+        kind: NameId,
+        envelope: Envelope,
+        event: E,
+        payload: Vec<u8>,
+    ) -> Self {
+        Self {
+            kind,
+            envelope: Arc::new(envelope),
+            value: Arc::new(event),
+            payload,
+        }
+    }
+
+    pub(crate) fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    pub(super) fn into_entry(self, position: Position) -> Entry {
+        let Self {
+            kind,
+            envelope,
+            value,
+            ..
+        } = self;
+        Entry {
+            position,
+            kind,
+            envelope,
+            body: Body::Value(value),
+        }
+    }
+
+    /// The message that this draft was made of. `None` only for a wrong `E`, or while a reader
+    /// holds the value, neither of which happens to a draft that was refused.
+    pub(super) fn into_message<E: Event>(self) -> Option<Message<E>> {
+        let event = Arc::into_inner(self.value.downcast::<E>().ok()?)?;
+        Some(Message::unseal(event, Arc::unwrap_or_clone(self.envelope)))
+    }
+}
+
+/// What commits together: events to publish and state to write.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) writes: Vec<Write>,
+    /// At most the bus's own level counts; `None` asks for that.
+    pub(crate) durability: Option<Durability>,
+}
+
+impl Transaction {
+    pub(crate) fn publishing(drafts: Vec<Draft>) -> Self {
+        Self {
+            drafts,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let written = |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Vec::len);
+        let payloads: usize = self.drafts.iter().map(|draft| draft.payload.len()).sum();
+        payloads + self.writes.iter().map(written).sum::<usize>()
+    }
+}

@@ -1,0 +1,207 @@
+//! Why a publish failed, and the message handed back.
+
+use std::fmt;
+
+use super::Draft;
+use crate::{
+    codec::CodecError,
+    contract::NameTaken,
+    event::{Event, Key},
+    message::{CorrelationId, HeaderError, Message},
+    storage::StorageError,
+};
+
+/// Why a publish failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishFailure {
+    /// The bus was shut down.
+    #[error("the bus is shut down")]
+    Closed,
+    /// The correlation id is too long.
+    #[error(
+        "its correlation id has {bytes} bytes, more than {}",
+        CorrelationId::MAX_LEN
+    )]
+    CorrelationTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The event's codec could not encode it.
+    #[error("it could not be encoded: {0}")]
+    Encode(#[from] CodecError),
+    /// The queue of a durable bus, or the ring of a volatile one, is full. Try again later, or use
+    /// the blocking `publish`; inside a handler use `Context::publish`.
+    #[error("there is no room for it in the queue of {capacity}")]
+    Full {
+        /// The bound.
+        capacity: usize,
+    },
+    /// A header is outside the bounds.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// The key is too long.
+    #[error("its key has {bytes} bytes, more than {}", Key::MAX_LEN)]
+    KeyTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Another Rust type has the event's name.
+    #[error(transparent)]
+    NameTaken(#[from] NameTaken),
+    /// Storage refused or failed. [`StorageError::Indeterminate`] means that the event may or may
+    /// not have been published.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The encoded event is too large.
+    #[error("it has {bytes} bytes, more than {limit}")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
+}
+
+impl PublishFailure {
+    pub(super) fn into_storage(self) -> StorageError {
+        match self {
+            Self::Storage(error) => error,
+            _ => StorageError::Closed,
+        }
+    }
+
+    /// The same failure for the next of several publishers that share it.
+    pub(super) fn share(&self) -> Self {
+        match self {
+            Self::Storage(error) => Self::Storage(error.clone()),
+            _ => Self::Closed,
+        }
+    }
+}
+
+/// A publish that failed, with the message handed back.
+pub struct PublishError<E> {
+    failure: PublishFailure,
+    message: Box<Message<E>>,
+}
+
+impl<E: Event> PublishError<E> {
+    pub(crate) fn new(failure: PublishFailure, message: Message<E>) -> Self {
+        Self {
+            failure,
+            message: Box::new(message),
+        }
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn failure(&self) -> &PublishFailure {
+        &self.failure
+    }
+
+    /// Takes the reason.
+    #[must_use]
+    pub fn into_failure(self) -> PublishFailure {
+        self.failure
+    }
+
+    pub(crate) fn into_parts(self) -> (PublishFailure, Message<E>) {
+        (self.failure, *self.message)
+    }
+
+    /// Takes the message, with the id it was given: publish it again as it is.
+    #[must_use]
+    pub fn into_message(self) -> Message<E> {
+        *self.message
+    }
+
+    /// Takes the event.
+    #[must_use]
+    pub fn into_event(self) -> E {
+        self.message.into_event()
+    }
+}
+
+/// A publish of several events that failed as a whole, with the messages handed back.
+pub struct PublishAllError<E> {
+    failure: PublishFailure,
+    messages: Vec<Message<E>>,
+}
+
+impl<E: Event> PublishAllError<E> {
+    pub(crate) fn new(failure: PublishFailure, messages: Vec<Message<E>>) -> Self {
+        Self { failure, messages }
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn failure(&self) -> &PublishFailure {
+        &self.failure
+    }
+
+    /// Takes the reason.
+    #[must_use]
+    pub fn into_failure(self) -> PublishFailure {
+        self.failure
+    }
+
+    /// Takes the messages, in their order.
+    #[must_use]
+    pub fn into_messages(self) -> Vec<Message<E>> {
+        self.messages
+    }
+}
+
+macro_rules! error_of_an_event {
+    ($($error:ident: $one:literal),*) => {$(
+        impl<E: Event> fmt::Display for $error<E> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!("could not publish ", $one, ": {}"), E::NAME, self.failure)
+            }
+        }
+
+        impl<E> fmt::Debug for $error<E> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut fields = f.debug_struct(stringify!($error));
+                fields.field("failure", &self.failure).finish_non_exhaustive()
+            }
+        }
+
+        impl<E: Event> std::error::Error for $error<E> {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.failure)
+            }
+        }
+    )*};
+}
+error_of_an_event!(PublishError: "`{}`", PublishAllError: "several `{}`");
+
+/// A transaction that did not happen: why, and its drafts.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    pub(crate) failure: PublishFailure,
+    pub(crate) drafts: Vec<Draft>,
+}
+
+impl Rejected {
+    /// As the error of a publish of several events.
+    pub(crate) fn into_all_error<E: Event>(self) -> PublishAllError<E> {
+        let messages = self
+            .drafts
+            .into_iter()
+            .filter_map(Draft::into_message)
+            .collect();
+        PublishAllError::new(self.failure, messages)
+    }
+
+    /// As the error of a publish of one event.
+    #[expect(clippy::expect_used)] // a refused draft has its event, and nobody else has seen it
+    pub(crate) fn into_error<E: Event>(self) -> PublishError<E> {
+        let message = self.drafts.into_iter().find_map(Draft::into_message);
+        PublishError::new(
+            self.failure,
+            message.expect("a refused draft holds its event"),
+        )
+    }
+}

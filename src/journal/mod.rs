@@ -1,0 +1,331 @@
+//! The bus's single total order: what was published, and who reads it.
+//!
+//! The newest part is the [`Tail`] in memory. Behind it, on a durable bus, is the [`Log`], which
+//! commits first and shows events only then. A volatile bus has the tail alone.
+
+mod entry;
+mod error;
+mod log;
+mod tail;
+mod ticket;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+pub(crate) use entry::{Body, Draft, Entry, Transaction};
+pub(crate) use error::Rejected;
+pub use error::{PublishAllError, PublishError, PublishFailure};
+pub(crate) use log::Log;
+use tail::Admission;
+pub(crate) use tail::{GroupId, Phase, ReaderId, Tail, Taken};
+pub(crate) use ticket::Ticket;
+
+use crate::{
+    contract::{Contract, EventType},
+    event::{Event, Key},
+    message::{CorrelationId, Envelope, Message, MessageId, Position},
+    policy::Durability,
+    runtime::{Runtime, Task, Tick},
+    storage::{Record, Storage, StorageError, Write},
+};
+
+/// The longest payload that can be published, in bytes.
+const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
+
+/// How many records a lagging reader gets from storage at once, and how many bytes.
+const CHUNK: (usize, usize) = (512, 1024 * 1024);
+
+/// The bus's single total order.
+pub(crate) struct Journal {
+    runtime: Runtime,
+    contract: Contract,
+    tail: Tail,
+    log: Option<Arc<Log>>,
+    /// What a volatile bus has in place of the storage's state.
+    state: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl Journal {
+    pub(crate) fn volatile(runtime: Runtime, ring: usize) -> Arc<Self> {
+        let tail = Tail::new(Position::FIRST, ring, false);
+        Arc::new(Self {
+            runtime,
+            contract: Contract::default(),
+            tail,
+            log: None,
+            state: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn durable(
+        runtime: Runtime,
+        ring: usize,
+        storage: Arc<dyn Storage>,
+        durability: Durability,
+        queue: usize,
+    ) -> Arc<Self> {
+        let tail = Tail::new(storage.end(), ring, true);
+        let log = Log::new(&runtime, storage, durability, queue);
+        let contract = Contract::default();
+        let journal = Arc::new(Self {
+            runtime,
+            contract,
+            tail,
+            log: Some(log),
+            state: Mutex::default(),
+        });
+        if let Some(log) = &journal.log {
+            log.start(&journal);
+        }
+        journal
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub(crate) fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Turns a message into what a transaction takes: checked, sealed and, on a durable bus,
+    /// encoded. A refused message is handed back.
+    pub(crate) fn draft<E: Event>(
+        &self,
+        message: Message<E>,
+        cause: Option<&Envelope>,
+    ) -> Result<Draft, PublishError<E>> {
+        match self.contract.of::<E>() {
+            Ok(known) => self.draft_as(&known, message, cause),
+            Err(taken) => Err(PublishError::new(taken.into(), message)),
+        }
+    }
+
+    /// The same for an event type that was looked up before.
+    pub(crate) fn draft_as<E: Event>(
+        &self,
+        known: &EventType,
+        message: Message<E>,
+        cause: Option<&Envelope>,
+    ) -> Result<Draft, PublishError<E>> {
+        if let Some(refused) = message.refused() {
+            return Err(PublishError::new(refused.clone().into(), message));
+        }
+        let now = self.runtime.wall();
+        let fresh = || MessageId::v7(now, [self.runtime.random(), self.runtime.random()]);
+        let (event, envelope) = message.seal(fresh, now, (&known.name, &known.codec), cause);
+        match self.encode(&event, &envelope) {
+            Ok(payload) => Ok(Draft::new(known.id, envelope, event, payload)),
+            Err(failure) => Err(PublishError::new(failure, Message::unseal(event, envelope))),
+        }
+    }
+
+    fn encode<E: Event>(&self, event: &E, envelope: &Envelope) -> Result<Vec<u8>, PublishFailure> {
+        check_bounds(envelope)?;
+        let mut payload = Vec::new();
+        if self.log.is_some() {
+            E::codec().encode(event, &mut payload)?;
+        }
+        let bytes = payload.len();
+        if bytes > MAX_PAYLOAD {
+            return Err(PublishFailure::TooLarge {
+                bytes,
+                limit: MAX_PAYLOAD,
+            });
+        }
+        Ok(payload)
+    }
+
+    /// Publishes from a user's thread, and returns once that is as durable as promised.
+    pub(crate) fn publish(&self, transaction: Transaction) -> Result<Position, Rejected> {
+        match &self.log {
+            Some(log) => log.publish(self, transaction),
+            None => self
+                .tail
+                .append_new(&self.runtime, transaction, Admission::Wait),
+        }
+    }
+
+    /// Publishes without waiting. Fails at once where the queue (or a volatile bus's ring) is full.
+    pub(crate) fn enqueue(&self, transaction: Transaction) -> Result<Arc<Ticket>, Rejected> {
+        match &self.log {
+            Some(log) => log.enqueue(transaction),
+            None => {
+                let first = self
+                    .tail
+                    .append_new(&self.runtime, transaction, Admission::Fail)?;
+                Ok(Ticket::done(first))
+            }
+        }
+    }
+
+    /// The answer to an enqueued transaction.
+    pub(crate) fn wait(&self, ticket: &Arc<Ticket>) -> Result<Position, Rejected> {
+        let gone = || match &self.log {
+            Some(log) => log.withdraw(ticket),
+            None => Rejected {
+                failure: PublishFailure::Closed,
+                drafts: Vec::new(),
+            },
+        };
+        ticket.wait(&self.runtime).unwrap_or_else(|| Err(gone()))
+    }
+
+    /// Commits what a lane has done. `waker` is woken once the ticket is done. Never refused for
+    /// lack of room, since lanes are what makes room.
+    pub(crate) fn commit(&self, transaction: Transaction, waker: &Arc<Task>) -> Arc<Ticket> {
+        match &self.log {
+            Some(log) => log.submit(transaction, waker),
+            None => {
+                self.apply(&transaction.writes);
+                match self
+                    .tail
+                    .append_new(&self.runtime, transaction, Admission::Force)
+                {
+                    Ok(first) => Ticket::done(first),
+                    Err(rejected) => Ticket::failed(rejected),
+                }
+            }
+        }
+    }
+
+    /// Writes state from a user's thread, and waits for it.
+    pub(crate) fn write(&self, writes: Vec<Write>) -> Result<(), StorageError> {
+        let transaction = Transaction {
+            writes,
+            ..Transaction::default()
+        };
+        match &self.log {
+            Some(log) => match log.publish(self, transaction) {
+                Ok(_) => Ok(()),
+                Err(rejected) => Err(rejected.failure.into_storage()),
+            },
+            None => {
+                self.apply(&transaction.writes);
+                Ok(())
+            }
+        }
+    }
+
+    fn apply(&self, writes: &[Write]) {
+        let mut state = self.state.lock();
+        for write in writes {
+            match &write.value {
+                Some(value) => state.insert(write.key.clone(), value.clone()),
+                None => state.remove(&write.key),
+            };
+        }
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        match &self.log {
+            Some(log) => log.storage().get(key),
+            None => Ok(self.state.lock().get(key).cloned()),
+        }
+    }
+
+    /// Every state entry below a prefix.
+    pub(crate) fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
+        let Some(log) = &self.log else {
+            return Ok(Vec::new());
+        };
+        let mut all = Vec::new();
+        loop {
+            let after = all.last().map(|(key, _): &(Vec<u8>, Vec<u8>)| key.clone());
+            let page = log.storage().scan(prefix, after.as_deref(), 1024)?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+
+    /// What storage has from `from` on, as entries, below `end`. For readers that the tail has
+    /// left behind.
+    pub(crate) fn read(&self, from: Position, end: Position) -> Result<Vec<Entry>, StorageError> {
+        let Some(log) = &self.log else {
+            return Ok(Vec::new());
+        };
+        let wanted = usize::try_from(end.since(from))
+            .unwrap_or(usize::MAX)
+            .min(CHUNK.0);
+        let records = log.storage().read(from, wanted, CHUNK.1)?;
+        let entry = |(at, record): (u64, Record)| Entry {
+            position: from.plus(at),
+            kind: self.contract.name_id(&record.envelope.name),
+            envelope: record.envelope,
+            body: Body::Encoded(record.payload),
+        };
+        Ok((0..).zip(records).map(entry).collect())
+    }
+
+    /// The encoded payload of an entry, where there is one.
+    pub(crate) fn payload(&self, entry: &Entry) -> Result<Vec<u8>, StorageError> {
+        if let Body::Encoded(payload) = &entry.body {
+            return Ok(payload.clone());
+        }
+        let Some(log) = &self.log else {
+            return Ok(Vec::new());
+        };
+        let records = log.storage().read(entry.position, 1, usize::MAX)?;
+        Ok(records
+            .into_iter()
+            .next()
+            .map(|record| record.payload)
+            .unwrap_or_default())
+    }
+
+    /// The oldest position that can be read.
+    pub(crate) fn first(&self) -> Position {
+        self.log
+            .as_ref()
+            .map_or_else(|| self.tail.end(), |log| log.storage().first())
+    }
+
+    /// Whether everything submitted has reached the tail.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.log.as_ref().is_none_or(|log| log.is_flushed())
+    }
+
+    /// Waits until everything submitted has reached the tail and all readers are at rest.
+    pub(crate) fn wait_quiet(&self, deadline: Option<Tick>, parked_is_quiet: bool) -> bool {
+        let quiet = || self.is_flushed() && self.tail.is_quiet(parked_is_quiet);
+        self.runtime.wait(self.tail.quiet(), deadline, quiet)
+    }
+
+    /// Takes no more from users. Lanes may still commit.
+    pub(crate) fn close_intake(&self) {
+        self.tail.close_intake();
+        if let Some(log) = &self.log {
+            log.close_intake();
+        }
+    }
+
+    /// Takes nothing more at all, and releases the storage.
+    pub(crate) fn close(&self) -> Result<(), StorageError> {
+        self.close_intake();
+        self.log.as_ref().map_or(Ok(()), |log| log.close())
+    }
+}
+
+fn check_bounds(envelope: &Envelope) -> Result<(), PublishFailure> {
+    let key = envelope.key.as_ref().map_or(0, |key| key.as_str().len());
+    if key > Key::MAX_LEN {
+        return Err(PublishFailure::KeyTooLong { bytes: key });
+    }
+    match &envelope.correlation {
+        Some(CorrelationId::Text(text)) if text.len() > CorrelationId::MAX_LEN => {
+            Err(PublishFailure::CorrelationTooLong { bytes: text.len() })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,438 @@
+//! The newest part of the journal, in memory, and where each reader is in it.
+//!
+//! A ring of entries that all readers share; nothing is copied for a reader. A *group* of readers
+//! is a subscription: it wants some kinds of events, and each of its readers is a lane that gets
+//! the events of some keys. A reader at rest is not touched by events that it does not want.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::{Entry, PublishFailure, Rejected, Transaction};
+use crate::{
+    contract::NameId,
+    message::Position,
+    runtime::{Monitor, Runtime, Task, Tick, in_task},
+};
+
+/// A subscription's readers.
+pub(crate) type GroupId = u64;
+
+/// One reader: a lane of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReaderId {
+    pub(crate) group: GroupId,
+    pub(crate) lane: u32,
+}
+
+/// What a reader is up to beyond the tail, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It has nothing to do.
+    Settled,
+    /// It only waits for the time of a retry.
+    Parked,
+    /// It is at work.
+    Working,
+    /// It has stopped, or was told to rest; nobody waits for it.
+    Stopped,
+}
+
+/// What a reader got.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// Events for this reader. Everything before `frontier` has been looked at.
+    Entries {
+        entries: Vec<Arc<Entry>>,
+        frontier: Position,
+    },
+    /// The ring has moved on: read `from` to `to` from storage, then [`Tail::advance`].
+    Behind { from: Position, to: Position },
+}
+
+/// How a volatile bus treats a publish when the ring is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Wait for room; fail where waiting could be for ever.
+    Wait,
+    /// Fail at once.
+    Fail,
+    /// Take it all the same: what handlers publish must not wait for handlers.
+    Force,
+}
+
+pub(crate) struct Tail {
+    ring: Mutex<Ring>,
+    /// Notified when a volatile ring gets room.
+    room: Monitor,
+    /// Notified when a reader comes to rest.
+    quiet: Monitor,
+}
+
+struct Ring {
+    /// Dense: the last one is at `end - 1`.
+    entries: VecDeque<Arc<Entry>>,
+    end: Position,
+    capacity: usize,
+    /// Durable: at capacity the oldest entries go, read or not, since storage has them. Volatile:
+    /// entries go once read, and at capacity publishers wait.
+    backed: bool,
+    closed: bool,
+    groups: BTreeMap<GroupId, Group>,
+    /// Which groups want a kind. The inverse of `Group::kinds`.
+    wanted: BTreeMap<NameId, Vec<GroupId>>,
+    group_count: u64,
+}
+
+struct Group {
+    kinds: BTreeSet<NameId>,
+    readers: Vec<Reader>,
+}
+
+struct Reader {
+    /// Everything before it has been given to the reader. Stale while `idle`.
+    next: Position,
+    /// It has seen everything up to the end, and is woken by the next event that it wants.
+    idle: bool,
+    phase: Phase,
+    task: Arc<Task>,
+}
+
+impl Tail {
+    pub(super) fn new(end: Position, capacity: usize, backed: bool) -> Self {
+        let ring = Ring {
+            entries: VecDeque::new(),
+            end,
+            capacity: capacity.max(1),
+            backed,
+            closed: false,
+            groups: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            group_count: 0,
+        };
+        Self {
+            ring: Mutex::new(ring),
+            room: Monitor::default(),
+            quiet: Monitor::default(),
+        }
+    }
+
+    pub(crate) fn end(&self) -> Position {
+        self.ring.lock().end
+    }
+
+    pub(super) fn quiet(&self) -> &Monitor {
+        &self.quiet
+    }
+
+    pub(crate) fn new_group(&self) -> GroupId {
+        let mut ring = self.ring.lock();
+        ring.group_count += 1;
+        ring.group_count
+    }
+
+    /// Lets a group of readers in, each at its position and with the task to wake, and wakes them.
+    /// `None` stands for the end.
+    pub(crate) fn join(
+        &self,
+        group: GroupId,
+        kinds: BTreeSet<NameId>,
+        readers: Vec<(Option<Position>, Arc<Task>)>,
+    ) {
+        let tasks: Vec<_> = readers.iter().map(|(_, task)| Arc::clone(task)).collect();
+        let mut ring = self.ring.lock();
+        let end = ring.end;
+        for kind in &kinds {
+            ring.wanted.entry(*kind).or_default().push(group);
+        }
+        let reader = |(at, task): (Option<Position>, _)| Reader {
+            next: at.unwrap_or(end).min(end),
+            idle: false,
+            phase: Phase::Working,
+            task,
+        };
+        let readers = readers.into_iter().map(reader).collect();
+        ring.groups.insert(group, Group { kinds, readers });
+        drop(ring);
+        tasks.iter().for_each(Task::wake);
+    }
+
+    /// Forgets a group. Its readers are stopped.
+    pub(crate) fn leave(&self, group: GroupId) {
+        let mut ring = self.ring.lock();
+        let Some(left) = ring.groups.remove(&group) else {
+            return;
+        };
+        for groups in ring.wanted.values_mut() {
+            groups.retain(|other| *other != group);
+        }
+        ring.trim();
+        drop(ring);
+        left.readers.iter().for_each(|reader| reader.task.stop());
+        self.room.notify();
+        self.quiet.notify();
+    }
+
+    /// Appends what storage has committed, at the positions that storage gave.
+    pub(super) fn append(&self, entries: Vec<Arc<Entry>>) {
+        let mut woken = Vec::new();
+        let mut ring = self.ring.lock();
+        for entry in entries {
+            ring.push(entry, &mut woken);
+        }
+        ring.trim();
+        drop(ring);
+        woken.iter().for_each(Task::wake);
+    }
+
+    /// Appends on a volatile bus.
+    pub(super) fn append_new(
+        &self,
+        runtime: &Runtime,
+        transaction: Transaction,
+        admission: Admission,
+    ) -> Result<Position, Rejected> {
+        let wanted = transaction.drafts.len();
+        loop {
+            let mut ring = self.ring.lock();
+            if ring.closed && admission != Admission::Force {
+                return Err(Rejected {
+                    failure: PublishFailure::Closed,
+                    drafts: transaction.drafts,
+                });
+            }
+            if admission == Admission::Force || ring.has_room(wanted) {
+                let mut woken = Vec::new();
+                let first = ring.end;
+                for draft in transaction.drafts {
+                    let entry = Arc::new(draft.into_entry(ring.end));
+                    ring.push(entry, &mut woken);
+                }
+                ring.trim();
+                drop(ring);
+                woken.iter().for_each(Task::wake);
+                return Ok(first);
+            }
+            if admission == Admission::Fail || in_task() {
+                let failure = PublishFailure::Full {
+                    capacity: ring.capacity,
+                };
+                return Err(Rejected {
+                    failure,
+                    drafts: transaction.drafts,
+                });
+            }
+            drop(ring);
+            runtime.wait(&self.room, None, || {
+                let ring = self.ring.lock();
+                ring.closed || ring.has_room(wanted)
+            });
+        }
+    }
+
+    /// Gives a reader the next events that it wants, up to `max`.
+    pub(crate) fn take(&self, reader: ReaderId, max: usize) -> Taken {
+        let mut ring = self.ring.lock();
+        let taken = ring.take(reader, max);
+        let made_room = !ring.backed && ring.trim();
+        drop(ring);
+        if made_room {
+            self.room.notify();
+        }
+        taken
+    }
+
+    /// Moves a reader on, after it has read from storage.
+    pub(crate) fn advance(&self, reader: ReaderId, next: Position) {
+        if let Some(reader) = self.ring.lock().reader(reader) {
+            reader.next = next;
+        }
+    }
+
+    /// Everything before this position has been given to the reader.
+    pub(crate) fn frontier(&self, reader: ReaderId) -> Position {
+        let mut ring = self.ring.lock();
+        let end = ring.end;
+        ring.reader(reader)
+            .map_or(end, |reader| if reader.idle { end } else { reader.next })
+    }
+
+    pub(crate) fn set_phase(&self, reader: ReaderId, phase: Phase) {
+        if let Some(reader) = self.ring.lock().reader(reader) {
+            reader.phase = phase;
+        }
+        if phase != Phase::Working {
+            self.quiet.notify();
+        }
+    }
+
+    /// Whether every reader is at rest, all at one moment.
+    pub(crate) fn is_quiet(&self, parked_is_quiet: bool) -> bool {
+        let ring = self.ring.lock();
+        ring.groups
+            .values()
+            .flat_map(|group| &group.readers)
+            .all(|reader| match reader.phase {
+                Phase::Stopped => true,
+                Phase::Settled => reader.idle,
+                Phase::Parked => parked_is_quiet && reader.idle,
+                Phase::Working => false,
+            })
+    }
+
+    /// How many readers of a group have not stopped.
+    pub(crate) fn running(&self, group: GroupId) -> usize {
+        let ring = self.ring.lock();
+        let running = |group: &Group| {
+            group
+                .readers
+                .iter()
+                .filter(|reader| reader.phase != Phase::Stopped)
+                .count()
+        };
+        ring.groups.get(&group).map_or(0, running)
+    }
+
+    /// Waits until every reader of a group has stopped.
+    pub(crate) fn wait_stopped(&self, runtime: &Runtime, group: GroupId, deadline: Tick) -> bool {
+        runtime.wait(&self.quiet, Some(deadline), || self.running(group) == 0)
+    }
+
+    pub(super) fn close_intake(&self) {
+        self.ring.lock().closed = true;
+        self.room.notify();
+    }
+
+    /// The oldest position in the ring, and how many of its entries from `from` on this reader
+    /// would get.
+    pub(crate) fn count_waiting(&self, reader: ReaderId, from: Position) -> (Position, u64) {
+        let ring = self.ring.lock();
+        let Some(group) = ring.groups.get(&reader.group) else {
+            return (ring.end, 0);
+        };
+        let waiting = ring.entries.iter().filter(|entry| {
+            entry.position >= from && group.gets(entry) == Some(reader.lane as usize)
+        });
+        (ring.first(), waiting.count() as u64)
+    }
+}
+
+impl Ring {
+    fn first(&self) -> Position {
+        self.entries
+            .front()
+            .map_or(self.end, |entry| entry.position)
+    }
+
+    fn has_room(&self, wanted: usize) -> bool {
+        self.entries.is_empty() || self.entries.len() + wanted <= self.capacity
+    }
+
+    fn reader(&mut self, id: ReaderId) -> Option<&mut Reader> {
+        self.groups
+            .get_mut(&id.group)?
+            .readers
+            .get_mut(id.lane as usize)
+    }
+
+    fn push(&mut self, entry: Arc<Entry>, woken: &mut Vec<Arc<Task>>) {
+        self.end = entry.position.next();
+        let groups = self.wanted.get(&entry.kind).map_or(&[][..], Vec::as_slice);
+        for group in groups {
+            let Some(group) = self.groups.get_mut(group) else {
+                continue;
+            };
+            let lane = group.lane(&entry);
+            let Some(reader) = group.readers.get_mut(lane).filter(|reader| reader.idle) else {
+                continue;
+            };
+            reader.idle = false;
+            reader.next = entry.position;
+            woken.push(Arc::clone(&reader.task));
+        }
+        self.entries.push_back(entry);
+    }
+
+    fn take(&mut self, id: ReaderId, max: usize) -> Taken {
+        let (first, end) = (self.first(), self.end);
+        let Some(group) = self.groups.get_mut(&id.group) else {
+            return Taken::Entries {
+                entries: Vec::new(),
+                frontier: end,
+            };
+        };
+        let kinds = &group.kinds;
+        let lanes = group.readers.len();
+        let Some(reader) = group.readers.get_mut(id.lane as usize) else {
+            return Taken::Entries {
+                entries: Vec::new(),
+                frontier: end,
+            };
+        };
+        if reader.idle {
+            return Taken::Entries {
+                entries: Vec::new(),
+                frontier: end,
+            };
+        }
+        if reader.next < first {
+            return Taken::Behind {
+                from: reader.next,
+                to: first,
+            };
+        }
+        let mut entries = Vec::new();
+        let skipped = usize::try_from(reader.next.since(first)).unwrap_or(usize::MAX);
+        for entry in self.entries.iter().skip(skipped) {
+            if entries.len() == max {
+                break;
+            }
+            reader.next = entry.position.next();
+            if kinds.contains(&entry.kind) && lane_of(entry, lanes) == id.lane as usize {
+                entries.push(Arc::clone(entry));
+            }
+        }
+        reader.idle = reader.next >= end;
+        if !entries.is_empty() {
+            reader.phase = Phase::Working;
+        }
+        Taken::Entries {
+            entries,
+            frontier: reader.next,
+        }
+    }
+
+    /// Drops entries that need not be kept. True if there were any.
+    fn trim(&mut self) -> bool {
+        let before = self.entries.len();
+        if self.backed {
+            let surplus = before.saturating_sub(self.capacity);
+            self.entries.drain(..surplus);
+        } else {
+            let readers = self.groups.values().flat_map(|group| &group.readers);
+            let active = readers.filter(|reader| !reader.idle);
+            let needed = active.map(|reader| reader.next).min().unwrap_or(self.end);
+            let read = usize::try_from(needed.since(self.first())).unwrap_or(usize::MAX);
+            self.entries.drain(..read.min(before));
+        }
+        self.entries.len() < before
+    }
+}
+
+impl Group {
+    fn lane(&self, entry: &Entry) -> usize {
+        lane_of(entry, self.readers.len())
+    }
+
+    fn gets(&self, entry: &Entry) -> Option<usize> {
+        self.kinds.contains(&entry.kind).then(|| self.lane(entry))
+    }
+}
+
+fn lane_of(entry: &Entry, lanes: usize) -> usize {
+    let lanes = u32::try_from(lanes).unwrap_or(u32::MAX).max(1);
+    entry.envelope.lane(entry.position, lanes) as usize
+}
