@@ -1,5 +1,8 @@
 //! tidings
 
+// What makes a run impossible to repeat goes through the runtime; the list is in clippy.toml.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod codec;
 pub mod error;
 mod event;
