@@ -91,26 +91,36 @@ fn nobody_switches_the_rule_off() {
 }
 
 #[test]
+fn switching_off_is_noticed() {
+    assert!(switches_off("#![allow(clippy::disallowed_methods)]"));
+    assert!(switches_off(
+        "    #[cfg_attr(x, expect(clippy::disallowed_types))]"
+    ));
+    assert!(switches_off("    clippy::disallowed_methods,"));
+    assert!(switches_off("#![allow(clippy::all)]"));
+    assert!(!switches_off("#![allow(clippy::pedantic)]"));
+    assert!(!switches_off("// allow(clippy::disallowed_methods)"));
+}
+
+#[test]
 fn the_rule_is_on() {
     let head = fs::read_to_string(sources::root().join("src/lib.rs")).unwrap();
     assert!(head.contains("deny(clippy::disallowed_methods, clippy::disallowed_types)"));
 }
 
-/// A line that names one of the lints, or all that are about style, to lower it.
+/// A line of an attribute that lowers one of the lints, or the groups that they are in.
 fn switches_off(line: &str) -> bool {
-    let lowers = ["allow(", "expect(", "warn("]
-        .iter()
-        .any(|level| line.contains(level));
+    let has_any = |words: &[&str]| words.iter().any(|word| line.contains(word));
     let bare = line.trim_start();
-    let lint = [
+    let listed = bare.starts_with("clippy::"); // one lint a line
+    let lowered = listed || has_any(&["allow(", "expect(", "warn("]);
+    let names = [
         "disallowed_methods",
         "disallowed_types",
         "clippy::all",
         "clippy::style",
     ];
-    !bare.starts_with("//") && (lowers || bare.starts_with("clippy::")) && {
-        lint.iter().any(|lint| line.contains(lint))
-    }
+    !bare.starts_with("//") && lowered && has_any(&names)
 }
 
 /// The entries of clippy.toml: the path, and the line that it stands on.

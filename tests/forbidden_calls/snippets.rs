@@ -187,10 +187,10 @@ pub(crate) const SNIPPETS: &[(&str, &str)] = &[
 ];
 
 /// What the snippets need around them. Nothing of it ever runs.
-pub(crate) const PRELUDE: &str = r#"
+pub(crate) const PRELUDE: &str = "
 #![allow(deprecated, unused, clippy::all)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 fn any<T>() -> T { panic!() }
 fn nothing() {}
 fn guard() -> std::sync::MutexGuard<'static, u8> { panic!() }
-"#;
+";
