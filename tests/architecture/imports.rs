@@ -92,8 +92,7 @@ fn walk(code: &TokenStream, module: &[String], found: &mut Vec<Reference>) {
 
 /// Where a path begins, if the token is the first of one.
 fn start(tokens: &[TokenTree], at: usize, module: &[String]) -> Option<Vec<String>> {
-    let inner =
-        at > 0 && is_mark(tokens.get(at - 1), ':') && is_separator(tokens, at.checked_sub(2)?);
+    let inner = at >= 2 && is_separator(tokens, at - 2);
     if inner || !is_separator(tokens, at + 1) {
         return None;
     }
@@ -123,6 +122,7 @@ fn follow(
         }
         match tokens.get(at) {
             Some(TokenTree::Ident(ident)) => step(&mut path, &ident.to_string()),
+            star if is_mark(star, '*') => step(&mut path, "*"),
             _ => break,
         }
         at += 1;
@@ -133,19 +133,16 @@ fn follow(
 
 /// One element of `{..}` in a `use`, which has no `::` in front.
 fn follow_branch(branch: &[TokenTree], mut path: Vec<String>, found: &mut Vec<Reference>) {
-    match branch.first() {
-        Some(TokenTree::Ident(ident)) => {
-            step(&mut path, &ident.to_string());
-            follow(branch, 1, path, found);
-        }
-        Some(token) => record(&[], token.span().start().line, path, found), // `*`
-        None => {}
-    }
+    let Some(first) = branch.first() else {
+        return;
+    };
+    step(&mut path, &first.to_string());
+    follow(branch, 1, path, found);
 }
 
 fn record(rest: &[TokenTree], line: usize, path: Vec<String>, found: &mut Vec<Reference>) {
     let Some(last) = path.last() else {
-        return; // the root itself: `use super::*` in an area's own file
+        return;
     };
     let name = match rest {
         [word, TokenTree::Ident(alias), ..] if is_word(word, "as") => alias.to_string(),

@@ -196,6 +196,7 @@ fn describe(source: &Source, reference: &Reference, edge: &str) -> String {
     )
 }
 
+#[track_caller]
 fn assert_none(advice: &str, found: impl IntoIterator<Item = String>) {
     let found: Vec<_> = found.into_iter().collect();
     assert!(found.is_empty(), "{advice}:\n  {}\n", found.join("\n  "));

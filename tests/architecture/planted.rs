@@ -109,6 +109,18 @@ fn a_name_that_the_root_does_not_have_is_flagged() {
 }
 
 #[test]
+fn everything_from_the_root_is_flagged() {
+    for planted in [
+        "use crate::*;",
+        "use super::*;",
+        "use crate::{*, event::Event};",
+    ] {
+        let found = unknown_imports(&sample("src/saga.rs", planted));
+        assert_eq!(found, ["src/saga.rs:1: saga (`crate::*`)"], "{planted}");
+    }
+}
+
+#[test]
 fn relative_paths_climb_from_their_module() {
     let text = "use self::x::A; mod inner { use super::y::B; use super::super::z::C; }";
     let tokens = text.parse().unwrap();
