@@ -26,6 +26,10 @@ use crate::error::BoxError;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a codec for `{E}`",
+    note = "write `impl tidings::codec::Codec<{E}> for {Self}`, or one for every serde type"
+)]
 pub trait Codec<E>: Send + Sync + 'static {
     /// A short stable name, 1 to 32 bytes. It is kept with every record, and a record is only ever
     /// decoded by a codec of the same name.
