@@ -1,0 +1,7 @@
+//! What a user sees of a bus: one file a topic.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod events;
+
+mod handlers;
+mod publishing;

@@ -1,0 +1,178 @@
+//! Publishing, and what handlers publish.
+
+use tidings::{
+    Backoff, Bus, Context, CorrelationId, HandlerError, Message, MessageId, PublishFailure,
+};
+
+use crate::events::{Placed, SECOND, Shipped, Tick, placed, seen, simulated};
+
+#[test]
+fn positions_are_dense_and_ids_are_unique() {
+    let bus = Bus::volatile();
+    let one = bus.publish(Tick(1)).unwrap();
+    let rest = bus.publish_all([Tick(2), Tick(3)]).unwrap();
+    let late = bus.enqueue(Tick(4)).unwrap().wait().unwrap();
+    let positions: Vec<_> = [one, rest[0], rest[1], late]
+        .map(|r| r.position.get())
+        .into();
+    assert_eq!(positions, [1, 2, 3, 4]);
+    assert_ne!(one.id, late.id);
+    assert!(bus.publish_all(Vec::<Tick>::new()).unwrap().is_empty());
+    assert_eq!(
+        bus.publisher::<Tick>()
+            .unwrap()
+            .publish(Tick(5))
+            .unwrap()
+            .position
+            .get(),
+        5
+    );
+}
+
+#[test]
+fn what_a_handler_publishes_inherits_its_story() {
+    let (sim, bus) = simulated(1);
+    let story = seen();
+    let list = story.clone();
+    bus.subscribe("ship")
+        .on(|event: &Placed, ctx: &mut Context| {
+            ctx.publish(Message::new(Shipped { order: event.order }).header("by", "air"))
+        })
+        .start()
+        .unwrap();
+    bus.subscribe("watch")
+        .on(move |_: &Shipped, ctx: &mut Context| {
+            let by = ctx.headers().get("by").map(str::to_owned);
+            list.lock()
+                .push((ctx.correlation_id(), ctx.causation_id(), by));
+        })
+        .start()
+        .unwrap();
+    let id = MessageId::from_bytes([7; 16]);
+    bus.publish(Message::new(placed(1, 0)).id(id)).unwrap();
+    let request = Message::new(placed(2, 0)).correlation_id("req-1");
+    let second = bus.publish(request).unwrap();
+    sim.run_until_idle();
+    let by = Some("air".to_owned());
+    assert_eq!(
+        *story.lock(),
+        [
+            (CorrelationId::Id(id), Some(id), by.clone()),
+            (CorrelationId::from("req-1"), Some(second.id), by),
+        ]
+    );
+}
+
+#[test]
+fn a_failed_attempt_publishes_and_stores_nothing() {
+    let (sim, bus) = simulated(2);
+    let shipped = seen();
+    let list = shipped.clone();
+    bus.subscribe("ship")
+        .retry(Backoff::constant(SECOND).max_attempts(5))
+        .on(|event: &Placed, ctx: &mut Context| {
+            let before: u64 = ctx.state().get("attempts")?.unwrap_or(0);
+            ctx.state().put("attempts", &(before + 1))?;
+            assert_eq!(ctx.state().get::<u64>("attempts")?, Some(before + 1));
+            ctx.publish(Shipped { order: before })?;
+            if ctx.attempt() < 3 && event.step == 0 {
+                return Err(HandlerError::retry("no van"));
+            }
+            Ok(())
+        })
+        .start()
+        .unwrap();
+    bus.subscribe("watch")
+        .on(move |e: &Shipped| list.lock().push(e.order))
+        .start()
+        .unwrap();
+    bus.publish(placed(1, 0)).unwrap();
+    bus.publish(placed(1, 1)).unwrap();
+    sim.run_until_idle();
+    assert_eq!(
+        *shipped.lock(),
+        [0, 1],
+        "state and outputs of failed attempts are gone"
+    );
+}
+
+#[test]
+fn a_bad_message_is_handed_back() {
+    let bus = Bus::volatile();
+    let error = bus
+        .publish(Message::new(Tick(1)).header("", "x"))
+        .unwrap_err();
+    assert!(matches!(error.failure(), PublishFailure::Header(_)));
+    assert_eq!(error.into_event(), Tick(1));
+    let error = bus
+        .publish(Message::new(Tick(2)).key("k".repeat(1025)))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "could not publish `ticks`: its key has 1025 bytes, more than 1024"
+    );
+    let bad = Message::new(Tick(4)).correlation_id("c".repeat(256));
+    let all = [Message::new(Tick(3)), bad, Message::new(Tick(5))];
+    let back = bus.publish_all(all).unwrap_err().into_messages();
+    let ticks: Vec<_> = back
+        .into_iter()
+        .map(|message| message.into_event().0)
+        .collect();
+    assert_eq!(ticks, [3, 4, 5]);
+    assert_eq!(bus.end().get(), 1, "nothing was published");
+}
+
+#[test]
+fn after_a_shutdown_the_event_is_handed_back() {
+    let bus = Bus::volatile();
+    bus.shutdown(SECOND).unwrap();
+    let error = bus.publish(Tick(1)).unwrap_err();
+    assert!(matches!(error.failure(), PublishFailure::Closed));
+    assert_eq!(error.into_event(), Tick(1));
+    assert!(bus.enqueue(Tick(2)).is_err());
+    assert!(bus.publish_all([Tick(3)]).is_err());
+    assert!(bus.subscribe("late").on(|_: &Tick| ()).start().is_err());
+}
+
+#[test]
+fn a_full_volatile_bus_makes_publishers_wait_but_never_handlers() {
+    let bus = Bus::builder().ring(4).build().unwrap();
+    let sum = seen();
+    let list = sum.clone();
+    // Every tick but the last makes another one: the ring is always full, and handlers feed it.
+    bus.subscribe("chain")
+        .lanes(2)
+        .on(move |tick: &Tick, ctx: &mut Context| {
+            list.lock().push(tick.0);
+            if tick.0 > 0 {
+                ctx.publish(Tick(tick.0 - 1))
+            } else {
+                Ok(())
+            }
+        })
+        .start()
+        .unwrap();
+    for _ in 0..50 {
+        bus.publish(Tick(9)).unwrap();
+    }
+    assert!(bus.wait_idle(60 * SECOND));
+    assert_eq!(sum.lock().len(), 500);
+}
+
+#[test]
+fn a_full_volatile_bus_fails_where_waiting_could_be_for_ever() {
+    let bus = Bus::builder().ring(2).build().unwrap();
+    let subscription = bus.subscribe("resting").on(|_: &Tick| ()).start().unwrap();
+    subscription.pause();
+    let full = (0..100)
+        .map(Tick)
+        .find_map(|tick| bus.enqueue(tick).err())
+        .unwrap();
+    assert!(matches!(
+        full.failure(),
+        PublishFailure::Full { capacity: 2 }
+    ));
+    subscription.resume();
+    assert!(bus.wait_idle(60 * SECOND));
+    bus.publish(full.into_message()).unwrap();
+}
