@@ -146,19 +146,13 @@ fn the_version_is_1_unless_written() {
 
 #[test]
 fn a_key_is_a_field_of_any_key_type() {
-    let placed = OrderPlaced {
-        order_id: 7,
-        total_cents: 1999,
-    };
+    let placed = OrderPlaced { order_id: 7, total_cents: 1999 };
     assert_eq!(key(&placed).as_deref(), Some("7"));
     assert_eq!(placed.total_cents, 1999);
     assert_eq!(key(&NoteWritten(1, "eu".into())).as_deref(), Some("eu"));
     assert_eq!(key(&RawField { r#type: 'x' }).as_deref(), Some("x"));
     assert_eq!(key(&TicketDrawn { number: 4 }).as_deref(), Some("4"));
-    let counted = StockCounted {
-        sku: Sku("a-1".into()),
-        count: 0,
-    };
+    let counted = StockCounted { sku: Sku("a-1".into()), count: 0 };
     assert_eq!(key(&counted).as_deref(), Some("a-1"));
 }
 
@@ -177,10 +171,7 @@ fn a_function_computes_a_key() {
     assert_eq!(key(&loaded).as_deref(), Some("5"));
     assert_eq!(key(&ParcelMoved::Delivered(6)).as_deref(), Some("6"));
     assert_eq!(key(&ParcelMoved::Lost), None);
-    let taken = SeatTaken {
-        row: 12,
-        letter: 'c',
-    };
+    let taken = SeatTaken { row: 12, letter: 'c' };
     assert_eq!(key(&taken).as_deref(), Some("12c"));
 }
 
@@ -190,9 +181,7 @@ fn the_codec_is_json_unless_written() {
     assert_eq!(StockCounted::codec().name(), "json-pretty");
 
     let mut bytes = Vec::new();
-    StockSold::codec()
-        .encode(&StockSold { count: 2 }, &mut bytes)
-        .unwrap();
+    StockSold::codec().encode(&StockSold { count: 2 }, &mut bytes).unwrap();
     assert_eq!(bytes, b"{\n  \"count\": 2\n}");
     assert_eq!(StockSold::codec().decode(&bytes).unwrap().count, 2);
 }

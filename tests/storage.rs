@@ -33,10 +33,7 @@ impl StorageFixture for Simulated {
     type Storage = FileStorage;
 
     fn open(&self) -> Result<FileStorage, StorageError> {
-        FileStorage::builder("/store")
-            .disk(self.0.clone())
-            .segment_bytes(self.1)
-            .open()
+        FileStorage::builder("/store").disk(self.0.clone()).segment_bytes(self.1).open()
     }
 
     fn persistent(&self) -> bool {
@@ -50,9 +47,7 @@ impl StorageFixture for Real {
     type Storage = FileStorage;
 
     fn open(&self) -> Result<FileStorage, StorageError> {
-        FileStorage::builder(self.0.path().join("a/store"))
-            .segment_bytes(1 << 20)
-            .open()
+        FileStorage::builder(self.0.path().join("a/store")).segment_bytes(1 << 20).open()
     }
 
     fn persistent(&self) -> bool {
@@ -82,10 +77,7 @@ fn files_on_the_real_disk_conform() {
 
 fn in_use(path: &Path) -> String {
     match FileStorage::open(path) {
-        Err(StorageError::InUse {
-            path: named,
-            holder,
-        }) => {
+        Err(StorageError::InUse { path: named, holder }) => {
             assert_eq!(named, path);
             holder
         }
@@ -125,11 +117,7 @@ fn unknown_files_are_left_alone() {
     let disk = MemoryDisk::new();
     let fixture = Simulated(disk.clone(), 0);
     fixture.open().unwrap().close().unwrap();
-    for path in [
-        "/store/notes.txt",
-        "/store/segments/1.log",
-        "/store/segments/x.log",
-    ] {
+    for path in ["/store/notes.txt", "/store/segments/1.log", "/store/segments/x.log"] {
         disk.set_contents(path, "mine");
     }
     fixture.open().unwrap().close().unwrap();
@@ -138,28 +126,18 @@ fn unknown_files_are_left_alone() {
 }
 
 fn typical(number: u64) -> Record {
-    let mut envelope = Envelope::new(
-        "orders.placed",
-        1,
-        MessageId::from_bytes([number as u8; 16]),
-    );
+    let mut envelope = Envelope::new("orders.placed", 1, MessageId::from_bytes([number as u8; 16]));
     envelope.key = Some(format!("order-{number:06}").into());
     envelope.correlation = Some(MessageId::from_bytes([7; 16]).into());
     envelope.published_at =
         tidings::Timestamp::from_nanos(1_700_000_000_000_000_000 + number * 3000);
-    Record {
-        envelope: Arc::new(envelope),
-        payload: vec![b'x'; 200],
-    }
+    Record { envelope: Arc::new(envelope), payload: vec![b'x'; 200] }
 }
 
 fn log_bytes(disk: &MemoryDisk) -> u64 {
     let files = disk.files();
-    let logs = files
-        .iter()
-        .filter(|path| path.extension().is_some_and(|it| it == "log"));
-    logs.map(|path| disk.contents(path).unwrap().len() as u64)
-        .sum()
+    let logs = files.iter().filter(|path| path.extension().is_some_and(|it| it == "log"));
+    logs.map(|path| disk.contents(path).unwrap().len() as u64).sum()
 }
 
 #[test]
@@ -167,10 +145,7 @@ fn a_record_costs_at_most_64_bytes_beyond_its_payload() {
     let disk = MemoryDisk::new();
     let storage = Simulated(disk.clone(), 1 << 30).open().unwrap();
     let before = log_bytes(&disk);
-    let commit = Commit {
-        records: (0..32).map(typical).collect(),
-        ..Commit::default()
-    };
+    let commit = Commit { records: (0..32).map(typical).collect(), ..Commit::default() };
     storage.commit(commit).unwrap();
     let overhead = (log_bytes(&disk) - before) as f64 / 32.0 - 200.0;
     assert!(overhead <= 64.0, "{overhead} bytes a record");
@@ -187,25 +162,13 @@ fn after_a_failed_write_reads_go_on_and_commits_do_not() {
     };
     storage.commit(commit(1)).unwrap();
     disk.fail_after(1);
-    assert!(matches!(
-        storage.commit(commit(2)),
-        Err(StorageError::Indeterminate { .. })
-    ));
+    assert!(matches!(storage.commit(commit(2)), Err(StorageError::Indeterminate { .. })));
     disk.heal();
-    assert!(matches!(
-        storage.commit(commit(3)),
-        Err(StorageError::Poisoned)
-    ));
-    assert_eq!(
-        storage.read(Position::FIRST, 9, 9999).unwrap(),
-        [typical(1)]
-    );
+    assert!(matches!(storage.commit(commit(3)), Err(StorageError::Poisoned)));
+    assert_eq!(storage.read(Position::FIRST, 9, 9999).unwrap(), [typical(1)]);
     assert_eq!(storage.get(b"n").unwrap().unwrap(), b"1");
     assert!(matches!(storage.close(), Err(StorageError::Poisoned)));
-    assert!(matches!(
-        storage.commit(commit(3)),
-        Err(StorageError::Closed)
-    ));
+    assert!(matches!(storage.commit(commit(3)), Err(StorageError::Closed)));
     storage.close().unwrap();
 }
 
@@ -217,37 +180,23 @@ fn measure() {
     let storage = FileStorage::open(dir.path().join("store")).unwrap();
     let commit = |n: usize, bytes: usize, durability| Commit {
         records: (0..n as u64)
-            .map(|n| Record {
-                payload: vec![b'x'; bytes],
-                ..typical(n)
-            })
+            .map(|n| Record { payload: vec![b'x'; bytes], ..typical(n) })
             .collect(),
         durability,
         ..Commit::default()
     };
     let timed = |what: &str, times: u32, commit: Commit| {
-        let bytes: usize = commit
-            .records
-            .iter()
-            .map(|record| record.payload.len())
-            .sum();
+        let bytes: usize = commit.records.iter().map(|record| record.payload.len()).sum();
         let commits: Vec<Commit> = (0..times).map(|_| commit.clone()).collect();
         let start = std::time::Instant::now();
         for commit in commits {
             storage.commit(commit).unwrap();
         }
         let each = start.elapsed() / times;
-        println!(
-            "{what}: {each:?} a commit, {:.0} MB/s",
-            bytes as f64 / each.as_secs_f64() / 1e6
-        );
+        println!("{what}: {each:?} a commit, {:.0} MB/s", bytes as f64 / each.as_secs_f64() / 1e6);
     };
     timed("1 x 200 B, synced", 500, commit(1, 200, Durability::Synced));
-    timed(
-        "64 x 200 B, synced",
-        200,
-        commit(64, 200, Durability::Synced),
-    );
+    timed("64 x 200 B, synced", 200, commit(64, 200, Durability::Synced));
     let read = |what: &str, from: Position| {
         let start = std::time::Instant::now();
         let (mut next, mut bytes) = (from, 0);
@@ -257,31 +206,18 @@ fn measure() {
                 break;
             }
             next = next.plus(found.len() as u64);
-            bytes += found
-                .iter()
-                .map(|record| record.payload.len() + 60)
-                .sum::<usize>();
+            bytes += found.iter().map(|record| record.payload.len() + 60).sum::<usize>();
         }
         let (took, count) = (start.elapsed(), next.since(from));
         let rate = bytes as f64 / took.as_secs_f64() / 1e6;
-        println!(
-            "read {what}: {count} records, {rate:.0} MB/s, {:?} each",
-            took / count as u32
-        );
+        println!("read {what}: {count} records, {rate:.0} MB/s, {:?} each", took / count as u32);
     };
-    for (records, bytes, times) in [
-        (1, 200, 20_000),
-        (64, 200, 2000),
-        (64, 1024, 2000),
-        (64, 8192, 300),
-    ] {
+    for (records, bytes, times) in
+        [(1, 200, 20_000), (64, 200, 2000), (64, 1024, 2000), (64, 8192, 300)]
+    {
         let from = storage.end();
         let what = format!("{records} x {bytes} B");
-        timed(
-            &format!("{what}, buffered"),
-            times,
-            commit(records, bytes, Durability::Buffered),
-        );
+        timed(&format!("{what}, buffered"), times, commit(records, bytes, Durability::Buffered));
         read(&what, from);
     }
     let start = std::time::Instant::now();

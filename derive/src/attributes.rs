@@ -61,9 +61,7 @@ impl Attributes {
 /// Every setting of every `#[event(..)]`, or nothing if one of them cannot be read.
 fn settings(input: &DeriveInput, problems: &mut Problems) -> Option<Vec<Setting>> {
     let attributes = input.attrs.iter().filter(|attribute| is_event(attribute));
-    let lists: Vec<_> = attributes
-        .map(|attribute| problems.ok(list(attribute)))
-        .collect();
+    let lists: Vec<_> = attributes.map(|attribute| problems.ok(list(attribute))).collect();
     let lists: Option<Vec<_>> = lists.into_iter().collect();
     Some(lists?.into_iter().flatten().collect())
 }
@@ -104,10 +102,7 @@ fn means_name(setting: &Setting) -> bool {
 fn report_duplicates(settings: &[Setting], problems: &mut Problems) {
     for (at, setting) in settings.iter().enumerate() {
         let option = &setting.option;
-        if settings[..at]
-            .iter()
-            .any(|earlier| earlier.option == *option)
-        {
+        if settings[..at].iter().any(|earlier| earlier.option == *option) {
             let problem = format!("`{option}` is given twice; keep one of them");
             problems.add(Error::new(option.span(), problem));
         }

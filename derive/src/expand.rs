@@ -36,22 +36,19 @@ fn implementation(input: &DeriveInput, body: &TokenStream) -> TokenStream {
 }
 
 fn body(attributes: &Attributes, input: &DeriveInput, problems: &mut Problems) -> TokenStream {
-    let name = attributes
-        .name
-        .as_ref()
-        .map_or_else(|| quote!("unnamed"), ToTokens::to_token_stream);
+    let name =
+        attributes.name.as_ref().map_or_else(|| quote!("unnamed"), ToTokens::to_token_stream);
     let version = attributes.version.unwrap_or(1);
-    let key = attributes
-        .key
-        .as_ref()
-        .and_then(|source| problems.ok(key::expression(source, input)))
-        .map(|expression| {
-            quote! {
-                fn key(&self) -> ::core::option::Option<::tidings::Key> {
-                    #expression
+    let key =
+        attributes.key.as_ref().and_then(|source| problems.ok(key::expression(source, input))).map(
+            |expression| {
+                quote! {
+                    fn key(&self) -> ::core::option::Option<::tidings::Key> {
+                        #expression
+                    }
                 }
-            }
-        });
+            },
+        );
     let codec = attributes.codec.as_ref().map(|path| {
         let value = quote_spanned!(path.span()=> &#path);
         quote! {

@@ -23,10 +23,8 @@ fn from_field(name: &LitStr, input: &DeriveInput) -> Result<TokenStream> {
         Data::Union(_) => return Ok(TokenStream::new()), // refused elsewhere
     };
     let written = name.value();
-    let found = fields
-        .iter()
-        .enumerate()
-        .find(|(at, field)| field_name(*at, field) == plain(&written));
+    let found =
+        fields.iter().enumerate().find(|(at, field)| field_name(*at, field) == plain(&written));
     let Some((at, field)) = found else {
         return Err(unknown_field(name, fields, &input.ident));
     };
@@ -85,11 +83,8 @@ fn key_of_enum(name: &LitStr, ident: &Ident) -> Error {
 
 fn unknown_field(name: &LitStr, fields: &Fields, ident: &Ident) -> Error {
     let written = name.value();
-    let names: Vec<_> = fields
-        .iter()
-        .enumerate()
-        .map(|(at, field)| field_name(at, field))
-        .collect();
+    let names: Vec<_> =
+        fields.iter().enumerate().map(|(at, field)| field_name(at, field)).collect();
     let names = || names.iter().map(String::as_str);
     let problem = if fields.is_empty() {
         format!("`{ident}` has no fields, so it cannot have a `key`; leave it out")

@@ -87,8 +87,6 @@ impl Setting {
 
     fn value_span(&self) -> Span {
         let mut tokens = self.value.clone().into_iter();
-        tokens
-            .next()
-            .map_or_else(|| self.option.span(), |token| token.span())
+        tokens.next().map_or_else(|| self.option.span(), |token| token.span())
     }
 }

@@ -119,13 +119,7 @@ impl BusBuilder {
             }
             None => Journal::volatile(runtime, self.ring),
         };
-        let inner = Inner {
-            journal,
-            subscribers: Default::default(),
-            report: Default::default(),
-        };
-        Bus {
-            inner: Arc::new(inner),
-        }
+        let inner = Inner { journal, subscribers: Default::default(), report: Default::default() };
+        Bus { inner: Arc::new(inner) }
     }
 }

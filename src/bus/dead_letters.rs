@@ -40,10 +40,7 @@ pub enum DeadLetterError {
 
 impl DeadLetters {
     pub(super) fn new(bus: Arc<Inner>, subscription: &str) -> Self {
-        Self {
-            bus,
-            subscription: subscription.into(),
-        }
+        Self { bus, subscription: subscription.into() }
     }
 
     /// All dead letters, oldest event first.
@@ -107,11 +104,7 @@ impl DeadLetters {
             }
             None => self.stored()?.discard(position)?,
         };
-        if found {
-            Ok(())
-        } else {
-            Err(self.not_found(position))
-        }
+        if found { Ok(()) } else { Err(self.not_found(position)) }
     }
 
     fn subscriber(&self) -> Option<Arc<Subscriber>> {
@@ -120,30 +113,20 @@ impl DeadLetters {
 
     fn running(&self) -> Result<Arc<Subscriber>, DeadLetterError> {
         let subscription = self.subscription.to_string();
-        self.subscriber()
-            .ok_or(DeadLetterError::NotRunning { subscription })
+        self.subscriber().ok_or(DeadLetterError::NotRunning { subscription })
     }
 
     fn stored(&self) -> Result<DeadLetterStore, StorageError> {
-        DeadLetterStore::open(
-            &self.bus.journal,
-            &self.subscription,
-            self.bus.journal.is_durable(),
-        )
+        DeadLetterStore::open(&self.bus.journal, &self.subscription, self.bus.journal.is_durable())
     }
 
     fn not_found(&self, position: Position) -> DeadLetterError {
-        DeadLetterError::NotFound {
-            subscription: self.subscription.to_string(),
-            position,
-        }
+        DeadLetterError::NotFound { subscription: self.subscription.to_string(), position }
     }
 }
 
 impl fmt::Debug for DeadLetters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("DeadLetters")
-            .field(&self.subscription)
-            .finish()
+        f.debug_tuple("DeadLetters").field(&self.subscription).finish()
     }
 }

@@ -19,17 +19,13 @@ pub struct Deliveries<E: Event> {
 
 impl<E: Event> Deliveries<E> {
     pub(super) fn new(queue: Arc<PullQueue<E>>, subscription: Subscription) -> Self {
-        Self {
-            queue,
-            subscription,
-        }
+        Self { queue, subscription }
     }
 
     /// The next event, or `None` if there is none within `timeout`.
     pub fn next_within(&mut self, timeout: Duration) -> Option<Unsettled<E>> {
         let runtime = self.subscription.runtime();
-        self.queue
-            .next(runtime, Some(runtime.now().saturating_add(timeout)))
+        self.queue.next(runtime, Some(runtime.now().saturating_add(timeout)))
     }
 
     /// The subscription's handle.
@@ -68,8 +64,6 @@ impl<E: Event> Drop for Deliveries<E> {
 
 impl<E: Event> fmt::Debug for Deliveries<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Deliveries")
-            .field(&self.subscription)
-            .finish()
+        f.debug_tuple("Deliveries").field(&self.subscription).finish()
     }
 }

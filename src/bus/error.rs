@@ -67,18 +67,12 @@ pub enum Error {
 
 impl<E: Event> From<PublishError<E>> for Error {
     fn from(error: PublishError<E>) -> Self {
-        Self::Publish {
-            event: E::NAME,
-            failure: error.into_failure(),
-        }
+        Self::Publish { event: E::NAME, failure: error.into_failure() }
     }
 }
 
 impl<E: Event> From<PublishAllError<E>> for Error {
     fn from(error: PublishAllError<E>) -> Self {
-        Self::Publish {
-            event: E::NAME,
-            failure: error.into_failure(),
-        }
+        Self::Publish { event: E::NAME, failure: error.into_failure() }
     }
 }

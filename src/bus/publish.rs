@@ -60,17 +60,13 @@ impl<E: Event> Future for Pending<E> {
     type Output = Result<Receipt, PublishError<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.ticket
-            .poll(cx.waker())
-            .map(|result| answer(self.id, result))
+        self.ticket.poll(cx.waker()).map(|result| answer(self.id, result))
     }
 }
 
 impl<E> fmt::Debug for Pending<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Pending").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -84,11 +80,7 @@ pub struct Publisher<E> {
 impl<E: Event> Publisher<E> {
     pub(super) fn new(bus: Arc<Inner>) -> Result<Self, NameTaken> {
         let known = bus.journal.contract().of::<E>()?;
-        Ok(Self {
-            bus,
-            known,
-            event: PhantomData,
-        })
+        Ok(Self { bus, known, event: PhantomData })
     }
 
     /// See [`Bus::publish`](crate::Bus::publish).
@@ -132,11 +124,7 @@ impl<E: Event> Publisher<E> {
 
 impl<E> Clone for Publisher<E> {
     fn clone(&self) -> Self {
-        Self {
-            bus: Arc::clone(&self.bus),
-            known: Arc::clone(&self.known),
-            event: PhantomData,
-        }
+        Self { bus: Arc::clone(&self.bus), known: Arc::clone(&self.known), event: PhantomData }
     }
 }
 
@@ -158,12 +146,7 @@ pub(super) fn later<E: Event>(
     let id = draft.envelope().id;
     let ticket = journal.enqueue(Transaction::publishing(vec![draft]));
     let ticket = ticket.map_err(Rejected::into_error)?;
-    Ok(Pending {
-        journal: Arc::clone(journal),
-        ticket,
-        id,
-        event: PhantomData,
-    })
+    Ok(Pending { journal: Arc::clone(journal), ticket, id, event: PhantomData })
 }
 
 pub(super) fn all<E: Event>(
@@ -178,10 +161,7 @@ pub(super) fn all<E: Event>(
     let ids: Vec<_> = drafts.iter().map(|draft| draft.envelope().id).collect();
     let published = journal.publish(Transaction::publishing(drafts));
     let first = published.map_err(Rejected::into_all_error)?;
-    let receipt = |(at, id)| Receipt {
-        position: first.plus(at),
-        id,
-    };
+    let receipt = |(at, id)| Receipt { position: first.plus(at), id };
     Ok((0..).zip(ids).map(receipt).collect())
 }
 
@@ -201,10 +181,7 @@ fn draft_all<E: Event>(
         match draft {
             Ok(draft) => drafts.push(draft),
             Err(error) => {
-                let done = Rejected {
-                    failure: PublishFailure::Closed,
-                    drafts,
-                };
+                let done = Rejected { failure: PublishFailure::Closed, drafts };
                 let mut back = done.into_all_error().into_messages();
                 let (failure, message) = error.into_parts();
                 back.push(message);

@@ -71,22 +71,14 @@ pub(super) fn shutdown(bus: &Arc<Inner>, timeout: Duration) -> Result<Report, Sh
         tracing::warn!("the deadline of the shutdown has passed with events left");
     }
     stop(&subscribers, deadline.max(journal.runtime().now() + GRACE));
-    let reports = subscribers
-        .values()
-        .zip(handled_before)
-        .map(|(one, before)| report(one, before));
+    let reports = subscribers.values().zip(handled_before).map(|(one, before)| report(one, before));
     let report = total(reports.collect());
     for subscriber in subscribers.values() {
         subscriber.leave();
     }
     let closed = journal.close();
     *done = Some(report.clone());
-    tracing::info!(
-        report.delivered,
-        report.left,
-        report.abandoned,
-        "the bus is shut down"
-    );
+    tracing::info!(report.delivered, report.left, report.abandoned, "the bus is shut down");
     closed?;
     Ok(report)
 }
@@ -97,10 +89,7 @@ fn stop(subscribers: &BTreeMap<Arc<str>, Arc<Subscriber>>, deadline: Tick) {
     }
     for subscriber in subscribers.values() {
         if !subscriber.wait_stopped(deadline) {
-            tracing::warn!(
-                subscription = &*subscriber.name,
-                "a handler still runs; abandoned"
-            );
+            tracing::warn!(subscription = &*subscriber.name, "a handler still runs; abandoned");
         }
     }
 }

@@ -201,8 +201,7 @@ impl SubscriptionBuilder {
         match self.bus.journal.contract().of::<E>() {
             Ok(event) if self.handlers.iter().any(|(other, _)| other.id == event.id) => {
                 let (name, event) = (self.name.to_string(), event.name.to_string());
-                self.wrong
-                    .get_or_insert(SubscribeError::DuplicateHandler { name, event });
+                self.wrong.get_or_insert(SubscribeError::DuplicateHandler { name, event });
             }
             Ok(event) => self.handlers.push((event, run)),
             Err(taken) => {
@@ -228,9 +227,8 @@ impl SubscriptionBuilder {
     pub fn stream<E: Event>(self) -> Result<Deliveries<E>, SubscribeError> {
         let queue = PullQueue::<E>::new();
         let closing = Arc::clone(&queue);
-        let subscription = self
-            .add::<E>(queue.feeder())
-            .start_with(Some(Box::new(move || closing.close())))?;
+        let subscription =
+            self.add::<E>(queue.feeder()).start_with(Some(Box::new(move || closing.close())))?;
         Ok(Deliveries::new(queue, subscription))
     }
 
@@ -245,9 +243,7 @@ impl SubscriptionBuilder {
             return Err(SubscribeError::Closed);
         }
         if subscribers.contains_key(&self.name) {
-            return Err(SubscribeError::DuplicateName {
-                name: self.name.to_string(),
-            });
+            return Err(SubscribeError::DuplicateName { name: self.name.to_string() });
         }
         let name = Arc::clone(&self.name);
         let subscriber = delivery::register(&bus.journal, self.plan(on_stop)?)?;

@@ -61,10 +61,7 @@ pub(crate) enum DecodeError {
 impl EventType {
     pub(crate) fn decode(&self, envelope: &Envelope, payload: &[u8]) -> Result<Value, DecodeError> {
         if envelope.version != self.version {
-            return Err(DecodeError::Version {
-                found: envelope.version,
-                known: self.version,
-            });
+            return Err(DecodeError::Version { found: envelope.version, known: self.version });
         }
         if envelope.codec != self.codec {
             let (found, known) = (Arc::clone(&envelope.codec), Arc::clone(&self.codec));
@@ -114,11 +111,7 @@ impl Known {
                 return Ok(Arc::clone(owner));
             }
             let (owner, claimant) = (owner.rust_name, type_name::<E>());
-            return Err(NameTaken {
-                name: E::NAME,
-                owner,
-                claimant,
-            });
+            return Err(NameTaken { name: E::NAME, owner, claimant });
         }
         let new = Arc::new(EventType {
             id,

@@ -30,14 +30,8 @@ pub(super) fn attempt(
 ) -> Attempted {
     let entry = &held.entry;
     let Some(registered) = subscriber.handlers.get(&entry.kind) else {
-        let error = format!(
-            "the subscription has no handler for `{}`",
-            entry.envelope.name
-        );
-        return Attempted::Hopeless(Verdict {
-            reason: DeadLetterReason::NoHandler,
-            error,
-        });
+        let error = format!("the subscription has no handler for `{}`", entry.envelope.name);
+        return Attempted::Hopeless(Verdict { reason: DeadLetterReason::NoHandler, error });
     };
     let value = match &entry.body {
         Body::Value(value) => Arc::clone(value),
@@ -85,8 +79,5 @@ pub(super) fn attempt(
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    HandlerError::retry(format!(
-        "the handler panicked: {}",
-        text.unwrap_or("no message")
-    ))
+    HandlerError::retry(format!("the handler panicked: {}", text.unwrap_or("no message")))
 }

@@ -13,6 +13,8 @@ pub(super) struct Batch {
     pub(super) writes: keys::Writes,
     /// Attempts made, successful or not.
     pub(super) attempts: usize,
+    /// Events that are done with once this is committed.
+    pub(super) settled: u64,
 }
 
 impl Batch {

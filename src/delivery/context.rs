@@ -112,8 +112,7 @@ impl Context {
     where
         P::Event: Event,
     {
-        self.journal
-            .draft(message.into_message(), Some(self.envelope()))
+        self.journal.draft(message.into_message(), Some(self.envelope()))
     }
 
     /// State of this subscription and this event's key, committed with the acknowledgement.

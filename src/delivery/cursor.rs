@@ -30,10 +30,7 @@ pub(crate) struct Layer {
 
 impl Cursor {
     pub(super) fn at(position: Position) -> Self {
-        Self {
-            frontier: position.get(),
-            holes: Vec::new(),
-        }
+        Self { frontier: position.get(), holes: Vec::new() }
     }
 
     /// The first position that is not acknowledged.
@@ -61,10 +58,6 @@ impl Layer {
     }
 
     pub(super) fn high(&self) -> u64 {
-        self.cursors
-            .iter()
-            .map(|cursor| cursor.frontier)
-            .max()
-            .unwrap_or(1)
+        self.cursors.iter().map(|cursor| cursor.frontier).max().unwrap_or(1)
     }
 }

@@ -256,11 +256,7 @@ impl DeadLetterStore {
         subscription: &Arc<str>,
         stored: bool,
     ) -> Result<Self, StorageError> {
-        let count = if stored {
-            journal.scan(&keys::dead_letters(subscription))?.len()
-        } else {
-            0
-        };
+        let count = if stored { journal.scan(&keys::dead_letters(subscription))?.len() } else { 0 };
         Ok(Self {
             subscription: Arc::clone(subscription),
             journal: Arc::clone(journal),
@@ -276,53 +272,31 @@ impl DeadLetterStore {
     /// By position.
     pub(crate) fn list(&self) -> Result<Vec<DeadLetter>, StorageError> {
         if let Some(memory) = &self.memory {
-            return Ok(memory
-                .lock()
-                .values()
-                .map(|(letter, _)| letter.clone())
-                .collect());
+            return Ok(memory.lock().values().map(|(letter, _)| letter.clone()).collect());
         }
         let stored = self.journal.scan(&keys::dead_letters(&self.subscription))?;
-        stored
-            .iter()
-            .map(|(_, bytes)| DeadLetter::decode(bytes).ok_or_else(damaged))
-            .collect()
+        stored.iter().map(|(_, bytes)| DeadLetter::decode(bytes).ok_or_else(damaged)).collect()
     }
 
     pub(crate) fn get(&self, position: Position) -> Result<Option<DeadLetter>, StorageError> {
         if let Some(memory) = &self.memory {
-            return Ok(memory
-                .lock()
-                .get(&position)
-                .map(|(letter, _)| letter.clone()));
+            return Ok(memory.lock().get(&position).map(|(letter, _)| letter.clone()));
         }
-        let stored = self
-            .journal
-            .get(&keys::dead_letter(&self.subscription, position))?;
-        stored
-            .map(|bytes| DeadLetter::decode(&bytes).ok_or_else(damaged))
-            .transpose()
+        let stored = self.journal.get(&keys::dead_letter(&self.subscription, position))?;
+        stored.map(|bytes| DeadLetter::decode(&bytes).ok_or_else(damaged)).transpose()
     }
 
     /// The event of a letter, to be handled again.
     pub(crate) fn entry(&self, position: Position) -> Result<Option<Arc<Entry>>, StorageError> {
         if let Some(memory) = &self.memory {
-            return Ok(memory
-                .lock()
-                .get(&position)
-                .map(|(_, entry)| Arc::clone(entry)));
+            return Ok(memory.lock().get(&position).map(|(_, entry)| Arc::clone(entry)));
         }
         let Some(letter) = self.get(position)? else {
             return Ok(None);
         };
         let kind = self.journal.contract().name_id(&letter.envelope.name);
         let (envelope, body) = (letter.envelope, Body::Encoded(letter.payload));
-        Ok(Some(Arc::new(Entry {
-            position,
-            kind,
-            envelope,
-            body,
-        })))
+        Ok(Some(Arc::new(Entry { position, kind, envelope, body })))
     }
 
     /// Adds a letter, or replaces it. What is to be stored goes into `writes`.
@@ -335,9 +309,7 @@ impl DeadLetterStore {
     ) -> Result<(), serde_json::Error> {
         match &self.memory {
             Some(memory) => {
-                memory
-                    .lock()
-                    .insert(letter.position, (letter, Arc::clone(entry)));
+                memory.lock().insert(letter.position, (letter, Arc::clone(entry)));
             }
             None => {
                 let key = keys::dead_letter(&self.subscription, letter.position);
@@ -378,9 +350,5 @@ impl DeadLetterStore {
 
 fn damaged() -> StorageError {
     let reason = "a dead letter does not decode";
-    StorageError::Corrupt {
-        file: "state".into(),
-        offset: 0,
-        reason,
-    }
+    StorageError::Corrupt { file: "state".into(), offset: 0, reason }
 }

@@ -106,10 +106,7 @@ where
     type Handler = FnHandler<F, Plain<R>>;
 
     fn into_handler(self) -> Self::Handler {
-        FnHandler {
-            function: self,
-            form: PhantomData,
-        }
+        FnHandler { function: self, form: PhantomData }
     }
 }
 
@@ -133,10 +130,7 @@ where
     type Handler = FnHandler<F, WithContext<R>>;
 
     fn into_handler(self) -> Self::Handler {
-        FnHandler {
-            function: self,
-            form: PhantomData,
-        }
+        FnHandler { function: self, form: PhantomData }
     }
 }
 
@@ -168,11 +162,9 @@ pub(crate) enum Run {
 }
 
 pub(crate) fn erase<E: Event>(handler: impl Handler<E>) -> Run {
-    Run::Inline(Box::new(move |value, ctx| {
-        match value.downcast_ref::<E>() {
-            Some(event) => handler.handle(event, ctx),
-            None => Err(wrong_type::<E>()),
-        }
+    Run::Inline(Box::new(move |value, ctx| match value.downcast_ref::<E>() {
+        Some(event) => handler.handle(event, ctx),
+        None => Err(wrong_type::<E>()),
     }))
 }
 

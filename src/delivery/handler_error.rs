@@ -23,26 +23,17 @@ enum Then {
 impl HandlerError {
     /// Try again, by the subscription's policy.
     pub fn retry(error: impl Into<BoxError>) -> Self {
-        Self {
-            error: error.into(),
-            then: Then::Retry,
-        }
+        Self { error: error.into(), then: Then::Retry }
     }
 
     /// Try again after this delay instead of the policy's. Attempts still count against the policy.
     pub fn retry_after(error: impl Into<BoxError>, delay: Duration) -> Self {
-        Self {
-            error: error.into(),
-            then: Then::RetryAfter(delay),
-        }
+        Self { error: error.into(), then: Then::RetryAfter(delay) }
     }
 
     /// Do not try again: the event goes to the dead letters at once.
     pub fn reject(error: impl Into<BoxError>) -> Self {
-        Self {
-            error: error.into(),
-            then: Then::Reject,
-        }
+        Self { error: error.into(), then: Then::Reject }
     }
 
     /// Whether the event is not to be tried again.

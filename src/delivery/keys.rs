@@ -10,10 +10,7 @@ use crate::{event::Key, message::Position, storage::Write};
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 pub(super) fn into_commit(writes: Writes) -> Vec<Write> {
-    writes
-        .into_iter()
-        .map(|(key, value)| Write { key, value })
-        .collect()
+    writes.into_iter().map(|(key, value)| Write { key, value }).collect()
 }
 
 pub(super) fn subscription(name: &str) -> Vec<u8> {

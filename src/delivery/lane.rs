@@ -51,7 +51,8 @@ pub(super) struct Lane {
     /// Being handled elsewhere.
     running: BTreeMap<Position, Held>,
     batch: Batch,
-    commit: Option<Arc<Ticket>>,
+    /// On its way to storage, with the number of events that it settles.
+    commit: Option<(Arc<Ticket>, u64)>,
     /// Unacknowledged events of an earlier run, to be loaded first.
     unloaded: Vec<Hole>,
     turn_end: Tick,
@@ -86,8 +87,9 @@ impl Lane {
     /// One turn. It ends with a commit on its way, or at rest.
     pub(super) fn step(&mut self) -> Step {
         let step = self.turn();
-        let held = self.parked.len() + self.running.len() + self.backlog.len();
-        self.handle.report(held, self.running.len(), self.low());
+        if self.commit.is_none() {
+            self.handle.report(self.low(), self.running.len());
+        }
         step
     }
 
@@ -97,11 +99,7 @@ impl Lane {
         }
         // What comes in while the subscription is to rest is parked instead of handled.
         let rests = self.subscriber.is_stopping() || self.subscriber.is_paused();
-        self.turn_end = if rests {
-            Tick::ZERO
-        } else {
-            self.now() + TURN.1
-        };
+        self.turn_end = if rests { Tick::ZERO } else { self.now() + TURN.1 };
         self.receive();
         if self.subscriber.is_stopping() {
             return self.finish();
@@ -122,18 +120,19 @@ impl Lane {
 
     /// True once no commit is on its way.
     fn settle_commit(&mut self) -> bool {
-        let Some(ticket) = &self.commit else {
-            return true;
-        };
+        let Some((ticket, settled)) = &self.commit else { return true };
         match ticket.take() {
-            None => return false,
-            Some(Ok(_)) => self.commit = None,
+            None => false,
+            Some(Ok(_)) => {
+                self.handle.settled(*settled);
+                self.commit = None;
+                true
+            }
             Some(Err(rejected)) => {
                 self.fail(&rejected.failure);
-                return false;
+                false
             }
         }
-        true
     }
 
     /// Storage takes no more, so going on would only do again what cannot be kept.
@@ -204,6 +203,7 @@ impl Lane {
     }
 
     fn reload(&mut self, hole: Hole, entry: Arc<Entry>) {
+        self.handle.took(1, Some(entry.position));
         let mut held = Held::new(entry);
         held.attempts = hole.attempts;
         held.first_failed =
@@ -219,12 +219,9 @@ impl Lane {
         };
         let delay = match held.attempts {
             0 => Duration::ZERO,
-            _ => self
-                .subscriber
-                .policy
-                .retry
-                .next_delay(attempt, self.random())
-                .unwrap_or_default(),
+            _ => {
+                self.subscriber.policy.retry.next_delay(attempt, self.random()).unwrap_or_default()
+            }
         };
         self.parked.park(held, self.now() + delay);
     }
@@ -290,10 +287,11 @@ impl Lane {
 
     fn keep(&mut self, entries: impl IntoIterator<Item = Arc<Entry>>) {
         let subscriber = &self.subscriber;
-        let new = entries
-            .into_iter()
-            .filter(|entry| !subscriber.is_inherited(entry));
+        let new = entries.into_iter().filter(|entry| !subscriber.is_inherited(entry));
+        let before = self.backlog.len();
         self.backlog.extend(new);
+        let first = self.backlog.get(before).map(|entry| entry.position);
+        self.handle.took(self.backlog.len() - before, first);
     }
 
     fn unreadable(&mut self, from: Position, error: &dyn std::fmt::Display) -> bool {
@@ -340,9 +338,9 @@ impl Lane {
     fn succeed(&mut self, held: &Held, staged: Staged) -> bool {
         self.batch.merge(staged);
         if held.redrive {
-            self.subscriber
-                .dead
-                .revive(held.position(), &mut self.batch.writes);
+            self.subscriber.dead.revive(held.position(), &mut self.batch.writes);
+        } else {
+            self.batch.settled += 1;
         }
         self.subscriber.counters.handled.add(1);
         true
@@ -354,33 +352,16 @@ impl Lane {
         let first_failed = *held.first_failed.get_or_insert(now);
         if error.is_rejection() {
             let reason = DeadLetterReason::Rejected;
-            return self.bury(
-                held,
-                Verdict {
-                    reason,
-                    error: error.to_string(),
-                },
-            );
+            return self.bury(held, Verdict { reason, error: error.to_string() });
         }
         let attempt = Attempt {
             failed: held.attempts,
             elapsed: now.since(first_failed),
             previous: held.previous,
         };
-        let Some(delay) = self
-            .subscriber
-            .policy
-            .retry
-            .next_delay(attempt, self.random())
-        else {
+        let Some(delay) = self.subscriber.policy.retry.next_delay(attempt, self.random()) else {
             let reason = DeadLetterReason::Exhausted;
-            return self.bury(
-                held,
-                Verdict {
-                    reason,
-                    error: error.to_string(),
-                },
-            );
+            return self.bury(held, Verdict { reason, error: error.to_string() });
         };
         let delay = error.delay().unwrap_or(delay);
         tracing::debug!(subscription = &*self.subscriber.name, position = %held.position(),
@@ -408,22 +389,16 @@ impl Lane {
         tracing::warn!(subscription = &*subscriber.name, position = %held.position(),
             event = &*held.entry.envelope.name, reason = %verdict.reason, error = verdict.error,
             attempts = held.attempts, "an event became a dead letter");
-        let letter = DeadLetter::new(
-            &held,
-            &verdict,
-            payload,
-            subscriber.journal.runtime().wall(),
-        );
+        let letter = DeadLetter::new(&held, &verdict, payload, subscriber.journal.runtime().wall());
         if let Err(error) =
-            subscriber
-                .dead
-                .bury(letter, &held.entry, !held.redrive, &mut self.batch.writes)
+            subscriber.dead.bury(letter, &held.entry, !held.redrive, &mut self.batch.writes)
         {
             tracing::error!(%error, "a dead letter does not encode; its event stays parked");
             held.verdict = Some(verdict);
             self.parked.park(held, self.now() + PAUSE);
             return false;
         }
+        self.batch.settled += u64::from(!held.redrive);
         subscriber.counters.dead_lettered.add(1);
         true
     }
@@ -442,8 +417,9 @@ impl Lane {
         let batch = std::mem::take(&mut self.batch);
         let cursor = self.cursor(frontier);
         self.stored = frontier;
+        let settled = batch.settled;
         let transaction = batch.into_transaction(cursor);
-        self.commit = Some(self.subscriber.journal.commit(transaction, &task));
+        self.commit = Some((self.subscriber.journal.commit(transaction, &task), settled));
         true
     }
 
@@ -452,25 +428,15 @@ impl Lane {
         if !self.subscriber.is_stored {
             return None;
         }
-        let held = self
-            .parked
-            .iter()
-            .chain(self.running.values())
-            .filter(|held| !held.redrive);
+        let held = self.parked.iter().chain(self.running.values()).filter(|held| !held.redrive);
         let hole = |held: &Held| Hole {
             position: held.position().get(),
             attempts: held.attempts,
             first_failed: held.first_failed.map_or(0, Timestamp::as_nanos),
         };
-        let mut holes: Vec<_> = held
-            .map(hole)
-            .chain(self.unloaded.iter().copied())
-            .collect();
+        let mut holes: Vec<_> = held.map(hole).chain(self.unloaded.iter().copied()).collect();
         holes.sort_unstable_by_key(|hole| hole.position);
-        let cursor = Cursor {
-            frontier: frontier.get(),
-            holes,
-        };
+        let cursor = Cursor { frontier: frontier.get(), holes };
         let value = serde_json::to_vec(&cursor).ok()?;
         Some((keys::cursor(&self.subscriber.name, self.reader.lane), value))
     }
@@ -484,30 +450,19 @@ impl Lane {
     }
 
     fn frontier(&self) -> Position {
-        self.backlog
-            .front()
-            .map_or(self.scanned, |entry| entry.position)
+        self.backlog.front().map_or(self.scanned, |entry| entry.position)
     }
 
     /// Commits what is left, and stops once nothing runs any more.
     fn finish(&mut self) -> Step {
         self.scanned = match self.backlog.is_empty() {
-            true => self
-                .subscriber
-                .journal
-                .tail()
-                .frontier(self.reader)
-                .max(self.scanned),
+            true => self.subscriber.journal.tail().frontier(self.reader).max(self.scanned),
             false => self.scanned,
         };
         if self.commit_batch(true) {
             return self.next_step();
         }
-        let phase = if self.running.is_empty() {
-            Phase::Stopped
-        } else {
-            Phase::Working
-        };
+        let phase = if self.running.is_empty() { Phase::Stopped } else { Phase::Working };
         self.set_phase(phase);
         Step::Wait
     }
@@ -534,10 +489,9 @@ impl Lane {
 
     /// Wait for the commit that is on its way, if one is, and is not done already.
     fn next_step(&mut self) -> Step {
-        if self.commit.is_some() && !self.commit.as_ref().is_some_and(|ticket| ticket.is_done()) {
-            Step::Wait
-        } else {
-            Step::Again
+        match &self.commit {
+            Some((ticket, _)) if !ticket.is_done() => Step::Wait,
+            _ => Step::Again,
         }
     }
 

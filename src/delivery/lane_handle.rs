@@ -13,10 +13,7 @@ use crate::{journal::Entry, message::Position, runtime::Task};
 /// What others tell a lane.
 pub(super) enum Inbound {
     /// A started delivery has ended.
-    Finished {
-        position: Position,
-        result: Result<Staged, HandlerError>,
-    },
+    Finished { position: Position, result: Result<Staged, HandlerError> },
     /// A dead letter is to be tried again.
     Redrive(Arc<Entry>),
 }
@@ -58,13 +55,27 @@ impl LaneHandle {
         std::mem::take(&mut *self.inbox.lock())
     }
 
-    pub(super) fn report(&self, held: usize, running: usize, low: Option<Position>) {
-        self.held.store(held as u64, Ordering::Relaxed);
-        self.running.store(running as u64, Ordering::Relaxed);
-        self.low
-            .store(low.map_or(0, Position::get), Ordering::Relaxed);
+    /// The lane took so many events from the journal, the first at this position.
+    pub(super) fn took(&self, events: usize, first: Option<Position>) {
+        self.held.fetch_add(events as u64, Ordering::Relaxed);
+        let first = first.map_or(0, Position::get);
+        let keep = |low| (low == 0).then_some(first);
+        // Later events never lower it.
+        self.low.fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep).ok();
     }
 
+    /// The lane's commit settled so many of them.
+    pub(super) fn settled(&self, events: u64) {
+        self.held.fetch_sub(events, Ordering::Relaxed);
+    }
+
+    /// What the lane holds after its commits, and what runs.
+    pub(super) fn report(&self, low: Option<Position>, running: usize) {
+        self.low.store(low.map_or(0, Position::get), Ordering::Relaxed);
+        self.running.store(running as u64, Ordering::Relaxed);
+    }
+
+    /// The first position that is not settled, if any is held.
     pub(crate) fn low(&self) -> Option<Position> {
         Position::new(self.low.load(Ordering::Relaxed))
     }

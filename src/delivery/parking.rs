@@ -83,10 +83,7 @@ impl Parked {
     pub(super) fn low(&self) -> Option<Position> {
         let running_keys = self.busy.values().filter_map(|queue| queue.front());
         let heads = self.heads.keys().next().copied();
-        heads
-            .into_iter()
-            .chain(running_keys.map(Held::position))
-            .min()
+        heads.into_iter().chain(running_keys.map(Held::position)).min()
     }
 
     /// Whether an event has to queue behind its key.
@@ -110,12 +107,7 @@ impl Parked {
 
     /// Queues an event behind its busy key. One without a key is due at once.
     pub(super) fn queue(&mut self, held: Held, now: Tick) {
-        let Some(queue) = held
-            .entry
-            .envelope
-            .key
-            .as_ref()
-            .and_then(|key| self.busy.get_mut(key))
+        let Some(queue) = held.entry.envelope.key.as_ref().and_then(|key| self.busy.get_mut(key))
         else {
             return self.park(held, now);
         };

@@ -33,11 +33,7 @@ impl<E: Event> Unsettled<E> {
     /// The event is handled: commits what was published and stored through the delivery, together
     /// with the acknowledgement.
     pub fn ack(self) {
-        let Self {
-            delivery,
-            returned,
-            completion,
-        } = self;
+        let Self { delivery, returned, completion } = self;
         drop(delivery);
         let staged = returned.lock().take().unwrap_or_default();
         completion.finish(Ok(staged));
@@ -89,32 +85,21 @@ struct Queue<E> {
 
 impl<E: Event> PullQueue<E> {
     pub(crate) fn new() -> Arc<Self> {
-        let queue = Queue {
-            ready: VecDeque::new(),
-            closed: false,
-            waker: None,
-        };
-        Arc::new(Self {
-            state: Mutex::new(queue),
-            changed: Monitor::default(),
-        })
+        let queue = Queue { ready: VecDeque::new(), closed: false, waker: None };
+        Arc::new(Self { state: Mutex::new(queue), changed: Monitor::default() })
     }
 
     /// A handler that puts events here.
     pub(crate) fn feeder(self: &Arc<Self>) -> Run {
         let queue = Arc::clone(self);
-        Run::Started(Box::new(
-            move |value, context, completion| match Delivery::new(value, context) {
+        Run::Started(Box::new(move |value, context, completion| {
+            match Delivery::new(value, context) {
                 Ok((delivery, returned)) => {
-                    queue.push(Unsettled {
-                        delivery,
-                        returned,
-                        completion,
-                    });
+                    queue.push(Unsettled { delivery, returned, completion });
                 }
                 Err(error) => completion.finish(Err(error)),
-            },
-        ))
+            }
+        }))
     }
 
     fn push(&self, event: Unsettled<E>) {

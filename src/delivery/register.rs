@@ -52,39 +52,24 @@ pub(crate) fn register(
     plan: Plan,
 ) -> Result<Arc<Subscriber>, StorageError> {
     let is_stored = journal.is_durable() && !plan.ephemeral;
-    let events: BTreeSet<_> = plan
-        .handlers
-        .iter()
-        .map(|(event, _)| event.name.to_string())
-        .collect();
+    let events: BTreeSet<_> =
+        plan.handlers.iter().map(|(event, _)| event.name.to_string()).collect();
     let (meta, cursors) = if is_stored {
         resume(journal, &plan, events)?
     } else {
         let start = start_position(journal, plan.start)?;
-        (
-            Meta {
-                lanes: plan.lanes,
-                events,
-                layers: Vec::new(),
-            },
-            fresh(plan.lanes, start),
-        )
+        (Meta { lanes: plan.lanes, events, layers: Vec::new() }, fresh(plan.lanes, start))
     };
     let contract = journal.contract();
-    let kinds: BTreeSet<_> = meta
-        .events
-        .iter()
-        .map(|name| contract.name_id(&name.as_str().into()))
-        .collect();
+    let kinds: BTreeSet<_> =
+        meta.events.iter().map(|name| contract.name_id(&name.as_str().into())).collect();
     let handlers = plan.handlers.into_iter();
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         name: plan.name,
         journal: Arc::clone(journal),
         group: journal.tail().new_group(),
-        handlers: handlers
-            .map(|(event, run)| (event.id, Registered { event, run }))
-            .collect(),
+        handlers: handlers.map(|(event, run)| (event.id, Registered { event, run })).collect(),
         kinds: kinds.clone(),
         lanes: cursors.iter().map(|_| Arc::default()).collect(),
         policy: plan.policy,
@@ -112,15 +97,8 @@ fn set_up(
     handle: &Arc<LaneHandle>,
     pool: PoolId,
 ) -> (Option<Position>, Arc<crate::runtime::Task>) {
-    let at = subscriber
-        .journal
-        .is_durable()
-        .then(|| Position::new(cursor.frontier))
-        .flatten();
-    let reader = ReaderId {
-        group: subscriber.group,
-        lane,
-    };
+    let at = subscriber.journal.is_durable().then(|| Position::new(cursor.frontier)).flatten();
+    let reader = ReaderId { group: subscriber.group, lane };
     let mut lane = Lane::new(Arc::clone(subscriber), Arc::clone(handle), reader, cursor);
     let task = subscriber.journal.runtime().task(pool, move || lane.step());
     handle.attach(&task);
@@ -139,11 +117,7 @@ fn resume(
     };
     let Some(stored) = stored else {
         let start = start_position(journal, plan.start)?;
-        let meta = Meta {
-            lanes: plan.lanes,
-            events,
-            layers: Vec::new(),
-        };
+        let meta = Meta { lanes: plan.lanes, events, layers: Vec::new() };
         let cursors = fresh(plan.lanes, start);
         store(journal, plan, &meta, Some(&cursors))?;
         return Ok((meta, cursors));
@@ -174,9 +148,7 @@ fn fresh(lanes: u32, start: Position) -> Vec<Cursor> {
 
 fn load_cursors(journal: &Journal, plan: &Plan, lanes: u32) -> Result<Vec<Cursor>, StorageError> {
     let load = |lane| {
-        let bytes = journal
-            .get(&keys::cursor(&plan.name, lane))?
-            .ok_or_else(damaged)?;
+        let bytes = journal.get(&keys::cursor(&plan.name, lane))?.ok_or_else(damaged)?;
         serde_json::from_slice(&bytes).map_err(|_| damaged())
     };
     (0..lanes).map(load).collect()
@@ -206,11 +178,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>, StorageError> {
 
 fn damaged() -> StorageError {
     let reason = "what is stored of a subscription does not decode";
-    StorageError::Corrupt {
-        file: "state".into(),
-        offset: 0,
-        reason,
-    }
+    StorageError::Corrupt { file: "state".into(), offset: 0, reason }
 }
 
 fn start_position(journal: &Journal, start: Start) -> Result<Position, StorageError> {
@@ -227,9 +195,7 @@ fn first_since(journal: &Journal, time: Timestamp) -> Result<Position, StorageEr
     let (mut from, end) = (journal.first(), journal.tail().end());
     while from < end {
         let entries = journal.read(from, end)?;
-        let found = entries
-            .iter()
-            .find(|entry| entry.envelope.published_at >= time);
+        let found = entries.iter().find(|entry| entry.envelope.published_at >= time);
         if let Some(found) = found {
             return Ok(found.position);
         }

@@ -34,14 +34,7 @@ impl<E: Event> Delivery<E> {
     pub(super) fn new(value: Value, context: Context) -> Result<(Self, Returned), HandlerError> {
         let event = value.downcast::<E>().map_err(|_| wrong_type::<E>())?;
         let returned = Returned::default();
-        Ok((
-            Self {
-                event,
-                context,
-                returned: Arc::clone(&returned),
-            },
-            returned,
-        ))
+        Ok((Self { event, context, returned: Arc::clone(&returned) }, returned))
     }
 }
 
@@ -152,10 +145,7 @@ pub(crate) struct Completion {
 
 impl Completion {
     pub(super) fn new(lane: &Arc<LaneHandle>, position: Position) -> Self {
-        Self {
-            lane: Some(Arc::clone(lane)),
-            position,
-        }
+        Self { lane: Some(Arc::clone(lane)), position }
     }
 
     pub(super) fn finish(mut self, result: Result<Staged, HandlerError>) {
@@ -164,18 +154,13 @@ impl Completion {
 
     fn tell(&mut self, result: Result<Staged, HandlerError>) {
         if let Some(lane) = self.lane.take() {
-            lane.send(Inbound::Finished {
-                position: self.position,
-                result,
-            });
+            lane.send(Inbound::Finished { position: self.position, result });
         }
     }
 }
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        self.tell(Err(HandlerError::retry(
-            "the delivery was dropped before it was settled",
-        )));
+        self.tell(Err(HandlerError::retry("the delivery was dropped before it was settled")));
     }
 }

@@ -48,9 +48,7 @@ impl<'a> State<'a> {
         let Some(bytes) = self.bytes(&self.key(name)?)? else {
             return Ok(None);
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|source| value_error(name, source))
+        serde_json::from_slice(&bytes).map(Some).map_err(|source| value_error(name, source))
     }
 
     /// Sets the value of that name.
@@ -84,12 +82,7 @@ impl<'a> State<'a> {
 
     /// As this attempt left it, or else the lane, or else storage.
     fn bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let staged = self
-            .ctx
-            .staged
-            .writes
-            .get(key)
-            .or_else(|| self.ctx.earlier.get(key));
+        let staged = self.ctx.staged.writes.get(key).or_else(|| self.ctx.earlier.get(key));
         match staged {
             Some(value) => Ok(value.clone()),
             None => self.ctx.journal.get(key),
@@ -98,8 +91,5 @@ impl<'a> State<'a> {
 }
 
 fn value_error(name: &str, source: serde_json::Error) -> StateError {
-    StateError::Value {
-        name: name.into(),
-        source,
-    }
+    StateError::Value { name: name.into(), source }
 }

@@ -186,9 +186,7 @@ impl Subscriber {
 
     /// Waits for the lanes to stop. False where a handler still runs at the deadline.
     pub(crate) fn wait_stopped(&self, deadline: Tick) -> bool {
-        self.journal
-            .tail()
-            .wait_stopped(self.journal.runtime(), self.group, deadline)
+        self.journal.tail().wait_stopped(self.journal.runtime(), self.group, deadline)
     }
 
     /// Ends the lanes whatever they are at.
@@ -203,26 +201,17 @@ impl Subscriber {
     /// How many handlers are at work right now.
     pub(crate) fn running(&self) -> u64 {
         let stuck = self.journal.tail().running(self.group) as u64;
-        self.lanes
-            .iter()
-            .map(|lane| lane.running())
-            .sum::<u64>()
-            .max(stuck)
+        self.lanes.iter().map(|lane| lane.running()).sum::<u64>().max(stuck)
     }
 
     /// How many events it is still owed: those in its lanes, and those that it has not taken yet.
     pub(crate) fn count_left(&self) -> u64 {
         let lanes = (0..).zip(&self.lanes);
-        lanes
-            .map(|(lane, handle)| handle.held() + self.count_untaken(lane))
-            .sum()
+        lanes.map(|(lane, handle)| handle.held() + self.count_untaken(lane)).sum()
     }
 
     fn count_untaken(&self, lane: u32) -> u64 {
-        let reader = ReaderId {
-            group: self.group,
-            lane,
-        };
+        let reader = ReaderId { group: self.group, lane };
         let tail = self.journal.tail();
         let mut from = tail.frontier(reader);
         let (ring_first, in_ring) = tail.count_waiting(reader, from);
@@ -247,10 +236,7 @@ impl Subscriber {
         let end = tail.end();
         let lanes = (0..).zip(&self.lanes);
         let low = lanes.map(|(lane, handle)| {
-            let frontier = tail.frontier(ReaderId {
-                group: self.group,
-                lane,
-            });
+            let frontier = tail.frontier(ReaderId { group: self.group, lane });
             handle.low().map_or(frontier, |low| low.min(frontier))
         });
         low.map(|low| end.since(low)).max().unwrap_or(0)

@@ -30,10 +30,7 @@ impl Key {
         let mut bytes = [0; INLINE];
         bytes[..text.len()].copy_from_slice(text.as_bytes());
         #[allow(clippy::cast_possible_truncation)] // at most INLINE
-        Self(Repr::Inline {
-            len: text.len() as u8,
-            bytes,
-        })
+        Self(Repr::Inline { len: text.len() as u8, bytes })
     }
 
     /// A key from anything that prints, for types without [`ToKey`].
@@ -168,9 +165,7 @@ macro_rules! printed_to_key {
         }
     )*};
 }
-printed_to_key!(
-    bool, char, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize
-);
+printed_to_key!(bool, char, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
 
 #[cfg(test)]
 mod tests {

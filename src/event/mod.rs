@@ -63,10 +63,7 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
 
 /// Refuses a bad [`Event::NAME`] or [`Event::VERSION`] at compile time.
 pub(crate) const fn check<E: Event>() {
-    assert!(
-        is_valid_name(E::NAME),
-        "Event::NAME must be 1 to 128 of a-z A-Z 0-9 . _ -"
-    );
+    assert!(is_valid_name(E::NAME), "Event::NAME must be 1 to 128 of a-z A-Z 0-9 . _ -");
     assert!(E::VERSION >= 1, "Event::VERSION starts at 1");
 }
 
@@ -94,13 +91,7 @@ mod tests {
     fn names_are_short_and_plain() {
         assert!(is_valid_name("orders.placed"));
         assert!(is_valid_name(&"x".repeat(128)));
-        for bad in [
-            "",
-            "orders placed",
-            "orders/placed",
-            "größe",
-            &"x".repeat(129),
-        ] {
+        for bad in ["", "orders placed", "orders/placed", "größe", &"x".repeat(129)] {
             assert!(!is_valid_name(bad), "{bad:?}");
         }
     }

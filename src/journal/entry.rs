@@ -43,12 +43,7 @@ impl Draft {
         event: E,
         payload: Vec<u8>,
     ) -> Self {
-        Self {
-            kind,
-            envelope: Arc::new(envelope),
-            value: Arc::new(event),
-            payload,
-        }
+        Self { kind, envelope: Arc::new(envelope), value: Arc::new(event), payload }
     }
 
     pub(crate) fn envelope(&self) -> &Envelope {
@@ -56,18 +51,8 @@ impl Draft {
     }
 
     pub(super) fn into_entry(self, position: Position) -> Entry {
-        let Self {
-            kind,
-            envelope,
-            value,
-            ..
-        } = self;
-        Entry {
-            position,
-            kind,
-            envelope,
-            body: Body::Value(value),
-        }
+        let Self { kind, envelope, value, .. } = self;
+        Entry { position, kind, envelope, body: Body::Value(value) }
     }
 
     /// The message that this draft was made of. `None` only for a wrong `E`, or while a reader
@@ -89,10 +74,7 @@ pub(crate) struct Transaction {
 
 impl Transaction {
     pub(crate) fn publishing(drafts: Vec<Draft>) -> Self {
-        Self {
-            drafts,
-            ..Self::default()
-        }
+        Self { drafts, ..Self::default() }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -19,10 +19,7 @@ pub enum PublishFailure {
     #[error("the bus is shut down")]
     Closed,
     /// The correlation id is too long.
-    #[error(
-        "its correlation id has {bytes} bytes, more than {}",
-        CorrelationId::MAX_LEN
-    )]
+    #[error("its correlation id has {bytes} bytes, more than {}", CorrelationId::MAX_LEN)]
     CorrelationTooLong {
         /// Its length.
         bytes: usize,
@@ -88,10 +85,7 @@ pub struct PublishError<E> {
 
 impl<E: Event> PublishError<E> {
     pub(crate) fn new(failure: PublishFailure, message: Message<E>) -> Self {
-        Self {
-            failure,
-            message: Box::new(message),
-        }
+        Self { failure, message: Box::new(message) }
     }
 
     /// Why it failed.
@@ -187,11 +181,7 @@ pub(crate) struct Rejected {
 impl Rejected {
     /// As the error of a publish of several events.
     pub(crate) fn into_all_error<E: Event>(self) -> PublishAllError<E> {
-        let messages = self
-            .drafts
-            .into_iter()
-            .filter_map(Draft::into_message)
-            .collect();
+        let messages = self.drafts.into_iter().filter_map(Draft::into_message).collect();
         PublishAllError::new(self.failure, messages)
     }
 
@@ -199,9 +189,6 @@ impl Rejected {
     #[expect(clippy::expect_used)] // a refused draft has its event, and nobody else has seen it
     pub(crate) fn into_error<E: Event>(self) -> PublishError<E> {
         let message = self.drafts.into_iter().find_map(Draft::into_message);
-        PublishError::new(
-            self.failure,
-            message.expect("a refused draft holds its event"),
-        )
+        PublishError::new(self.failure, message.expect("a refused draft holds its event"))
     }
 }

@@ -80,10 +80,7 @@ impl Log {
         let journal = Arc::downgrade(journal);
         self.committer.get_or_init(|| {
             self.runtime.task(pool, move || match journal.upgrade() {
-                Some(journal) => journal
-                    .log
-                    .as_ref()
-                    .map_or(Step::Wait, |log| log.serve(&journal)),
+                Some(journal) => journal.log.as_ref().map_or(Step::Wait, |log| log.serve(&journal)),
                 None => Step::Wait,
             })
         });
@@ -100,16 +97,10 @@ impl Log {
         transaction: Transaction,
     ) -> Result<Position, Rejected> {
         let ticket = Ticket::new(None);
-        let request = Request {
-            transaction,
-            ticket: Arc::clone(&ticket),
-            blocks: true,
-        };
+        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks: true };
         let mut leads = self.push(request, Bound::Intake(usize::MAX))?;
         if !leads {
-            self.runtime.wait(ticket.changed(), None, || {
-                ticket.is_done() || ticket.leads()
-            });
+            self.runtime.wait(ticket.changed(), None, || ticket.is_done() || ticket.leads());
             leads = ticket.leads();
         }
         if leads {
@@ -124,26 +115,15 @@ impl Log {
     /// Takes back a request that nobody is left to serve.
     pub(super) fn withdraw(&self, ticket: &Arc<Ticket>) -> Rejected {
         let mut queue = self.queue.lock();
-        let found = queue
-            .waiting
-            .iter()
-            .position(|request| Arc::ptr_eq(&request.ticket, ticket));
+        let found = queue.waiting.iter().position(|request| Arc::ptr_eq(&request.ticket, ticket));
         let request = found.and_then(|at| queue.waiting.remove(at));
-        closed(
-            request
-                .map(|request| request.transaction.drafts)
-                .unwrap_or_default(),
-        )
+        closed(request.map(|request| request.transaction.drafts).unwrap_or_default())
     }
 
     /// Queues a user's publish for the committer.
     pub(super) fn enqueue(&self, transaction: Transaction) -> Result<Arc<Ticket>, Rejected> {
         let ticket = Ticket::new(None);
-        let request = Request {
-            transaction,
-            ticket: Arc::clone(&ticket),
-            blocks: false,
-        };
+        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks: false };
         if self.push(request, Bound::Intake(self.capacity))? {
             self.wake_committer();
         }
@@ -153,11 +133,7 @@ impl Log {
     /// Queues what a lane has done, however full the queue is.
     pub(super) fn submit(&self, transaction: Transaction, waker: &Arc<Task>) -> Arc<Ticket> {
         let ticket = Ticket::new(Some(waker));
-        let request = Request {
-            transaction,
-            ticket: Arc::clone(&ticket),
-            blocks: false,
-        };
+        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks: false };
         match self.push(request, Bound::None) {
             Ok(true) => self.wake_committer(),
             Ok(false) => {}
@@ -182,9 +158,7 @@ impl Log {
         queue.open -= waiting.len();
         drop(queue);
         for request in waiting {
-            request
-                .ticket
-                .complete(Err(closed(request.transaction.drafts)));
+            request.ticket.complete(Err(closed(request.transaction.drafts)));
         }
         if let Some(committer) = self.committer.get() {
             committer.stop();
@@ -205,10 +179,7 @@ impl Log {
             _ => None,
         };
         if let Some(failure) = refused {
-            return Err(Rejected {
-                failure,
-                drafts: request.transaction.drafts,
-            });
+            return Err(Rejected { failure, drafts: request.transaction.drafts });
         }
         queue.events += drafts;
         queue.open += 1;
@@ -270,27 +241,20 @@ impl Log {
     }
 
     fn commit_of(&self, group: &mut [Request]) -> Commit {
-        let mut commit = Commit {
-            durability: Durability::Buffered,
-            ..Commit::default()
-        };
+        let mut commit = Commit { durability: Durability::Buffered, ..Commit::default() };
         for Request { transaction, .. } in group {
             commit.durability = commit.durability.max(self.level(transaction));
             commit.writes.append(&mut transaction.writes);
-            commit
-                .records
-                .extend(transaction.drafts.iter_mut().map(|draft| Record {
-                    envelope: Arc::clone(&draft.envelope),
-                    payload: std::mem::take(&mut draft.payload),
-                }));
+            commit.records.extend(transaction.drafts.iter_mut().map(|draft| Record {
+                envelope: Arc::clone(&draft.envelope),
+                payload: std::mem::take(&mut draft.payload),
+            }));
         }
         commit
     }
 
     fn level(&self, transaction: &Transaction) -> Durability {
-        transaction
-            .durability
-            .map_or(self.durability, |asked| asked.min(self.durability))
+        transaction.durability.map_or(self.durability, |asked| asked.min(self.durability))
     }
 }
 
@@ -321,22 +285,11 @@ fn show(journal: &Journal, first: Position, group: Vec<Request>) {
 
 fn reject(failure: &PublishFailure, group: Vec<Request>) {
     tracing::error!(error = %failure, "a commit failed");
-    for Request {
-        transaction,
-        ticket,
-        ..
-    } in group
-    {
-        ticket.complete(Err(Rejected {
-            failure: failure.share(),
-            drafts: transaction.drafts,
-        }));
+    for Request { transaction, ticket, .. } in group {
+        ticket.complete(Err(Rejected { failure: failure.share(), drafts: transaction.drafts }));
     }
 }
 
 fn closed(drafts: Vec<Draft>) -> Rejected {
-    Rejected {
-        failure: PublishFailure::Closed,
-        drafts,
-    }
+    Rejected { failure: PublishFailure::Closed, drafts }
 }

@@ -68,13 +68,8 @@ impl Journal {
         let tail = Tail::new(storage.end(), ring, true);
         let log = Log::new(&runtime, storage, durability, queue);
         let contract = Contract::default();
-        let journal = Arc::new(Self {
-            runtime,
-            contract,
-            tail,
-            log: Some(log),
-            state: Mutex::default(),
-        });
+        let journal =
+            Arc::new(Self { runtime, contract, tail, log: Some(log), state: Mutex::default() });
         if let Some(log) = &journal.log {
             log.start(&journal);
         }
@@ -137,10 +132,7 @@ impl Journal {
         }
         let bytes = payload.len();
         if bytes > MAX_PAYLOAD {
-            return Err(PublishFailure::TooLarge {
-                bytes,
-                limit: MAX_PAYLOAD,
-            });
+            return Err(PublishFailure::TooLarge { bytes, limit: MAX_PAYLOAD });
         }
         Ok(payload)
     }
@@ -149,9 +141,7 @@ impl Journal {
     pub(crate) fn publish(&self, transaction: Transaction) -> Result<Position, Rejected> {
         match &self.log {
             Some(log) => log.publish(self, transaction),
-            None => self
-                .tail
-                .append_new(&self.runtime, transaction, Admission::Wait),
+            None => self.tail.append_new(&self.runtime, transaction, Admission::Wait),
         }
     }
 
@@ -160,9 +150,7 @@ impl Journal {
         match &self.log {
             Some(log) => log.enqueue(transaction),
             None => {
-                let first = self
-                    .tail
-                    .append_new(&self.runtime, transaction, Admission::Fail)?;
+                let first = self.tail.append_new(&self.runtime, transaction, Admission::Fail)?;
                 Ok(Ticket::done(first))
             }
         }
@@ -172,10 +160,7 @@ impl Journal {
     pub(crate) fn wait(&self, ticket: &Arc<Ticket>) -> Result<Position, Rejected> {
         let gone = || match &self.log {
             Some(log) => log.withdraw(ticket),
-            None => Rejected {
-                failure: PublishFailure::Closed,
-                drafts: Vec::new(),
-            },
+            None => Rejected { failure: PublishFailure::Closed, drafts: Vec::new() },
         };
         ticket.wait(&self.runtime).unwrap_or_else(|| Err(gone()))
     }
@@ -187,10 +172,7 @@ impl Journal {
             Some(log) => log.submit(transaction, waker),
             None => {
                 self.apply(&transaction.writes);
-                match self
-                    .tail
-                    .append_new(&self.runtime, transaction, Admission::Force)
-                {
+                match self.tail.append_new(&self.runtime, transaction, Admission::Force) {
                     Ok(first) => Ticket::done(first),
                     Err(rejected) => Ticket::failed(rejected),
                 }
@@ -200,10 +182,7 @@ impl Journal {
 
     /// Writes state from a user's thread, and waits for it.
     pub(crate) fn write(&self, writes: Vec<Write>) -> Result<(), StorageError> {
-        let transaction = Transaction {
-            writes,
-            ..Transaction::default()
-        };
+        let transaction = Transaction { writes, ..Transaction::default() };
         match &self.log {
             Some(log) => match log.publish(self, transaction) {
                 Ok(_) => Ok(()),
@@ -255,9 +234,7 @@ impl Journal {
         let Some(log) = &self.log else {
             return Ok(Vec::new());
         };
-        let wanted = usize::try_from(end.since(from))
-            .unwrap_or(usize::MAX)
-            .min(CHUNK.0);
+        let wanted = usize::try_from(end.since(from)).unwrap_or(usize::MAX).min(CHUNK.0);
         let records = log.storage().read(from, wanted, CHUNK.1)?;
         let entry = |(at, record): (u64, Record)| Entry {
             position: from.plus(at),
@@ -277,18 +254,12 @@ impl Journal {
             return Ok(Vec::new());
         };
         let records = log.storage().read(entry.position, 1, usize::MAX)?;
-        Ok(records
-            .into_iter()
-            .next()
-            .map(|record| record.payload)
-            .unwrap_or_default())
+        Ok(records.into_iter().next().map(|record| record.payload).unwrap_or_default())
     }
 
     /// The oldest position that can be read.
     pub(crate) fn first(&self) -> Position {
-        self.log
-            .as_ref()
-            .map_or_else(|| self.tail.end(), |log| log.storage().first())
+        self.log.as_ref().map_or_else(|| self.tail.end(), |log| log.storage().first())
     }
 
     /// Whether everything submitted has reached the tail.

@@ -45,10 +45,7 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) enum Taken {
     /// Events for this reader. Everything before `frontier` has been looked at.
-    Entries {
-        entries: Vec<Arc<Entry>>,
-        frontier: Position,
-    },
+    Entries { entries: Vec<Arc<Entry>>, frontier: Position },
     /// The ring has moved on: read `from` to `to` from storage, then [`Tail::advance`].
     Behind { from: Position, to: Position },
 }
@@ -113,11 +110,7 @@ impl Tail {
             wanted: BTreeMap::new(),
             group_count: 0,
         };
-        Self {
-            ring: Mutex::new(ring),
-            room: Monitor::default(),
-            quiet: Monitor::default(),
-        }
+        Self { ring: Mutex::new(ring), room: Monitor::default(), quiet: Monitor::default() }
     }
 
     pub(crate) fn end(&self) -> Position {
@@ -217,13 +210,8 @@ impl Tail {
                 return Ok(first);
             }
             if admission == Admission::Fail || in_task() {
-                let failure = PublishFailure::Full {
-                    capacity: ring.capacity,
-                };
-                return Err(Rejected {
-                    failure,
-                    drafts: transaction.drafts,
-                });
+                let failure = PublishFailure::Full { capacity: ring.capacity };
+                return Err(Rejected { failure, drafts: transaction.drafts });
             }
             drop(ring);
             runtime.wait(&self.room, None, || {
@@ -256,8 +244,7 @@ impl Tail {
     pub(crate) fn frontier(&self, reader: ReaderId) -> Position {
         let mut ring = self.ring.lock();
         let end = ring.end;
-        ring.reader(reader)
-            .map_or(end, |reader| if reader.idle { end } else { reader.next })
+        ring.reader(reader).map_or(end, |reader| if reader.idle { end } else { reader.next })
     }
 
     pub(crate) fn set_phase(&self, reader: ReaderId, phase: Phase) {
@@ -272,26 +259,19 @@ impl Tail {
     /// Whether every reader is at rest, all at one moment.
     pub(crate) fn is_quiet(&self, parked_is_quiet: bool) -> bool {
         let ring = self.ring.lock();
-        ring.groups
-            .values()
-            .flat_map(|group| &group.readers)
-            .all(|reader| match reader.phase {
-                Phase::Stopped => true,
-                Phase::Settled => reader.idle,
-                Phase::Parked => parked_is_quiet && reader.idle,
-                Phase::Working => false,
-            })
+        ring.groups.values().flat_map(|group| &group.readers).all(|reader| match reader.phase {
+            Phase::Stopped => true,
+            Phase::Settled => reader.idle,
+            Phase::Parked => parked_is_quiet && reader.idle,
+            Phase::Working => false,
+        })
     }
 
     /// How many readers of a group have not stopped.
     pub(crate) fn running(&self, group: GroupId) -> usize {
         let ring = self.ring.lock();
         let running = |group: &Group| {
-            group
-                .readers
-                .iter()
-                .filter(|reader| reader.phase != Phase::Stopped)
-                .count()
+            group.readers.iter().filter(|reader| reader.phase != Phase::Stopped).count()
         };
         ring.groups.get(&group).map_or(0, running)
     }
@@ -322,9 +302,7 @@ impl Tail {
 
 impl Ring {
     fn first(&self) -> Position {
-        self.entries
-            .front()
-            .map_or(self.end, |entry| entry.position)
+        self.entries.front().map_or(self.end, |entry| entry.position)
     }
 
     fn has_room(&self, wanted: usize) -> bool {
@@ -332,10 +310,7 @@ impl Ring {
     }
 
     fn reader(&mut self, id: ReaderId) -> Option<&mut Reader> {
-        self.groups
-            .get_mut(&id.group)?
-            .readers
-            .get_mut(id.lane as usize)
+        self.groups.get_mut(&id.group)?.readers.get_mut(id.lane as usize)
     }
 
     fn push(&mut self, entry: Arc<Entry>, woken: &mut Vec<Arc<Task>>) {
@@ -359,30 +334,18 @@ impl Ring {
     fn take(&mut self, id: ReaderId, max: usize) -> Taken {
         let (first, end) = (self.first(), self.end);
         let Some(group) = self.groups.get_mut(&id.group) else {
-            return Taken::Entries {
-                entries: Vec::new(),
-                frontier: end,
-            };
+            return Taken::Entries { entries: Vec::new(), frontier: end };
         };
         let kinds = &group.kinds;
         let lanes = group.readers.len();
         let Some(reader) = group.readers.get_mut(id.lane as usize) else {
-            return Taken::Entries {
-                entries: Vec::new(),
-                frontier: end,
-            };
+            return Taken::Entries { entries: Vec::new(), frontier: end };
         };
         if reader.idle {
-            return Taken::Entries {
-                entries: Vec::new(),
-                frontier: end,
-            };
+            return Taken::Entries { entries: Vec::new(), frontier: end };
         }
         if reader.next < first {
-            return Taken::Behind {
-                from: reader.next,
-                to: first,
-            };
+            return Taken::Behind { from: reader.next, to: first };
         }
         let mut entries = Vec::new();
         let skipped = usize::try_from(reader.next.since(first)).unwrap_or(usize::MAX);
@@ -399,10 +362,7 @@ impl Ring {
         if !entries.is_empty() {
             reader.phase = Phase::Working;
         }
-        Taken::Entries {
-            entries,
-            frontier: reader.next,
-        }
+        Taken::Entries { entries, frontier: reader.next }
     }
 
     /// Drops entries that need not be kept. True if there were any.

@@ -31,36 +31,18 @@ struct State {
 
 impl Ticket {
     pub(super) fn new(task: Option<&Arc<Task>>) -> Arc<Self> {
-        let state = State {
-            task: task.cloned(),
-            ..State::default()
-        };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            changed: Monitor::default(),
-        })
+        let state = State { task: task.cloned(), ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), changed: Monitor::default() })
     }
 
     pub(super) fn done(first: Position) -> Arc<Self> {
-        let state = State {
-            answer: Some(Ok(first)),
-            ..State::default()
-        };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            changed: Monitor::default(),
-        })
+        let state = State { answer: Some(Ok(first)), ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), changed: Monitor::default() })
     }
 
     pub(super) fn failed(rejected: Rejected) -> Arc<Self> {
-        let state = State {
-            answer: Some(Err(rejected)),
-            ..State::default()
-        };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            changed: Monitor::default(),
-        })
+        let state = State { answer: Some(Err(rejected)), ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), changed: Monitor::default() })
     }
 
     pub(super) fn complete(&self, answer: Result<Position, Rejected>) {

@@ -49,9 +49,7 @@ impl Envelope {
     /// The conversation this message belongs to: as published, or else its own id.
     #[must_use]
     pub fn correlation_id(&self) -> CorrelationId {
-        self.correlation
-            .clone()
-            .unwrap_or(CorrelationId::Id(self.id))
+        self.correlation.clone().unwrap_or(CorrelationId::Id(self.id))
     }
 
     /// The lane among `lanes`: by key, or by position where there is no key.

@@ -79,15 +79,11 @@ impl Headers {
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0
-            .binary_search_by(|(existing, _)| (**existing).cmp(name))
+        self.0.binary_search_by(|(existing, _)| (**existing).cmp(name))
     }
 
     fn bytes(&self) -> usize {
-        self.0
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum()
+        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
 }
 
@@ -100,36 +96,20 @@ mod tests {
     #[test]
     fn the_bounds_hold_exactly() {
         let mut headers = Headers::default();
-        assert_eq!(
-            headers.insert("", "x"),
-            Err(HeaderError::Name(String::new()))
-        );
+        assert_eq!(headers.insert("", "x"), Err(HeaderError::Name(String::new())));
         assert!(headers.insert(&"n".repeat(Headers::MAX_NAME), "").is_ok());
-        assert!(
-            headers
-                .insert(&"n".repeat(Headers::MAX_NAME + 1), "")
-                .is_err()
-        );
+        assert!(headers.insert(&"n".repeat(Headers::MAX_NAME + 1), "").is_err());
 
         let mut full = Headers::default();
-        assert!(
-            full.insert("big", &"v".repeat(Headers::MAX_BYTES - 3))
-                .is_ok()
-        );
+        assert!(full.insert("big", &"v".repeat(Headers::MAX_BYTES - 3)).is_ok());
         assert_eq!(full.insert("x", ""), Err(HeaderError::Bytes("x".into())));
-        assert!(
-            full.insert("big", "small").is_ok(),
-            "a replaced value frees its room"
-        );
+        assert!(full.insert("big", "small").is_ok(), "a replaced value frees its room");
 
         let mut many = Headers::default();
         for n in 0..Headers::MAX_COUNT {
             assert!(many.insert(&n.to_string(), "").is_ok());
         }
-        assert_eq!(
-            many.insert("more", ""),
-            Err(HeaderError::Count("more".into()))
-        );
+        assert_eq!(many.insert("more", ""), Err(HeaderError::Count("more".into())));
     }
 
     proptest! {

@@ -72,18 +72,12 @@ impl FromStr for MessageId {
             };
             *byte = high << 4 | low;
         }
-        if digits.next().is_some() {
-            Err(ParseIdError)
-        } else {
-            Ok(Self(bytes))
-        }
+        if digits.next().is_some() { Err(ParseIdError) } else { Ok(Self(bytes)) }
     }
 }
 
 fn hex(digit: Option<char>) -> Option<u8> {
-    digit
-        .and_then(|digit| digit.to_digit(16))
-        .and_then(|digit| u8::try_from(digit).ok())
+    digit.and_then(|digit| digit.to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// The id of a conversation: all messages that follow from one first message share it.

@@ -129,9 +129,7 @@ impl<E: Event> Message<E> {
             codec: Arc::clone(codec),
             id: self.id.unwrap_or_else(fresh),
             key,
-            correlation: self
-                .correlation
-                .or_else(|| cause.map(Envelope::correlation_id)),
+            correlation: self.correlation.or_else(|| cause.map(Envelope::correlation_id)),
             causation: self.causation.or_else(|| cause.map(|cause| cause.id)),
             headers: self.headers,
             published_at: now,

@@ -71,10 +71,7 @@ impl Backoff {
     /// `initial`, then twice as long each time; see [`Backoff::factor`].
     #[must_use]
     pub const fn exponential(initial: Duration) -> Self {
-        Self::new(Curve::Exponential {
-            initial,
-            factor: 2.0,
-        })
+        Self::new(Curve::Exponential { initial, factor: 2.0 })
     }
 
     /// No second attempt.
@@ -168,10 +165,7 @@ impl Backoff {
             Jitter::Equal => plain.mul_f64(0.5 + share / 2.0),
             Jitter::Decorrelated => self.decorrelated(attempt.previous, share),
         };
-        if self
-            .max_elapsed
-            .is_some_and(|max| attempt.elapsed.saturating_add(delay) > max)
-        {
+        if self.max_elapsed.is_some_and(|max| attempt.elapsed.saturating_add(delay) > max) {
             return None;
         }
         Some(delay)
@@ -223,11 +217,7 @@ mod tests {
     fn delays(backoff: &Backoff, count: u32) -> Vec<u128> {
         let mut previous = Duration::ZERO;
         let delay = |failed| {
-            let attempt = Attempt {
-                failed,
-                elapsed: Duration::ZERO,
-                previous,
-            };
+            let attempt = Attempt { failed, elapsed: Duration::ZERO, previous };
             let delay = backoff.next_delay(attempt, u64::MAX / 2)?;
             previous = delay;
             Some(delay.as_millis())
@@ -240,14 +230,8 @@ mod tests {
         assert_eq!(delays(&Backoff::constant(5 * MS), 3), [5, 5, 5]);
         assert_eq!(delays(&Backoff::linear(5 * MS), 3), [5, 10, 15]);
         assert_eq!(delays(&Backoff::exponential(5 * MS), 4), [5, 10, 20, 40]);
-        assert_eq!(
-            delays(&Backoff::exponential(5 * MS).factor(3.0), 3),
-            [5, 15, 45]
-        );
-        assert_eq!(
-            delays(&Backoff::exponential(5 * MS).max_delay(12 * MS), 3),
-            [5, 10, 12]
-        );
+        assert_eq!(delays(&Backoff::exponential(5 * MS).factor(3.0), 3), [5, 15, 45]);
+        assert_eq!(delays(&Backoff::exponential(5 * MS).max_delay(12 * MS), 3), [5, 10, 12]);
     }
 
     #[test]
@@ -260,14 +244,7 @@ mod tests {
     fn decorrelated_jitter_grows_from_the_previous_delay() {
         let backoff = Backoff::exponential(10 * MS).decorrelated_jitter();
         let next = |previous, random| {
-            backoff.next_delay(
-                Attempt {
-                    failed: 2,
-                    elapsed: MS,
-                    previous,
-                },
-                random,
-            )
+            backoff.next_delay(Attempt { failed: 2, elapsed: MS, previous }, random)
         };
         assert_eq!(next(20 * MS, 0), Some(10 * MS));
         assert!(next(20 * MS, u64::MAX).is_some_and(|delay| delay > 59 * MS));
@@ -275,14 +252,8 @@ mod tests {
 
     fn any_backoff() -> impl Strategy<Value = Backoff> {
         let millis = 0_u64..100_000;
-        (
-            0..3,
-            0..4,
-            millis.clone(),
-            millis,
-            proptest::option::of(0_u64..10_000_000),
-        )
-            .prop_map(|(curve, jitter, base, max, elapsed)| {
+        (0..3, 0..4, millis.clone(), millis, proptest::option::of(0_u64..10_000_000)).prop_map(
+            |(curve, jitter, base, max, elapsed)| {
                 let base = Duration::from_millis(base);
                 let backoff = match curve {
                     0 => Backoff::constant(base),
@@ -296,10 +267,9 @@ mod tests {
                     _ => backoff.decorrelated_jitter(),
                 };
                 let backoff = backoff.max_delay(Duration::from_millis(max));
-                elapsed.map_or(backoff.clone(), |ms| {
-                    backoff.max_elapsed(Duration::from_millis(ms))
-                })
-            })
+                elapsed.map_or(backoff.clone(), |ms| backoff.max_elapsed(Duration::from_millis(ms)))
+            },
+        )
     }
 
     proptest! {

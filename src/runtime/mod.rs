@@ -102,12 +102,7 @@ impl Runtime {
         pool: PoolId,
         body: impl FnMut() -> Step + Send + 'static,
     ) -> Arc<Task> {
-        Task::new(
-            self.driver.new_task_id(),
-            pool,
-            Arc::downgrade(&self.driver),
-            Box::new(body),
-        )
+        Task::new(self.driver.new_task_id(), pool, Arc::downgrade(&self.driver), Box::new(body))
     }
 
     /// Wakes the task at that time. Waking a task too early or twice does no harm.

@@ -72,11 +72,7 @@ impl Simulator {
             trace: seed,
             steps: 0,
         };
-        Self {
-            driver: Arc::new(Simulated {
-                state: Mutex::new(state),
-            }),
-        }
+        Self { driver: Arc::new(Simulated { state: Mutex::new(state) }) }
     }
 
     /// The runtime to build a bus on.
@@ -216,12 +212,7 @@ impl Driver for Simulated {
     }
 
     fn find_pool(&self, name: &str) -> Option<PoolId> {
-        self.state
-            .lock()
-            .pools
-            .iter()
-            .position(|pool| pool == name)
-            .map(PoolId)
+        self.state.lock().pools.iter().position(|pool| pool == name).map(PoolId)
     }
 
     fn new_task_id(&self) -> u64 {
@@ -293,10 +284,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_run() {
         assert_eq!(two_tasks(1), two_tasks(1));
-        assert!(
-            (2..20).any(|seed| two_tasks(seed).0 != two_tasks(1).0),
-            "seeds matter"
-        );
+        assert!((2..20).any(|seed| two_tasks(seed).0 != two_tasks(1).0), "seeds matter");
     }
 
     #[test]

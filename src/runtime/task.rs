@@ -46,13 +46,7 @@ pub(crate) struct Task {
 impl Task {
     pub(super) fn new(id: u64, pool: PoolId, driver: Weak<dyn Driver>, body: Body) -> Arc<Self> {
         let (state, body) = (AtomicU8::new(IDLE), Mutex::new(Some(body)));
-        Arc::new(Self {
-            id,
-            pool,
-            driver,
-            state,
-            body,
-        })
+        Arc::new(Self { id, pool, driver, state, body })
     }
 
     #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))] // the simulator traces it
@@ -71,9 +65,7 @@ impl Task {
             RUNNING => Some(WOKEN),
             _ => None,
         };
-        let before = self
-            .state
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, woken);
+        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, woken);
         if before == Ok(IDLE) {
             self.schedule();
         }
@@ -111,9 +103,7 @@ impl Task {
     }
 
     fn switch(&self, from: u8, to: u8) -> bool {
-        self.state
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     fn schedule(self: &Arc<Self>) {
@@ -125,9 +115,7 @@ impl Task {
 
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Task").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -65,30 +65,20 @@ impl Driver for Threads {
     }
 
     fn random(&self) -> u64 {
-        random::mix(
-            self.random
-                .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed),
-        )
+        random::mix(self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
     }
 
     fn pool(&self, name: &str, threads: usize) -> PoolId {
         let mut pools = self.pools.write();
-        let at = pools
-            .iter()
-            .position(|pool| &*pool.name == name)
-            .unwrap_or_else(|| {
-                pools.push(Pool::new(name, threads));
-                pools.len() - 1
-            });
+        let at = pools.iter().position(|pool| &*pool.name == name).unwrap_or_else(|| {
+            pools.push(Pool::new(name, threads));
+            pools.len() - 1
+        });
         PoolId(at)
     }
 
     fn find_pool(&self, name: &str) -> Option<PoolId> {
-        self.pools
-            .read()
-            .iter()
-            .position(|pool| &*pool.name == name)
-            .map(PoolId)
+        self.pools.read().iter().position(|pool| &*pool.name == name).map(PoolId)
     }
 
     fn new_task_id(&self) -> u64 {
@@ -120,22 +110,13 @@ impl Driver for Threads {
 impl Pool {
     fn new(name: &str, size: usize) -> Self {
         let (queue, tasks) = unbounded();
-        Self {
-            name: name.into(),
-            size: size.max(1),
-            running: Mutex::new(0),
-            queue,
-            tasks,
-        }
+        Self { name: name.into(), size: size.max(1), running: Mutex::new(0), queue, tasks }
     }
 
     fn push(&self, task: Arc<Task>) {
         self.ensure_running();
         if self.queue.send(task).is_err() {
-            tracing::error!(
-                pool = &*self.name,
-                "the pool's queue is closed; a task was dropped"
-            );
+            tracing::error!(pool = &*self.name, "the pool's queue is closed; a task was dropped");
         }
     }
 
@@ -159,9 +140,6 @@ impl Pool {
 /// must not cost the pool a thread.
 fn run_guarded(task: &Arc<Task>) {
     if panic::catch_unwind(AssertUnwindSafe(|| task.run())).is_err() {
-        tracing::error!(
-            ?task,
-            "an engine task panicked; please report this as a bug"
-        );
+        tracing::error!(?task, "an engine task panicked; please report this as a bug");
     }
 }

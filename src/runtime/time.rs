@@ -66,10 +66,7 @@ impl fmt::Display for Timestamp {
         let (days, second) = (seconds / 86_400, seconds % 86_400);
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
 }
 
@@ -82,11 +79,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let year_day = era_day - (365 * era_year + era_year / 4 - era_year / 100);
     let shifted = (5 * year_day + 2) / 153;
     let day = year_day - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = era_year + days / 146_097 * 400 + u64::from(month <= 2);
     (year, month, day)
 }

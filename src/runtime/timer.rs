@@ -33,14 +33,8 @@ struct State {
 
 impl Timer {
     pub(super) fn new(started: Instant) -> Self {
-        let shared = Shared {
-            started,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { started, state: Mutex::default(), changed: Condvar::new() };
+        Self { shared: Arc::new(shared) }
     }
 
     pub(super) fn add(&self, at: Tick, task: Weak<Task>) {
@@ -51,10 +45,7 @@ impl Timer {
         if !state.running {
             state.running = self.start();
         }
-        let is_next = state
-            .waiting
-            .first_key_value()
-            .is_some_and(|(first, _)| *first == entry);
+        let is_next = state.waiting.first_key_value().is_some_and(|(first, _)| *first == entry);
         if is_next {
             self.shared.changed.notify_one();
         }
@@ -62,9 +53,8 @@ impl Timer {
 
     fn start(&self) -> bool {
         let shared = Arc::clone(&self.shared);
-        let spawned = thread::Builder::new()
-            .name("tidings:timer".into())
-            .spawn(move || shared.run());
+        let spawned =
+            thread::Builder::new().name("tidings:timer".into()).spawn(move || shared.run());
         if let Err(error) = &spawned {
             tracing::error!(%error, "could not start the timer's thread");
         }

@@ -31,19 +31,13 @@ impl Write {
     /// Sets a key.
     #[must_use]
     pub fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
-        Self {
-            key: key.into(),
-            value: Some(value.into()),
-        }
+        Self { key: key.into(), value: Some(value.into()) }
     }
 
     /// Removes a key; fine if it is not there.
     #[must_use]
     pub fn remove(key: impl Into<Vec<u8>>) -> Self {
-        Self {
-            key: key.into(),
-            value: None,
-        }
+        Self { key: key.into(), value: None }
     }
 }
 

@@ -45,18 +45,11 @@ impl MemoryStorage {
     /// A new, open handle on the same data, as after a restart.
     #[must_use]
     pub fn reopened(&self) -> Self {
-        Self {
-            data: Arc::clone(&self.data),
-            closed: Arc::default(),
-        }
+        Self { data: Arc::clone(&self.data), closed: Arc::default() }
     }
 
     fn check_open(&self) -> Result<(), StorageError> {
-        if self.closed.load(Ordering::Acquire) {
-            Err(StorageError::Closed)
-        } else {
-            Ok(())
-        }
+        if self.closed.load(Ordering::Acquire) { Err(StorageError::Closed) } else { Ok(()) }
     }
 }
 
@@ -68,10 +61,7 @@ fn check_size(commit: &Commit) -> Result<(), StorageError> {
     if bytes <= MemoryStorage::MAX_COMMIT {
         return Ok(());
     }
-    Err(StorageError::TooLarge {
-        bytes: bytes as u64,
-        limit: MemoryStorage::MAX_COMMIT as u64,
-    })
+    Err(StorageError::TooLarge { bytes: bytes as u64, limit: MemoryStorage::MAX_COMMIT as u64 })
 }
 
 impl Storage for MemoryStorage {

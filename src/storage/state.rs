@@ -60,10 +60,7 @@ impl State {
             Precondition::End(expected) => expected.get() == end,
             Precondition::State { key, value } => self.get(key) == value.as_deref(),
         };
-        match preconditions
-            .iter()
-            .find(|precondition| !holds(precondition))
-        {
+        match preconditions.iter().find(|precondition| !holds(precondition)) {
             Some(failed) => Err(StorageError::Conflict(failed.clone())),
             None => Ok(()),
         }

@@ -8,10 +8,8 @@ use crate::sources::Source;
 
 /// The code of a file: no comments, no documentation, nothing under `#[cfg(test)]`.
 pub(crate) fn of(source: &Source) -> TokenStream {
-    let tokens: TokenStream = source
-        .text
-        .parse()
-        .unwrap_or_else(|error| panic!("{}: {error}", source.path));
+    let tokens: TokenStream =
+        source.text.parse().unwrap_or_else(|error| panic!("{}: {error}", source.path));
     without_tests(tokens)
 }
 

@@ -29,9 +29,7 @@ impl Areas {
     pub(crate) fn of(sources: &[Source]) -> Self {
         let names: BTreeSet<_> = sources.iter().filter_map(|s| area(&s.path)).collect();
         let root = sources.iter().find(|source| source.path == "src/lib.rs");
-        let exports = root
-            .map(|root| exports(&code::of(root)))
-            .unwrap_or_default();
+        let exports = root.map(|root| exports(&code::of(root))).unwrap_or_default();
         Self { names, exports }
     }
 
@@ -63,10 +61,7 @@ pub(crate) fn references(path: &str, code: &TokenStream) -> Vec<Reference> {
 fn module(path: &str) -> Vec<String> {
     let inside = path.trim_start_matches("src/").trim_end_matches(".rs");
     let mut segments: Vec<_> = inside.split('/').map(str::to_owned).collect();
-    if segments
-        .last()
-        .is_some_and(|last| last == "mod" || last == "lib")
-    {
+    if segments.last().is_some_and(|last| last == "mod" || last == "lib") {
         segments.pop();
     }
     segments
@@ -183,22 +178,16 @@ fn exports(root: &TokenStream) -> BTreeMap<String, String> {
     let mut found = Vec::new();
     for at in 0..tokens.len() {
         if is_word(&tokens[at], "use") {
-            let end = tokens[at..]
-                .iter()
-                .position(|token| is_mark(Some(token), ';'));
+            let end = tokens[at..].iter().position(|token| is_mark(Some(token), ';'));
             let end = end.map_or(tokens.len(), |length| at + length);
             follow_branch(&tokens[at + 1..end], Vec::new(), &mut found);
         }
     }
-    let nested = found
-        .into_iter()
-        .filter(|reference| reference.path.len() > 1);
+    let nested = found.into_iter().filter(|reference| reference.path.len() > 1);
     let mut exports = BTreeMap::new();
     for mut reference in nested {
         // The first wins: a derive comes under the name of its trait.
-        exports
-            .entry(reference.name)
-            .or_insert(reference.path.swap_remove(0));
+        exports.entry(reference.name).or_insert(reference.path.swap_remove(0));
     }
     exports
 }

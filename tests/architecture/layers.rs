@@ -9,15 +9,7 @@ pub(crate) const LEVELS: &[&[&str]] = &[
     &["contract", "journal"],
     &["delivery"],
     &["bus"],
-    &[
-        "bridge",
-        "projection",
-        "replay",
-        "rollout",
-        "saga",
-        "schedule",
-        "testing",
-    ],
+    &["bridge", "projection", "replay", "rollout", "saga", "schedule", "testing"],
     &["cli", "console"],
 ];
 
@@ -80,10 +72,7 @@ fn a_circle_is_found() {
         let owned = pairs.iter().map(|(a, b)| ((*a).into(), (*b).into()));
         owned.collect()
     };
-    assert_eq!(
-        circle(&edges(&[("a", "b"), ("a", "c"), ("b", "c"), ("c", "d")])),
-        None
-    );
+    assert_eq!(circle(&edges(&[("a", "b"), ("a", "c"), ("b", "c"), ("c", "d")])), None);
     let found = circle(&edges(&[("a", "b"), ("b", "c"), ("c", "b")]));
     assert_eq!(found, Some(["b", "c", "b"].map(str::to_owned).to_vec()));
 }

@@ -76,9 +76,7 @@ fn the_table_of_neighbours_is_sound() {
 
 #[test]
 fn every_file_says_what_it_owns() {
-    let silent = everything()
-        .into_iter()
-        .filter(|s| !s.text.starts_with("//! "));
+    let silent = everything().into_iter().filter(|s| !s.text.starts_with("//! "));
     assert_none(
         "begin the file with one `//!` sentence that says what it owns",
         silent.map(|source| source.path),
@@ -103,10 +101,7 @@ fn files_are_short() {
 fn names_say_what_is_inside() {
     assert_none(
         "name the file or folder after what it owns",
-        everything()
-            .into_iter()
-            .map(|s| s.path)
-            .filter(|path| is_vague(path)),
+        everything().into_iter().map(|s| s.path).filter(|path| is_vague(path)),
     );
 }
 
@@ -190,10 +185,7 @@ fn unknown_imports(sources: &[Source]) -> Vec<String> {
 
 fn describe(source: &Source, reference: &Reference, edge: &str) -> String {
     let (path, line) = (&source.path, reference.line);
-    format!(
-        "{path}:{line}: {edge} (`crate::{}`)",
-        reference.path.join("::")
-    )
+    format!("{path}:{line}: {edge} (`crate::{}`)", reference.path.join("::"))
 }
 
 #[track_caller]

@@ -5,10 +5,7 @@ use crate::{
 };
 
 fn source(path: &str, text: &str) -> Source {
-    Source {
-        path: path.to_owned(),
-        text: text.to_owned(),
-    }
+    Source { path: path.to_owned(), text: text.to_owned() }
 }
 
 /// A small crate: the root with two exports, two areas, and the file under test.
@@ -46,20 +43,14 @@ fn a_planted_upward_import_is_flagged() {
 
 #[test]
 fn the_place_of_an_upward_import_is_shown() {
-    let found = upward(
-        "src/storage/mod.rs",
-        "//! Storage.\n\nuse crate::{\n    bus::Bus,\n};",
-    );
+    let found = upward("src/storage/mod.rs", "//! Storage.\n\nuse crate::{\n    bus::Bus,\n};");
     let expected = "src/storage/mod.rs:4: storage -> bus (`crate::bus::Bus`)";
     assert_eq!(found, [expected]);
 }
 
 #[test]
 fn every_branch_of_an_import_is_seen() {
-    let found = upward(
-        "src/storage/file.rs",
-        "use crate::bus::{self, part::{A, B as C}, *};",
-    );
+    let found = upward("src/storage/file.rs", "use crate::bus::{self, part::{A, B as C}, *};");
     assert_eq!(found.len(), 4, "{found:#?}");
 }
 
@@ -88,10 +79,7 @@ fn code_after_tests_is_read_again() {
 
 #[test]
 fn neighbours_need_a_listed_pair() {
-    assert_eq!(
-        upward("src/message.rs", "use crate::event::Event;"),
-        [""; 0]
-    );
+    assert_eq!(upward("src/message.rs", "use crate::event::Event;"), [""; 0]);
     assert_eq!(upward("src/error.rs", "use crate::event::Event;").len(), 1);
 }
 
@@ -110,11 +98,7 @@ fn a_name_that_the_root_does_not_have_is_flagged() {
 
 #[test]
 fn everything_from_the_root_is_flagged() {
-    for planted in [
-        "use crate::*;",
-        "use super::*;",
-        "use crate::{*, event::Event};",
-    ] {
+    for planted in ["use crate::*;", "use super::*;", "use crate::{*, event::Event};"] {
         let found = unknown_imports(&sample("src/saga.rs", planted));
         assert_eq!(found, ["src/saga.rs:1: saga (`crate::*`)"], "{planted}");
     }
@@ -126,14 +110,7 @@ fn relative_paths_climb_from_their_module() {
     let tokens = text.parse().unwrap();
     let found = references("src/journal/ring/mod.rs", &tokens);
     let paths: Vec<_> = found.iter().map(|found| found.path.join("::")).collect();
-    assert_eq!(
-        paths,
-        [
-            "journal::ring::x::A",
-            "journal::ring::y::B",
-            "journal::z::C"
-        ]
-    );
+    assert_eq!(paths, ["journal::ring::x::A", "journal::ring::y::B", "journal::z::C"]);
 }
 
 #[test]

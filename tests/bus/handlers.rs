@@ -28,16 +28,10 @@ fn a_handler_is_a_closure_a_function_or_a_type() {
     let (sim, bus) = simulated(1);
     let count = seen();
     let in_closure = count.clone();
-    bus.subscribe("closure")
-        .on(move |e: &Placed| in_closure.lock().push(e.order))
-        .start()
-        .unwrap();
+    bus.subscribe("closure").on(move |e: &Placed| in_closure.lock().push(e.order)).start().unwrap();
     bus.subscribe("function").on(function).start().unwrap();
     bus.subscribe("fallible").on(fallible).start().unwrap();
-    bus.subscribe("type")
-        .on(Counting(count.clone()))
-        .start()
-        .unwrap();
+    bus.subscribe("type").on(Counting(count.clone())).start().unwrap();
     bus.publish(placed(1, 0)).unwrap();
     sim.run_until_idle();
     assert_eq!(*count.lock(), [1, 1]);
@@ -83,11 +77,7 @@ fn a_failing_event_parks_its_key_and_no_other() {
     sim.advance(Duration::ZERO);
     assert_eq!(*handled.lock(), [(2, 0), (2, 1)], "the other key goes on");
     sim.run_until_idle();
-    assert_eq!(
-        *handled.lock(),
-        [(2, 0), (2, 1), (1, 0), (1, 1)],
-        "the key keeps its order"
-    );
+    assert_eq!(*handled.lock(), [(2, 0), (2, 1), (1, 0), (1, 1)], "the key keeps its order");
     assert_eq!(sim.elapsed(), 2 * SECOND);
 }
 
@@ -122,10 +112,7 @@ fn the_last_attempt_and_a_rejection_make_dead_letters() {
         .retry(Backoff::constant(SECOND).max_attempts(2))
         .on(|event: &Placed| match event.order {
             1 => Err(HandlerError::retry("out of luck")),
-            2 => "x"
-                .parse::<u64>()
-                .map(drop)
-                .map_err(HandlerErrorExt::reject),
+            2 => "x".parse::<u64>().map(drop).map_err(HandlerErrorExt::reject),
             _ => Ok(()),
         })
         .start()
@@ -136,28 +123,19 @@ fn the_last_attempt_and_a_rejection_make_dead_letters() {
     sim.run_until_idle();
 
     let letters = bus.dead_letters("failing").list().unwrap();
-    let story: Vec<_> = letters
-        .iter()
-        .map(|l| (l.reason(), l.attempts(), l.error().to_owned()))
-        .collect();
+    let story: Vec<_> =
+        letters.iter().map(|l| (l.reason(), l.attempts(), l.error().to_owned())).collect();
     assert_eq!(
         story,
         [
             (DeadLetterReason::Exhausted, 2, "out of luck".to_owned()),
-            (
-                DeadLetterReason::Rejected,
-                1,
-                "invalid digit found in string".to_owned()
-            ),
+            (DeadLetterReason::Rejected, 1, "invalid digit found in string".to_owned()),
         ]
     );
     assert_eq!(letters[0].event(), "orders.placed");
     assert_eq!(letters[0].envelope().key.as_ref().unwrap().as_str(), "1");
     let status = subscription.status();
-    assert_eq!(
-        (status.handled, status.retried, status.dead_lettered),
-        (1, 1, 2)
-    );
+    assert_eq!((status.handled, status.retried, status.dead_lettered), (1, 1, 2));
     assert_eq!(subscription.lag(), 0);
 }
 

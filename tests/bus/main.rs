@@ -3,5 +3,8 @@
 
 mod events;
 
+mod asynchronous;
+mod durable;
 mod handlers;
 mod publishing;
+mod stopping;

@@ -12,21 +12,11 @@ fn positions_are_dense_and_ids_are_unique() {
     let one = bus.publish(Tick(1)).unwrap();
     let rest = bus.publish_all([Tick(2), Tick(3)]).unwrap();
     let late = bus.enqueue(Tick(4)).unwrap().wait().unwrap();
-    let positions: Vec<_> = [one, rest[0], rest[1], late]
-        .map(|r| r.position.get())
-        .into();
+    let positions: Vec<_> = [one, rest[0], rest[1], late].map(|r| r.position.get()).into();
     assert_eq!(positions, [1, 2, 3, 4]);
     assert_ne!(one.id, late.id);
     assert!(bus.publish_all(Vec::<Tick>::new()).unwrap().is_empty());
-    assert_eq!(
-        bus.publisher::<Tick>()
-            .unwrap()
-            .publish(Tick(5))
-            .unwrap()
-            .position
-            .get(),
-        5
-    );
+    assert_eq!(bus.publisher::<Tick>().unwrap().publish(Tick(5)).unwrap().position.get(), 5);
 }
 
 #[test]
@@ -43,8 +33,7 @@ fn what_a_handler_publishes_inherits_its_story() {
     bus.subscribe("watch")
         .on(move |_: &Shipped, ctx: &mut Context| {
             let by = ctx.headers().get("by").map(str::to_owned);
-            list.lock()
-                .push((ctx.correlation_id(), ctx.causation_id(), by));
+            list.lock().push((ctx.correlation_id(), ctx.causation_id(), by));
         })
         .start()
         .unwrap();
@@ -82,31 +71,20 @@ fn a_failed_attempt_publishes_and_stores_nothing() {
         })
         .start()
         .unwrap();
-    bus.subscribe("watch")
-        .on(move |e: &Shipped| list.lock().push(e.order))
-        .start()
-        .unwrap();
+    bus.subscribe("watch").on(move |e: &Shipped| list.lock().push(e.order)).start().unwrap();
     bus.publish(placed(1, 0)).unwrap();
     bus.publish(placed(1, 1)).unwrap();
     sim.run_until_idle();
-    assert_eq!(
-        *shipped.lock(),
-        [0, 1],
-        "state and outputs of failed attempts are gone"
-    );
+    assert_eq!(*shipped.lock(), [0, 1], "state and outputs of failed attempts are gone");
 }
 
 #[test]
 fn a_bad_message_is_handed_back() {
     let bus = Bus::volatile();
-    let error = bus
-        .publish(Message::new(Tick(1)).header("", "x"))
-        .unwrap_err();
+    let error = bus.publish(Message::new(Tick(1)).header("", "x")).unwrap_err();
     assert!(matches!(error.failure(), PublishFailure::Header(_)));
     assert_eq!(error.into_event(), Tick(1));
-    let error = bus
-        .publish(Message::new(Tick(2)).key("k".repeat(1025)))
-        .unwrap_err();
+    let error = bus.publish(Message::new(Tick(2)).key("k".repeat(1025))).unwrap_err();
     assert_eq!(
         error.to_string(),
         "could not publish `ticks`: its key has 1025 bytes, more than 1024"
@@ -114,10 +92,7 @@ fn a_bad_message_is_handed_back() {
     let bad = Message::new(Tick(4)).correlation_id("c".repeat(256));
     let all = [Message::new(Tick(3)), bad, Message::new(Tick(5))];
     let back = bus.publish_all(all).unwrap_err().into_messages();
-    let ticks: Vec<_> = back
-        .into_iter()
-        .map(|message| message.into_event().0)
-        .collect();
+    let ticks: Vec<_> = back.into_iter().map(|message| message.into_event().0).collect();
     assert_eq!(ticks, [3, 4, 5]);
     assert_eq!(bus.end().get(), 1, "nothing was published");
 }
@@ -144,11 +119,7 @@ fn a_full_volatile_bus_makes_publishers_wait_but_never_handlers() {
         .lanes(2)
         .on(move |tick: &Tick, ctx: &mut Context| {
             list.lock().push(tick.0);
-            if tick.0 > 0 {
-                ctx.publish(Tick(tick.0 - 1))
-            } else {
-                Ok(())
-            }
+            if tick.0 > 0 { ctx.publish(Tick(tick.0 - 1)) } else { Ok(()) }
         })
         .start()
         .unwrap();
@@ -164,14 +135,8 @@ fn a_full_volatile_bus_fails_where_waiting_could_be_for_ever() {
     let bus = Bus::builder().ring(2).build().unwrap();
     let subscription = bus.subscribe("resting").on(|_: &Tick| ()).start().unwrap();
     subscription.pause();
-    let full = (0..100)
-        .map(Tick)
-        .find_map(|tick| bus.enqueue(tick).err())
-        .unwrap();
-    assert!(matches!(
-        full.failure(),
-        PublishFailure::Full { capacity: 2 }
-    ));
+    let full = (0..100).map(Tick).find_map(|tick| bus.enqueue(tick).err()).unwrap();
+    assert!(matches!(full.failure(), PublishFailure::Full { capacity: 2 }));
     subscription.resume();
     assert!(bus.wait_idle(60 * SECOND));
     bus.publish(full.into_message()).unwrap();

@@ -55,10 +55,7 @@ fn ordinary_code_is_not_reported() {
 #[test]
 fn every_forbidden_path_has_a_snippet() {
     let listed: BTreeSet<_> = entries().into_iter().map(|(path, _)| path).collect();
-    let tried: BTreeSet<_> = SNIPPETS
-        .iter()
-        .map(|(path, _)| (*path).to_owned())
-        .collect();
+    let tried: BTreeSet<_> = SNIPPETS.iter().map(|(path, _)| (*path).to_owned()).collect();
     let missing: Vec<_> = listed.difference(&tried).collect();
     let stale: Vec<_> = tried.difference(&listed).collect();
     assert!(
@@ -93,9 +90,7 @@ fn nobody_switches_the_rule_off() {
 #[test]
 fn switching_off_is_noticed() {
     assert!(switches_off("#![allow(clippy::disallowed_methods)]"));
-    assert!(switches_off(
-        "    #[cfg_attr(x, expect(clippy::disallowed_types))]"
-    ));
+    assert!(switches_off("    #[cfg_attr(x, expect(clippy::disallowed_types))]"));
     assert!(switches_off("    clippy::disallowed_methods,"));
     assert!(switches_off("#![allow(clippy::all)]"));
     assert!(!switches_off("#![allow(clippy::pedantic)]"));
@@ -114,12 +109,7 @@ fn switches_off(line: &str) -> bool {
     let bare = line.trim_start();
     let listed = bare.starts_with("clippy::"); // one lint a line
     let lowered = listed || has_any(&["allow(", "expect(", "warn("]);
-    let names = [
-        "disallowed_methods",
-        "disallowed_types",
-        "clippy::all",
-        "clippy::style",
-    ];
+    let names = ["disallowed_methods", "disallowed_types", "clippy::all", "clippy::style"];
     !bare.starts_with("//") && lowered && has_any(&names)
 }
 
@@ -127,10 +117,7 @@ fn switches_off(line: &str) -> bool {
 fn entries() -> Vec<(String, String)> {
     let config = fs::read_to_string(sources::root().join("clippy.toml")).unwrap();
     let entries: Vec<_> = config.lines().filter_map(entry).collect();
-    assert!(
-        !entries.is_empty(),
-        "clippy.toml has no entries that this test can read"
-    );
+    assert!(!entries.is_empty(), "clippy.toml has no entries that this test can read");
     entries
 }
 
@@ -143,9 +130,8 @@ fn entry(line: &str) -> Option<(String, String)> {
 /// The paths that clippy reports in a crate with one function for each body.
 fn check(bodies: impl IntoIterator<Item = String>) -> BTreeSet<String> {
     let bodies = bodies.into_iter().enumerate();
-    let functions: Vec<_> = bodies
-        .map(|(at, body)| format!("pub fn case_{at}() {{\n    {body}\n}}\n"))
-        .collect();
+    let functions: Vec<_> =
+        bodies.map(|(at, body)| format!("pub fn case_{at}() {{\n    {body}\n}}\n")).collect();
     let folder = tempfile::tempdir().unwrap();
     write_crate(folder.path(), &format!("{PRELUDE}\n{}", functions.concat()));
     reported(&run_clippy(folder.path()))
@@ -157,28 +143,13 @@ fn write_crate(folder: &Path, code: &str) {
     fs::create_dir(folder.join("src")).unwrap();
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     fs::write(folder.join("src/lib.rs"), code).unwrap();
-    fs::copy(
-        sources::root().join("clippy.toml"),
-        folder.join("clippy.toml"),
-    )
-    .unwrap();
+    fs::copy(sources::root().join("clippy.toml"), folder.join("clippy.toml")).unwrap();
 }
 
 fn run_clippy(folder: &Path) -> Output {
-    let denied = [
-        "-D",
-        "clippy::disallowed_methods",
-        "-D",
-        "clippy::disallowed_types",
-    ];
+    let denied = ["-D", "clippy::disallowed_methods", "-D", "clippy::disallowed_types"];
     cargo()
-        .args([
-            "clippy",
-            "--offline",
-            "--quiet",
-            "--message-format=json",
-            "--target-dir",
-        ])
+        .args(["clippy", "--offline", "--quiet", "--message-format=json", "--target-dir"])
         .arg(folder.join("target"))
         .arg("--")
         .args(denied)
@@ -208,11 +179,7 @@ fn reported(output: &Output) -> BTreeSet<String> {
     }
     let clean = paths.is_empty();
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(
-        clean,
-        output.status.success(),
-        "cargo clippy failed: {complaint}"
-    );
+    assert_eq!(clean, output.status.success(), "cargo clippy failed: {complaint}");
     paths
 }
 
@@ -230,12 +197,7 @@ fn clippy_is_installed() -> bool {
 fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
-    for name in [
-        "CLIPPY_ARGS",
-        "CLIPPY_CONF_DIR",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTFLAGS",
-    ] {
+    for name in ["CLIPPY_ARGS", "CLIPPY_CONF_DIR", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS"] {
         command.env_remove(name);
     }
     command

@@ -37,12 +37,6 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
 
 fn read(path: &Path) -> Source {
     let inside = path.strip_prefix(root()).unwrap();
-    let parts: Vec<_> = inside
-        .iter()
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
-    Source {
-        path: parts.join("/"),
-        text: fs::read_to_string(path).unwrap(),
-    }
+    let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    Source { path: parts.join("/"), text: fs::read_to_string(path).unwrap() }
 }

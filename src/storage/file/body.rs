@@ -110,16 +110,8 @@ fn flags(envelope: &Envelope) -> u8 {
     };
     correlation
         | if envelope.key.is_some() { KEY } else { 0 }
-        | if envelope.causation.is_some() {
-            CAUSATION
-        } else {
-            0
-        }
-        | if envelope.headers.is_empty() {
-            0
-        } else {
-            HEADERS
-        }
+        | if envelope.causation.is_some() { CAUSATION } else { 0 }
+        | if envelope.headers.is_empty() { 0 } else { HEADERS }
 }
 
 /// Makes small differences in either direction small numbers.
@@ -194,27 +186,16 @@ impl RecordReader {
             codec: Arc::clone(&schema.codec),
             id,
             published_at: Timestamp::from_nanos(self.time),
-            key: if has(KEY) {
-                Some(Key::new(reader.text()?))
-            } else {
-                None
-            },
+            key: if has(KEY) { Some(Key::new(reader.text()?)) } else { None },
             correlation: read_correlation(reader, flags)?,
             causation: if has(CAUSATION) {
                 Some(MessageId::from_bytes(reader.array()?))
             } else {
                 None
             },
-            headers: if has(HEADERS) {
-                read_headers(reader)?
-            } else {
-                Headers::default()
-            },
+            headers: if has(HEADERS) { read_headers(reader)? } else { Headers::default() },
         };
-        Some(Record {
-            envelope: Arc::new(envelope),
-            payload: reader.prefixed()?.to_vec(),
-        })
+        Some(Record { envelope: Arc::new(envelope), payload: reader.prefixed()?.to_vec() })
     }
 }
 

@@ -95,12 +95,7 @@ struct OpenBatch {
 
 impl Cursor {
     fn open(view: &View, from: u64) -> Option<Self> {
-        let Mark {
-            position,
-            segment,
-            offset,
-            ..
-        } = view.mark_at(from)?;
+        let Mark { position, segment, offset, .. } = view.mark_at(from)?;
         Some(Self {
             segment: Arc::clone(view.segment(segment)?),
             window: Window::new(),
@@ -143,9 +138,7 @@ impl Cursor {
     fn next_batch(&mut self) -> Result<(), StorageError> {
         let (offset, valid) = (self.offset, self.segment.valid());
         let corrupt = |reason| self.segment.corrupt(offset, reason);
-        let bytes = self
-            .window
-            .get(&self.segment, offset, frame::HEADER, valid)?;
+        let bytes = self.window.get(&self.segment, offset, frame::HEADER, valid)?;
         let header = BatchHeader::read(bytes, self.segment.seed)
             .filter(|header| header.position == self.next)
             .ok_or_else(|| corrupt("a batch that was valid no longer is"))?;
@@ -154,24 +147,17 @@ impl Cursor {
             self.next = header.end_position();
             return Ok(());
         }
-        let frame = self
-            .window
-            .get(&self.segment, offset, header.frame(), valid)?;
+        let frame = self.window.get(&self.segment, offset, header.frame(), valid)?;
         let body = frame.get(frame::HEADER..).unwrap_or_default();
         let (records, _) = header
             .split(body)
             .filter(|_| header.fits(body))
             .ok_or_else(|| corrupt("a batch's checksum no longer fits"))?;
         let mut reader = Reader::new(records);
-        self.records
-            .begin(&mut reader)
-            .ok_or_else(|| corrupt("a batch's schemas are invalid"))?;
+        self.records.begin(&mut reader).ok_or_else(|| corrupt("a batch's schemas are invalid"))?;
         let end = offset + (frame::HEADER + header.records_bytes) as u64;
-        self.batch = Some(OpenBatch {
-            offset: end - reader.rest().len() as u64,
-            end,
-            left: header.records,
-        });
+        self.batch =
+            Some(OpenBatch { offset: end - reader.rest().len() as u64, end, left: header.records });
         Ok(())
     }
 
@@ -185,10 +171,7 @@ impl Cursor {
         let count = usize::try_from(batch.end - batch.offset).unwrap_or(usize::MAX);
         let bytes = self.window.get(&self.segment, batch.offset, count, valid)?;
         let mut reader = Reader::new(bytes);
-        let record = self
-            .records
-            .record(&mut reader)
-            .ok_or_else(|| invalid(batch.offset))?;
+        let record = self.records.record(&mut reader).ok_or_else(|| invalid(batch.offset))?;
         batch.offset = batch.end - reader.rest().len() as u64;
         batch.left -= 1;
         self.next += 1;

@@ -6,11 +6,7 @@ use crate::storage::StorageError;
 
 /// An error of reading or preparing: nothing changed.
 pub(super) fn doing(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
-    move |source| StorageError::Io {
-        doing,
-        path: path.to_owned(),
-        source: Arc::new(source),
-    }
+    move |source| StorageError::Io { doing, path: path.to_owned(), source: Arc::new(source) }
 }
 
 /// The same failure, in the midst of a commit.

@@ -104,15 +104,9 @@ pub(super) struct Frame {
 impl Frame {
     /// Encodes a commit; the slow part, done before any lock is taken.
     pub(super) fn encode(commit: &Commit) -> Result<Self, StorageError> {
-        let payload: usize = commit
-            .records
-            .iter()
-            .map(|record| record.payload.len())
-            .sum();
+        let payload: usize = commit.records.iter().map(|record| record.payload.len()).sum();
         check_size(payload)?; // before so much is copied
-        let mut out = Writer(Vec::with_capacity(
-            HEADER + payload + 64 * commit.records.len(),
-        ));
+        let mut out = Writer(Vec::with_capacity(HEADER + payload + 64 * commit.records.len()));
         out.bytes(&[0; HEADER]);
         body::write_records(&mut out, &commit.records);
         let records_end = out.0.len();
@@ -169,10 +163,7 @@ fn check_size(bytes: usize) -> Result<(), StorageError> {
     if bytes <= MAX_BODY {
         return Ok(());
     }
-    Err(StorageError::TooLarge {
-        bytes: bytes as u64,
-        limit: MAX_BODY as u64,
-    })
+    Err(StorageError::TooLarge { bytes: bytes as u64, limit: MAX_BODY as u64 })
 }
 
 #[cfg(test)]
@@ -184,10 +175,7 @@ mod tests {
     use crate::storage::Write;
 
     fn sealed(seed: u32) -> Vec<u8> {
-        let commit = Commit {
-            writes: vec![Write::put("k", "value")],
-            ..Commit::default()
-        };
+        let commit = Commit { writes: vec![Write::put("k", "value")], ..Commit::default() };
         let mut frame = Frame::encode(&commit).unwrap();
         frame.seal(7, 3, 6, seed);
         frame.bytes().to_vec()

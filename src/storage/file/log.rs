@@ -71,10 +71,7 @@ impl Log {
         durability: Durability,
     ) -> Result<BatchHeader, StorageError> {
         let header = frame.seal(self.seq + 1, self.end, self.durable, self.active.seed);
-        let written = self
-            .active
-            .file
-            .write_all_at(frame.bytes(), self.active.valid());
+        let written = self.active.file.write_all_at(frame.bytes(), self.active.valid());
         written.map_err(doing("writing a commit", &self.active.path))?;
         self.seq = header.seq;
         self.end = header.end_position();

@@ -103,17 +103,9 @@ impl FileStorageBuilder {
         }
         let lock = disk.lock(&layout.lock).map_err(|error| match error {
             LockError::Io(error) => doing("locking", &layout.lock)(error),
-            LockError::Held(holder) => StorageError::InUse {
-                path: layout.root.clone(),
-                holder,
-            },
+            LockError::Held(holder) => StorageError::InUse { path: layout.root.clone(), holder },
         })?;
-        let Recovered {
-            view,
-            active,
-            seq,
-            report,
-        } = recovery::recover(disk, &layout)?;
+        let Recovered { view, active, seq, report } = recovery::recover(disk, &layout)?;
         report.emit(&layout.root);
         let log = Log {
             phase: Phase::Open,
@@ -181,20 +173,13 @@ impl FileStorage {
         log.sync()?;
         // Also where nothing is left to sync: a file that no longer works must not be vouched for.
         let active = &log.active;
-        active
-            .file
-            .sync_data()
-            .map_err(doing("syncing", &active.path))?;
+        active.file.sync_data().map_err(doing("syncing", &active.path))?;
         log.save(&*self.disk, &self.layout, &self.view.read().state)
     }
 
     fn check_open(&self) -> Result<parking_lot::RwLockReadGuard<'_, View>, StorageError> {
         let view = self.view.read();
-        if view.closed {
-            Err(StorageError::Closed)
-        } else {
-            Ok(view)
-        }
+        if view.closed { Err(StorageError::Closed) } else { Ok(view) }
     }
 }
 
@@ -244,8 +229,7 @@ impl Storage for FileStorage {
         if from.get() >= end {
             return Ok(Vec::new());
         }
-        self.cursors
-            .read(&self.view, from.get(), max_records, max_bytes)
+        self.cursors.read(&self.view, from.get(), max_records, max_bytes)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {

@@ -58,26 +58,14 @@ impl<'a> Recovery<'a> {
         let (segments, residue) = open_segments(disk, layout)?;
         let store = segments.first().map(|segment| segment.header.store);
         let snapshot = snapshot::read(disk, layout)?;
-        let mut report = RecoveryReport {
-            segments: segments.len() as u64,
-            ..RecoveryReport::default()
-        };
+        let mut report =
+            RecoveryReport { segments: segments.len() as u64, ..RecoveryReport::default() };
         let (snapshot_seq, state) = match (store, snapshot) {
             (_, Snapshot::Missing) => (0, State::default()),
             (None, _) => {
-                return Err(corrupt(
-                    &layout.snapshot,
-                    "the log it belongs to is missing",
-                ));
+                return Err(corrupt(&layout.snapshot, "the log it belongs to is missing"));
             }
-            (
-                Some(store),
-                Snapshot::Valid {
-                    store: of,
-                    seq,
-                    state,
-                },
-            ) if of == store => (seq, state),
+            (Some(store), Snapshot::Valid { store: of, seq, state }) if of == store => (seq, state),
             (_, Snapshot::Bad(reason)) => {
                 report.snapshot = Some(reason);
                 (0, State::default())
@@ -106,10 +94,7 @@ impl<'a> Recovery<'a> {
         let segments = self.view.segments.clone();
         for (at, segment) in segments.iter().enumerate() {
             let next = segments.get(at + 1);
-            let size = segment
-                .file
-                .size()
-                .map_err(doing("reading", &segment.path))?;
+            let size = segment.file.size().map_err(doing("reading", &segment.path))?;
             let limit = next.map_or(size, |next| next.header.previous_len);
             if limit > size {
                 return Err(segment.corrupt(size, "the file has been cut short"));
@@ -134,11 +119,7 @@ impl<'a> Recovery<'a> {
             match scan.next()? {
                 Found::End => break None,
                 Found::Invalid(reason) => break Some(reason),
-                Found::Batch {
-                    header,
-                    offset,
-                    writes,
-                } => {
+                Found::Batch { header, offset, writes } => {
                     if header.seq > self.snapshot_seq {
                         let writes = scan::decode_writes(segment, offset, writes)?;
                         self.view.state.apply(writes);
@@ -189,12 +170,7 @@ impl<'a> Recovery<'a> {
                 }
             }
         };
-        Ok(Recovered {
-            view: self.view,
-            active,
-            seq: self.seq,
-            report: self.report,
-        })
+        Ok(Recovered { view: self.view, active, seq: self.seq, report: self.report })
     }
 
     fn create(
@@ -203,13 +179,8 @@ impl<'a> Recovery<'a> {
         store: StoreId,
         previous_len: u64,
     ) -> Result<Arc<Segment>, StorageError> {
-        let header = SegmentHeader {
-            store,
-            id,
-            position: self.view.end,
-            seq: self.seq + 1,
-            previous_len,
-        };
+        let header =
+            SegmentHeader { store, id, position: self.view.end, seq: self.seq + 1, previous_len };
         let segment = Arc::new(Segment::create(self.disk, &self.layout.segments, header)?);
         self.view.segments.push(Arc::clone(&segment));
         self.report.segments += 1;
@@ -219,22 +190,15 @@ impl<'a> Recovery<'a> {
     /// Moves a segment without a valid header out of the way.
     fn set_aside(&mut self, name: &str) -> Result<(), StorageError> {
         let dir = &self.layout.quarantine;
-        self.disk
-            .create_dir_all(dir)
-            .map_err(doing("creating", dir))?;
+        self.disk.create_dir_all(dir).map_err(doing("creating", dir))?;
         let taken = self.disk.list(dir).map_err(doing("listing", dir))?;
-        let free = (0..=taken.len())
-            .map(|n| format!("{name}.{n}"))
-            .find(|name| !taken.contains(name));
+        let free =
+            (0..=taken.len()).map(|n| format!("{name}.{n}")).find(|name| !taken.contains(name));
         let from = self.layout.segments.join(name);
         let to = dir.join(free.unwrap_or_default());
-        self.disk
-            .rename(&from, &to)
-            .map_err(doing("setting aside", &from))?;
+        self.disk.rename(&from, &to).map_err(doing("setting aside", &from))?;
         for dir in [dir, &self.layout.segments] {
-            self.disk
-                .sync_dir(dir)
-                .map_err(doing("syncing the directory", dir))?;
+            self.disk.sync_dir(dir).map_err(doing("syncing the directory", dir))?;
         }
         self.report.set_aside = Some(to);
         Ok(())
@@ -245,9 +209,7 @@ impl<'a> Recovery<'a> {
     fn secure(&mut self, segment: &Segment) -> Result<(), StorageError> {
         let path = &segment.path;
         let dir = &self.layout.segments;
-        self.disk
-            .sync_dir(dir)
-            .map_err(doing("syncing the directory", dir))?;
+        self.disk.sync_dir(dir).map_err(doing("syncing the directory", dir))?;
         if self.seq > self.durable || self.seq < segment.header.seq {
             let mut offset = self.first_unproven(segment);
             let mut buffer = vec![0; COPIED];
@@ -258,10 +220,7 @@ impl<'a> Recovery<'a> {
                 let chunk = chunk.get(..count).filter(|chunk| !chunk.is_empty());
                 let chunk =
                     chunk.ok_or_else(|| segment.corrupt(offset, "the file became shorter"))?;
-                segment
-                    .file
-                    .write_all_at(chunk, offset)
-                    .map_err(doing("writing again", path))?;
+                segment.file.write_all_at(chunk, offset).map_err(doing("writing again", path))?;
                 offset += count as u64;
                 self.report.secured_bytes += count as u64;
             }
@@ -272,8 +231,7 @@ impl<'a> Recovery<'a> {
     fn first_unproven(&self, segment: &Segment) -> u64 {
         let id = segment.header.id;
         let mark = self.view.mark_at_seq(self.durable);
-        mark.filter(|mark| mark.segment == id)
-            .map_or(0, |mark| mark.offset)
+        mark.filter(|mark| mark.segment == id).map_or(0, |mark| mark.offset)
     }
 }
 
@@ -283,10 +241,7 @@ type Opened = (Vec<Arc<Segment>>, Option<String>);
 fn open_segments(disk: &dyn Disk, layout: &Layout) -> Result<Opened, StorageError> {
     let dir = &layout.segments;
     let names = disk.list(dir).map_err(doing("listing", dir))?;
-    let mut ids: Vec<u64> = names
-        .iter()
-        .filter_map(|name| segment::id_of(name))
-        .collect();
+    let mut ids: Vec<u64> = names.iter().filter_map(|name| segment::id_of(name)).collect();
     ids.sort_unstable();
     let mut segments: Vec<Arc<Segment>> = Vec::new();
     for (expected, &id) in (1..).zip(&ids) {
@@ -320,20 +275,16 @@ fn open_segment(
     let path = layout.segments.join(segment::file_name(id));
     let file = disk.open(&path, false).map_err(doing("opening", &path))?;
     let mut bytes = [0; segment::HEADER];
-    let count = file
-        .read_at(&mut bytes, 0)
-        .map_err(doing("reading", &path))?;
+    let count = file.read_at(&mut bytes, 0).map_err(doing("reading", &path))?;
     let size = file.size().map_err(doing("reading", &path))?;
     match SegmentHeader::decode(bytes.get(..count).unwrap_or_default()) {
         ReadHeader::Valid(header) if header.id == id => {
             Ok(Ok(Segment::new(path, header, file, segment::HEADER as u64)))
         }
         ReadHeader::Valid(_) => Err(corrupt(&path, "the file is another segment, renamed")),
-        ReadHeader::Version(found) => Err(StorageError::Format {
-            file: path,
-            found,
-            supported: segment::VERSION,
-        }),
+        ReadHeader::Version(found) => {
+            Err(StorageError::Format { file: path, found, supported: segment::VERSION })
+        }
         ReadHeader::Invalid if size <= segment::HEADER as u64 => Ok(Err(Empty)),
         ReadHeader::Invalid => Err(corrupt(&path, "the segment's header is invalid")),
     }
@@ -354,9 +305,5 @@ fn new_store_id(disk: &dyn Disk) -> StoreId {
 }
 
 fn corrupt(file: &std::path::Path, reason: &'static str) -> StorageError {
-    StorageError::Corrupt {
-        file: file.to_owned(),
-        offset: 0,
-        reason,
-    }
+    StorageError::Corrupt { file: file.to_owned(), offset: 0, reason }
 }

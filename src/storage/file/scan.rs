@@ -54,32 +54,22 @@ impl<'a> Scan<'a> {
         if offset >= self.limit {
             return Ok(Found::End);
         }
-        let bytes = self
-            .window
-            .get(self.segment, offset, frame::HEADER, self.limit)?;
+        let bytes = self.window.get(self.segment, offset, frame::HEADER, self.limit)?;
         let Some(header) = BatchHeader::read(bytes, self.segment.seed) else {
             return Ok(Found::Invalid("no valid batch header"));
         };
         if (header.seq, header.position) != (self.seq, self.position) {
             return Ok(Found::Invalid("not the batch that follows"));
         }
-        let frame = self
-            .window
-            .get(self.segment, offset, header.frame(), self.limit)?;
+        let frame = self.window.get(self.segment, offset, header.frame(), self.limit)?;
         let body = frame.get(frame::HEADER..).unwrap_or_default();
         let Some((_, writes)) = header.split(body).filter(|_| header.fits(body)) else {
-            return Ok(Found::Invalid(
-                "a batch is cut off or its checksum does not fit",
-            ));
+            return Ok(Found::Invalid("a batch is cut off or its checksum does not fit"));
         };
         self.offset += header.frame() as u64;
         self.seq += 1;
         self.position = header.end_position();
-        Ok(Found::Batch {
-            header,
-            offset,
-            writes,
-        })
+        Ok(Found::Batch { header, offset, writes })
     }
 
     /// Whether a later batch header in the segment says that the batch expected here was durable:
@@ -87,9 +77,7 @@ impl<'a> Scan<'a> {
     pub(super) fn was_durable(&mut self) -> Result<bool, StorageError> {
         let mut offset = self.offset;
         while offset < self.limit {
-            let bytes = self
-                .window
-                .get(self.segment, offset, SEARCHED, self.limit)?;
+            let bytes = self.window.get(self.segment, offset, SEARCHED, self.limit)?;
             let mut headers = bytes
                 .windows(frame::HEADER)
                 .filter_map(|bytes| BatchHeader::read(bytes, self.segment.seed));

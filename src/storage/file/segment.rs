@@ -115,13 +115,7 @@ impl Segment {
         file: Arc<dyn DiskFile>,
         valid: u64,
     ) -> Self {
-        Self {
-            path,
-            header,
-            seed: header.seed(),
-            file,
-            valid: AtomicU64::new(valid),
-        }
+        Self { path, header, seed: header.seed(), file, valid: AtomicU64::new(valid) }
     }
 
     /// Makes a segment without batches, durable before it returns.
@@ -131,15 +125,11 @@ impl Segment {
         header: SegmentHeader,
     ) -> Result<Self, StorageError> {
         let path = dir.join(file_name(header.id));
-        let file = disk
-            .open(&path, true)
-            .map_err(doing("creating a segment", &path))?;
+        let file = disk.open(&path, true).map_err(doing("creating a segment", &path))?;
         file.write_all_at(&header.encode(), 0)
             .map_err(doing("writing a segment's header", &path))?;
-        file.sync_data()
-            .map_err(doing("syncing a segment's header", &path))?;
-        disk.sync_dir(dir)
-            .map_err(doing("syncing the directory", dir))?;
+        file.sync_data().map_err(doing("syncing a segment's header", &path))?;
+        disk.sync_dir(dir).map_err(doing("syncing the directory", dir))?;
         Ok(Self::new(path, header, file, HEADER as u64))
     }
 
@@ -152,18 +142,12 @@ impl Segment {
     }
 
     pub(super) fn corrupt(&self, offset: u64, reason: &'static str) -> StorageError {
-        StorageError::Corrupt {
-            file: self.path.clone(),
-            offset,
-            reason,
-        }
+        StorageError::Corrupt { file: self.path.clone(), offset, reason }
     }
 
     /// Up to `buffer.len()` bytes from `offset`.
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError> {
-        self.file
-            .read_at(buffer, offset)
-            .map_err(doing("reading", &self.path))
+        self.file.read_at(buffer, offset).map_err(doing("reading", &self.path))
     }
 }
 
@@ -185,13 +169,8 @@ mod tests {
 
     use super::*;
 
-    const SAMPLE: SegmentHeader = SegmentHeader {
-        store: [7; 16],
-        id: 3,
-        position: 5,
-        seq: 4,
-        previous_len: 99,
-    };
+    const SAMPLE: SegmentHeader =
+        SegmentHeader { store: [7; 16], id: 3, position: 5, seq: 4, previous_len: 99 };
 
     #[test]
     fn a_header_comes_back_and_names_do_too() {

@@ -39,12 +39,10 @@ pub(super) fn write(
     let (path, new) = (&layout.snapshot, &layout.new_snapshot);
     let bytes = encode(store, seq, state);
     let file = disk.open(new, true).map_err(doing("creating", new))?;
-    file.write_all_at(&bytes, 0)
-        .map_err(doing("writing", new))?;
+    file.write_all_at(&bytes, 0).map_err(doing("writing", new))?;
     file.sync_data().map_err(doing("syncing", new))?;
     disk.rename(new, path).map_err(doing("renaming", new))?;
-    disk.sync_dir(&layout.root)
-        .map_err(doing("syncing the directory", &layout.root))
+    disk.sync_dir(&layout.root).map_err(doing("syncing the directory", &layout.root))
 }
 
 pub(super) fn read(disk: &dyn Disk, layout: &Layout) -> Result<Snapshot, StorageError> {
@@ -59,25 +57,16 @@ pub(super) fn read(disk: &dyn Disk, layout: &Layout) -> Result<Snapshot, Storage
         return Ok(Snapshot::Bad("it is too large"));
     };
     let mut bytes = vec![0; size];
-    let count = file
-        .read_at(&mut bytes, 0)
-        .map_err(doing("reading", path))?;
+    let count = file.read_at(&mut bytes, 0).map_err(doing("reading", path))?;
     let bytes = bytes.get(..count).unwrap_or_default();
     if let Some(found) = other_version(bytes) {
-        return Err(StorageError::Format {
-            file: path.clone(),
-            found,
-            supported: VERSION,
-        });
+        return Err(StorageError::Format { file: path.clone(), found, supported: VERSION });
     }
     Ok(decode(bytes).unwrap_or(Snapshot::Bad("its checksum does not fit")))
 }
 
 fn encode(store: StoreId, seq: u64, state: &State) -> Vec<u8> {
-    let entries: usize = state
-        .iter()
-        .map(|(key, value)| key.len() + value.len() + 20)
-        .sum();
+    let entries: usize = state.iter().map(|(key, value)| key.len() + value.len() + 20).sum();
     let mut out = Writer(Vec::with_capacity(HEADER + entries + 4));
     out.bytes(&MAGIC);
     out.u32(VERSION);
@@ -102,9 +91,7 @@ fn encode(store: StoreId, seq: u64, state: &State) -> Vec<u8> {
 fn other_version(bytes: &[u8]) -> Option<u32> {
     let mut reader = Reader::new(bytes);
     let magic: [u8; 8] = reader.array()?;
-    reader
-        .u32()
-        .filter(|found| magic == MAGIC && *found != VERSION)
+    reader.u32().filter(|found| magic == MAGIC && *found != VERSION)
 }
 
 /// Bytes after the checksum are what a longer, unfinished snapshot left; they mean nothing.

@@ -31,19 +31,12 @@ pub(super) struct Mark {
 
 impl View {
     pub(super) fn new(state: State) -> Self {
-        Self {
-            segments: Vec::new(),
-            marks: Vec::new(),
-            state,
-            end: 1,
-            closed: false,
-        }
+        Self { segments: Vec::new(), marks: Vec::new(), state, end: 1, closed: false }
     }
 
     pub(super) fn segment(&self, id: u64) -> Option<&Arc<Segment>> {
         let first = self.segments.first()?.header.id;
-        self.segments
-            .get(usize::try_from(id.checked_sub(first)?).ok()?)
+        self.segments.get(usize::try_from(id.checked_sub(first)?).ok()?)
     }
 
     /// Takes note of a batch, in order.
@@ -51,12 +44,7 @@ impl View {
         self.end = header.end_position();
         let near = |mark: &Mark| mark.segment == segment && offset - mark.offset < MARK_EVERY;
         if !self.marks.last().is_some_and(near) {
-            self.marks.push(Mark {
-                position: header.position,
-                seq: header.seq,
-                segment,
-                offset,
-            });
+            self.marks.push(Mark { position: header.position, seq: header.seq, segment, offset });
         }
     }
 

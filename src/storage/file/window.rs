@@ -18,12 +18,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new() -> Self {
-        Self {
-            buffer: Vec::new(),
-            filled: 0,
-            base: 0,
-            chunk: FIRST_CHUNK,
-        }
+        Self { buffer: Vec::new(), filled: 0, base: 0, chunk: FIRST_CHUNK }
     }
 
     /// Forgets the bytes, before another segment is read.

@@ -20,10 +20,7 @@ pub(super) fn checks<F: StorageFixture>() -> Vec<Check<F>> {
         ("closing twice is fine", closed_twice),
         ("a store can be opened again at once", reopened),
         ("a restart loses nothing and adds nothing", restarted),
-        (
-            "commits of several threads stay whole and dense",
-            concurrent,
-        ),
+        ("commits of several threads stay whole and dense", concurrent),
         ("reads go on while others commit", reading_meanwhile),
     ]
 }
@@ -40,10 +37,7 @@ fn closed<F: StorageFixture>(fixture: &F) {
     ];
     for (call, outcome) in ["commit", "read", "get", "scan"].iter().zip(outcomes) {
         let refused = matches!(outcome, Some(StorageError::Closed));
-        assert!(
-            refused,
-            "{call} after close: expected `Closed`, found {outcome:?}"
-        );
+        assert!(refused, "{call} after close: expected `Closed`, found {outcome:?}");
     }
 }
 
@@ -69,30 +63,15 @@ fn restarted<F: StorageFixture>(fixture: &F) {
     }
     for round in 0..5_u64 {
         let storage = open(fixture);
-        same(
-            storage.end(),
-            position(round * 4 + 1),
-            "the end after a restart",
-        );
+        same(storage.end(), position(round * 4 + 1), "the end after a restart");
         let found = read_from(&storage, Position::FIRST);
         same(found, records(1..=round * 4), "the records after a restart");
         let last = round.checked_sub(1).map(|last| last.to_be_bytes().to_vec());
-        same(
-            must(storage.get(b"round"), "get"),
-            last,
-            "the state after a restart",
-        );
-        same(
-            must(storage.get(b"gone"), "get"),
-            None,
-            "a key that was removed",
-        );
+        same(must(storage.get(b"round"), "get"), last, "the state after a restart");
+        same(must(storage.get(b"gone"), "get"), None, "a key that was removed");
 
         let mut commit = of_records(records(round * 4 + 1..=round * 4 + 3));
-        commit.writes = vec![
-            Write::put("round", round.to_be_bytes()),
-            Write::put("gone", ""),
-        ];
+        commit.writes = vec![Write::put("round", round.to_be_bytes()), Write::put("gone", "")];
         must(storage.commit(commit), "a buffered commit");
         let mut commit = of_records(records([round * 4 + 4]));
         commit.durability = Durability::Synced;
@@ -119,11 +98,7 @@ fn concurrent<F: StorageFixture>(fixture: &F) {
         }
     };
     run_threads(&work);
-    same(
-        storage.end(),
-        position(THREADS * COMMITS * 3 + 1),
-        "the end",
-    );
+    same(storage.end(), position(THREADS * COMMITS * 3 + 1), "the end");
     let mut next: BTreeMap<u64, u64> = BTreeMap::new();
     for found in read_from(&storage, Position::FIRST).chunks(3) {
         let thread = (0..THREADS).find(|thread| {
@@ -137,11 +112,7 @@ fn concurrent<F: StorageFixture>(fixture: &F) {
     }
     for thread in 0..THREADS {
         let found = must(storage.get(&thread.to_be_bytes()), "get");
-        same(
-            found,
-            Some((COMMITS - 1).to_be_bytes().to_vec()),
-            "a thread's last write",
-        );
+        same(found, Some((COMMITS - 1).to_be_bytes().to_vec()), "a thread's last write");
     }
 }
 
@@ -159,10 +130,7 @@ fn reading_meanwhile<F: StorageFixture>(fixture: &F) {
     let work = |thread: u64| {
         if thread == 0 {
             for number in 1..=100 {
-                must(
-                    storage.commit(of_records(vec![record(number)])),
-                    "committing",
-                );
+                must(storage.commit(of_records(vec![record(number)])), "committing");
             }
             return;
         }

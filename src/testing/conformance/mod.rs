@@ -57,12 +57,7 @@ pub trait StorageFixture {
 /// # Panics
 /// A check failed; the message says which, and what was expected.
 pub fn storage<F: StorageFixture>(fresh: impl Fn() -> F) {
-    let checks = [
-        log::checks(),
-        state::checks(),
-        lifecycle::checks(),
-        model::checks(),
-    ];
+    let checks = [log::checks(), state::checks(), lifecycle::checks(), model::checks()];
     for (name, check) in checks.into_iter().flatten() {
         let running = Running(name);
         check(&fresh());
@@ -96,10 +91,7 @@ fn must<T>(result: Result<T, StorageError>, doing: &str) -> T {
 #[track_caller]
 #[allow(clippy::needless_pass_by_value)] // reads better where it is called
 fn same<T: PartialEq + Debug>(found: T, expected: T, what: &str) {
-    assert!(
-        found == expected,
-        "{what}: expected {expected:?}, found {found:?}"
-    );
+    assert!(found == expected, "{what}: expected {expected:?}, found {found:?}");
 }
 
 #[track_caller]
@@ -120,11 +112,7 @@ fn record(number: u64) -> Record {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
     Record {
-        envelope: Arc::new(Envelope::new(
-            "conformance.record",
-            1,
-            MessageId::from_bytes(id),
-        )),
+        envelope: Arc::new(Envelope::new("conformance.record", 1, MessageId::from_bytes(id))),
         payload: number.to_string().into_bytes(),
     }
 }
@@ -134,11 +122,7 @@ fn records(numbers: impl IntoIterator<Item = u64>) -> Vec<Record> {
 }
 
 fn of_records(records: Vec<Record>) -> Commit {
-    Commit {
-        records,
-        durability: Durability::Buffered,
-        ..Commit::default()
-    }
+    Commit { records, durability: Durability::Buffered, ..Commit::default() }
 }
 
 /// Everything from a position on, in as many reads as it takes.

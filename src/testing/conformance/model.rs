@@ -69,18 +69,13 @@ fn run<F: StorageFixture>(fixture: &F, seed: u64) {
         }
         same(storage.end(), model.end(), "the end");
     }
-    assert!(
-        read_from(&storage, Position::FIRST) == model.records,
-        "the log differs"
-    );
+    assert!(read_from(&storage, Position::FIRST) == model.records, "the log differs");
     let state = must(storage.scan(b"", None, usize::MAX), "scan");
     same(state, model.state.into_iter().collect(), "the state");
 }
 
 fn key(random: &mut Random) -> Vec<u8> {
-    (0..random.below(3))
-        .map(|_| b"ab"[usize::from(random.below(2) == 1)])
-        .collect()
+    (0..random.below(3)).map(|_| b"ab"[usize::from(random.below(2) == 1)]).collect()
 }
 
 fn value(random: &mut Random) -> Option<Vec<u8>> {
@@ -97,32 +92,15 @@ fn some_commit(model: &Model, random: &mut Random) -> Commit {
         record
     };
     let records = (0..random.below(4)).map(|_| numbered()).collect();
-    let write = |random: &mut Random| Write {
-        key: key(random),
-        value: value(random),
-    };
+    let write = |random: &mut Random| Write { key: key(random), value: value(random) };
     let writes = (0..random.below(4)).map(|_| write(random)).collect();
     let precondition = |random: &mut Random| match random.below(2) {
         0 => Precondition::End(model.end().plus(random.below(4) / 3)),
-        _ => Precondition::State {
-            key: key(random),
-            value: value(random),
-        },
+        _ => Precondition::State { key: key(random), value: value(random) },
     };
-    let preconditions = (0..random.below(5) / 3)
-        .map(|_| precondition(random))
-        .collect();
-    let durability = if random.below(4) == 0 {
-        Durability::Synced
-    } else {
-        Durability::Buffered
-    };
-    Commit {
-        records,
-        writes,
-        preconditions,
-        durability,
-    }
+    let preconditions = (0..random.below(5) / 3).map(|_| precondition(random)).collect();
+    let durability = if random.below(4) == 0 { Durability::Synced } else { Durability::Buffered };
+    Commit { records, writes, preconditions, durability }
 }
 
 fn step_commit(storage: &impl Storage, model: &mut Model, random: &mut Random) {
@@ -143,16 +121,10 @@ fn step_commit(storage: &impl Storage, model: &mut Model, random: &mut Random) {
 fn step_read(storage: &impl Storage, model: &Model, random: &mut Random) {
     let skip = random.below(model.records.len() as u64 + 2);
     let max = usize::try_from(random.below(9) + 1).unwrap_or(1);
-    let found = must(
-        storage.read(Position::FIRST.plus(skip), max, 1 << 20),
-        "reading",
-    );
+    let found = must(storage.read(Position::FIRST.plus(skip), max, 1 << 20), "reading");
     let skip = usize::try_from(skip).unwrap_or(usize::MAX);
     let rest = model.records.get(skip..).unwrap_or_default();
-    assert!(
-        found.is_empty() == rest.is_empty(),
-        "a read found nothing, or something past the end"
-    );
+    assert!(found.is_empty() == rest.is_empty(), "a read found nothing, or something past the end");
     assert!(found.len() <= max, "a read found more than asked for");
     assert!(rest.starts_with(&found), "a read differs");
 }
@@ -165,8 +137,6 @@ fn step_scan(storage: &impl Storage, model: &Model, random: &mut Random) {
     let inside = model.state.iter().filter(|(key, _)| {
         key.starts_with(&prefix) && after.as_ref().is_none_or(|after| *key > after)
     });
-    let expected = inside
-        .take(max)
-        .map(|(key, value)| (key.clone(), value.clone()));
+    let expected = inside.take(max).map(|(key, value)| (key.clone(), value.clone()));
     same(found, expected.collect(), "a scan");
 }

@@ -12,18 +12,9 @@ pub(super) fn checks<F: StorageFixture>() -> Vec<Check<F>> {
         ("the last write to a key wins", last_write_wins),
         ("keys and values are any bytes", any_bytes),
         ("a scan keeps prefix, start and limit", scans),
-        (
-            "a commit happens while its preconditions hold",
-            preconditions_hold,
-        ),
-        (
-            "a conflict names the precondition and changes nothing",
-            conflicts,
-        ),
-        (
-            "preconditions look at the state before the commit",
-            preconditions_look_before,
-        ),
+        ("a commit happens while its preconditions hold", preconditions_hold),
+        ("a conflict names the precondition and changes nothing", conflicts),
+        ("preconditions look at the state before the commit", preconditions_look_before),
     ]
 }
 
@@ -34,10 +25,7 @@ fn of_writes(writes: Vec<Write>) -> Commit {
 }
 
 fn state_is(key: &str, value: Option<&str>) -> Precondition {
-    Precondition::State {
-        key: key.into(),
-        value: value.map(Into::into),
-    }
+    Precondition::State { key: key.into(), value: value.map(Into::into) }
 }
 
 #[track_caller]
@@ -48,21 +36,12 @@ fn value_is(storage: &impl Storage, key: &str, expected: Option<&str>) {
 
 fn put_and_remove<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
-    must(
-        storage.commit(of_writes(vec![Write::put("a", "1"), Write::put("b", "2")])),
-        "put",
-    );
+    must(storage.commit(of_writes(vec![Write::put("a", "1"), Write::put("b", "2")])), "put");
     value_is(&storage, "a", Some("1"));
-    must(
-        storage.commit(of_writes(vec![Write::put("a", "3"), Write::remove("b")])),
-        "replace",
-    );
+    must(storage.commit(of_writes(vec![Write::put("a", "3"), Write::remove("b")])), "replace");
     value_is(&storage, "a", Some("3"));
     value_is(&storage, "b", None);
-    must(
-        storage.commit(of_writes(vec![Write::remove("b")])),
-        "removing what is not there",
-    );
+    must(storage.commit(of_writes(vec![Write::remove("b")])), "removing what is not there");
     value_is(&storage, "b", None);
 }
 
@@ -98,11 +77,7 @@ fn any_bytes<F: StorageFixture>(fixture: &F) {
 fn scans<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let keys = ["a", "b", "b/1", "b/2", "b/3", "b0", "c"];
-    let puts = keys
-        .iter()
-        .rev()
-        .map(|key| Write::put(*key, *key))
-        .collect();
+    let puts = keys.iter().rev().map(|key| Write::put(*key, *key)).collect();
     must(storage.commit(of_writes(puts)), "committing");
     let check = |prefix: &str, after: Option<&str>, max, expected: &[&str]| {
         let found = storage.scan(prefix.as_bytes(), after.map(str::as_bytes), max);
@@ -129,10 +104,7 @@ fn preconditions_hold<F: StorageFixture>(fixture: &F) {
     let mut commit = of_records(records(1..=2));
     commit.writes = vec![Write::put("key", "1")];
     commit.preconditions = vec![Precondition::End(Position::FIRST), state_is("key", None)];
-    must(
-        storage.commit(commit.clone()),
-        "a commit whose preconditions hold",
-    );
+    must(storage.commit(commit.clone()), "a commit whose preconditions hold");
     commit.preconditions = vec![Precondition::End(position(3)), state_is("key", Some("1"))];
     must(storage.commit(commit), "a commit whose preconditions hold");
     same(storage.end(), position(5), "the end");
@@ -160,18 +132,11 @@ fn conflicts<F: StorageFixture>(fixture: &F) {
             Err(error) => panic!("{precondition:?} failed otherwise: {error}"),
             Ok(_) => panic!("{precondition:?} does not hold, yet the commit happened"),
         }
-        same(
-            read_from(&storage, Position::FIRST),
-            records([1]),
-            "records after a conflict",
-        );
+        same(read_from(&storage, Position::FIRST), records([1]), "records after a conflict");
         value_is(&storage, "key", Some("1"));
         value_is(&storage, "other", None);
     }
-    must(
-        storage.commit(of_records(records([2]))),
-        "committing after conflicts",
-    );
+    must(storage.commit(of_records(records([2]))), "committing after conflicts");
 }
 
 fn preconditions_look_before<F: StorageFixture>(fixture: &F) {
@@ -183,8 +148,5 @@ fn preconditions_look_before<F: StorageFixture>(fixture: &F) {
     let mut commit = of_records(vec![]);
     commit.preconditions = vec![Precondition::End(position(9))];
     let refused = matches!(storage.commit(commit), Err(StorageError::Conflict(_)));
-    assert!(
-        refused,
-        "a commit that is nothing but a failing precondition happened"
-    );
+    assert!(refused, "a commit that is nothing but a failing precondition happened");
 }

@@ -48,10 +48,7 @@ struct NameChange {
 
 impl NameChange {
     fn is_in(&self, dir: &Path) -> bool {
-        [&self.from, &self.to]
-            .into_iter()
-            .flatten()
-            .any(|path| path.parent() == Some(dir))
+        [&self.from, &self.to].into_iter().flatten().any(|path| path.parent() == Some(dir))
     }
 
     fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
@@ -225,11 +222,7 @@ impl Disk for MemoryDisk {
                 let inode = state.new_id();
                 state.inodes.insert(inode, Inode::default());
                 let to = Some(path.to_owned());
-                state.change(NameChange {
-                    from: None,
-                    to,
-                    inode,
-                });
+                state.change(NameChange { from: None, to, inode });
                 inode
             }
         };
@@ -251,11 +244,7 @@ impl Disk for MemoryDisk {
         state.call()?;
         let inode = state.inode_of(path)?;
         let from = Some(path.to_owned());
-        state.change(NameChange {
-            from,
-            to: None,
-            inode,
-        });
+        state.change(NameChange { from, to: None, inode });
         Ok(())
     }
 
@@ -282,11 +271,7 @@ impl Disk for MemoryDisk {
         }
         let holder = state.new_id();
         state.locks.insert(path.to_owned(), holder);
-        Ok(Box::new(Lock {
-            disk: self.clone(),
-            path: path.to_owned(),
-            holder,
-        }))
+        Ok(Box::new(Lock { disk: self.clone(), path: path.to_owned(), holder }))
     }
 
     fn entropy(&self) -> u64 {

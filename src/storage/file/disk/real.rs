@@ -106,11 +106,7 @@ fn create_dir(path: &Path) -> io::Result<()> {
 
 fn options(create: bool) -> OpenOptions {
     let mut options = File::options();
-    options
-        .read(true)
-        .write(true)
-        .create(create)
-        .truncate(false);
+    options.read(true).write(true).create(create).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options

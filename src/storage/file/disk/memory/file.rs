@@ -30,11 +30,7 @@ impl Write {
 
 impl Inode {
     pub(super) fn durable(bytes: Vec<u8>) -> Self {
-        Self {
-            cache: bytes.clone(),
-            durable: bytes,
-            unsynced: Vec::new(),
-        }
+        Self { cache: bytes.clone(), durable: bytes, unsynced: Vec::new() }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -57,12 +53,7 @@ impl Inode {
     fn sync_some(&mut self, random: &mut Random) {
         let unsynced = std::mem::take(&mut self.unsynced);
         let start = self.durable.len();
-        let grown = unsynced
-            .iter()
-            .map(Write::end)
-            .max()
-            .unwrap_or(0)
-            .max(start);
+        let grown = unsynced.iter().map(Write::end).max().unwrap_or(0).max(start);
         let length = start + part(grown - start, random);
         let favour = random.below(3);
         for write in unsynced {
