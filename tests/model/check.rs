@@ -57,7 +57,10 @@ fn nothing_is_invented(facts: &[Fact], published: &Published) -> Result<(), Stri
         if !second_hand && published.acknowledged.get(event).is_some_and(|at| at != position) {
             return Err(format!("event {event} came at position {position}"));
         }
-        if at.insert(*position, (second_hand, *event)).is_some_and(|old| old != (second_hand, *event)) {
+        if at
+            .insert(*position, (second_hand, *event))
+            .is_some_and(|old| old != (second_hand, *event))
+        {
             return Err(format!("position {position} has named two events"));
         }
     }

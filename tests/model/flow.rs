@@ -75,13 +75,14 @@ pub(crate) fn start(
             },
         )
     };
-    let second = {
-        let by = "second-hand";
-        let judge = Judge { by, sim: sim.clone(), history: history.clone(), faults };
-        bus.subscribe(by).lanes(lanes(2)).retry(retry).max_parked(3).on(
-            move |event: &Counted, ctx: &mut Context| judge.call(event.source, event.key, ctx),
-        )
-    };
+    let second =
+        {
+            let by = "second-hand";
+            let judge = Judge { by, sim: sim.clone(), history: history.clone(), faults };
+            bus.subscribe(by).lanes(lanes(2)).retry(retry).max_parked(3).on(
+                move |event: &Counted, ctx: &mut Context| judge.call(event.source, event.key, ctx),
+            )
+        };
     [plain, counting, second].map(|builder| builder.start().unwrap()).into()
 }
 

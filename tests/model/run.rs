@@ -32,7 +32,8 @@ const ENDINGS: [&str; 4] = ["shut down", "killed", "lost power", "broke its disk
 impl Outcome {
     fn of(history: History, sim: &Simulator) -> Self {
         let facts = history.facts();
-        let count = |wanted: &dyn Fn(&Fact) -> bool| facts.iter().filter(|f| wanted(f)).count() as u64;
+        let count =
+            |wanted: &dyn Fn(&Fact) -> bool| facts.iter().filter(|f| wanted(f)).count() as u64;
         let ended = |name| count(&|fact| matches!(fact, Fact::Ended { how } if *how == name));
         Self {
             trace_hash: sim.trace_hash(),
@@ -247,7 +248,9 @@ impl World {
         for by in SUBSCRIPTIONS {
             for letter in bus.dead_letters(by).list().unwrap() {
                 let event = match by {
-                    "second-hand" => serde_json::from_slice::<Counted>(letter.payload()).unwrap().source,
+                    "second-hand" => {
+                        serde_json::from_slice::<Counted>(letter.payload()).unwrap().source
+                    }
                     _ => serde_json::from_slice::<Source>(letter.payload()).unwrap().event,
                 };
                 self.history.add(Fact::Dead { by, event });
