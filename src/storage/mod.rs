@@ -8,11 +8,14 @@ mod commit;
 mod error;
 pub mod file;
 mod memory;
+mod state;
 
 use std::fmt;
 
 pub use commit::{Commit, Precondition, Record, Write};
 pub use error::StorageError;
+pub use file::{FileStorage, FileStorageBuilder};
+pub use memory::MemoryStorage;
 
 use crate::message::Position;
 
@@ -67,6 +70,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Damage and failing reads.
+    #[allow(clippy::type_complexity)] // two kinds of bytes, as the text says
     fn scan(
         &self,
         prefix: &[u8],

@@ -1,0 +1,330 @@
+//! The body of a batch: records and writes as bytes.
+//!
+//! A body is a table of schemas, then the records, then the writes. A schema is what many records
+//! share: name, version, codec. A record is
+//! `flags | schema | id | time | key? | correlation? | causation? | headers? | payload`, where the
+//! time is the difference to the record before. A write is `key | 0` or `key | 1 + length | value`.
+
+use std::sync::Arc;
+
+use super::bytes::{Reader, Writer};
+use crate::{
+    event::Key,
+    message::{CorrelationId, Envelope, Headers, MessageId},
+    runtime::Timestamp,
+    storage::{Record, Write},
+};
+
+const KEY: u8 = 1;
+const CORRELATION_ID: u8 = 1 << 1;
+const CORRELATION_TEXT: u8 = 1 << 2;
+const CAUSATION: u8 = 1 << 3;
+const HEADERS: u8 = 1 << 4;
+const KNOWN: u8 = KEY | CORRELATION_ID | CORRELATION_TEXT | CAUSATION | HEADERS;
+
+/// What many records share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Schema {
+    name: Arc<str>,
+    version: u32,
+    codec: Arc<str>,
+}
+
+impl Schema {
+    fn is_of(&self, envelope: &Envelope) -> bool {
+        self.version == envelope.version
+            && self.name == envelope.name
+            && self.codec == envelope.codec
+    }
+}
+
+/// Appends schemas and records.
+pub(super) fn write_records(out: &mut Writer, records: &[Record]) {
+    if records.is_empty() {
+        return;
+    }
+    let mut schemas: Vec<Schema> = Vec::new();
+    let mut indices = Vec::with_capacity(records.len());
+    for Record { envelope, .. } in records {
+        let known = schemas.iter().rposition(|schema| schema.is_of(envelope));
+        indices.push(known.unwrap_or(schemas.len()));
+        if known.is_none() {
+            schemas.push(Schema {
+                name: Arc::clone(&envelope.name),
+                version: envelope.version,
+                codec: Arc::clone(&envelope.codec),
+            });
+        }
+    }
+    write_schemas(out, &schemas);
+    let mut time = 0;
+    for (record, schema) in records.iter().zip(indices) {
+        write_record(out, record, schema, &mut time);
+    }
+}
+
+fn write_schemas(out: &mut Writer, schemas: &[Schema]) {
+    let mut table = Writer::default();
+    for schema in schemas {
+        table.text(&schema.name);
+        table.varint(u64::from(schema.version));
+        table.text(&schema.codec);
+    }
+    out.prefixed(&table.0);
+}
+
+fn write_record(out: &mut Writer, record: &Record, schema: usize, time: &mut u64) {
+    let envelope = &record.envelope;
+    out.u8(flags(envelope));
+    out.size(schema);
+    out.bytes(&envelope.id.to_bytes());
+    let now = envelope.published_at.as_nanos();
+    out.varint(zigzag(now.wrapping_sub(*time)));
+    *time = now;
+    if let Some(key) = &envelope.key {
+        out.text(key.as_str());
+    }
+    match &envelope.correlation {
+        None => {}
+        Some(CorrelationId::Id(id)) => out.bytes(&id.to_bytes()),
+        Some(CorrelationId::Text(text)) => out.text(text),
+    }
+    if let Some(id) = envelope.causation {
+        out.bytes(&id.to_bytes());
+    }
+    if !envelope.headers.is_empty() {
+        out.size(envelope.headers.len());
+        for (name, value) in envelope.headers.iter() {
+            out.text(name);
+            out.text(value);
+        }
+    }
+    out.prefixed(&record.payload);
+}
+
+fn flags(envelope: &Envelope) -> u8 {
+    let correlation = match &envelope.correlation {
+        None => 0,
+        Some(CorrelationId::Id(_)) => CORRELATION_ID,
+        Some(CorrelationId::Text(_)) => CORRELATION_TEXT,
+    };
+    correlation
+        | if envelope.key.is_some() { KEY } else { 0 }
+        | if envelope.causation.is_some() {
+            CAUSATION
+        } else {
+            0
+        }
+        | if envelope.headers.is_empty() {
+            0
+        } else {
+            HEADERS
+        }
+}
+
+/// Makes small differences in either direction small numbers.
+#[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)] // bits, not values
+fn zigzag(difference: u64) -> u64 {
+    (difference << 1) ^ ((difference as i64) >> 63) as u64
+}
+
+fn unzigzag(bits: u64) -> u64 {
+    (bits >> 1) ^ (bits & 1).wrapping_neg()
+}
+
+/// Appends writes.
+pub(super) fn write_writes(out: &mut Writer, writes: &[Write]) {
+    for Write { key, value } in writes {
+        out.prefixed(key);
+        match value {
+            None => out.varint(0),
+            Some(value) => {
+                out.varint(value.len() as u64 + 1);
+                out.bytes(value);
+            }
+        }
+    }
+}
+
+/// The writes in these bytes, or `None` if they are something else.
+pub(super) fn read_writes(bytes: &[u8]) -> Option<Vec<Write>> {
+    let mut reader = Reader::new(bytes);
+    let mut writes = Vec::new();
+    while !reader.is_empty() {
+        let key = reader.prefixed()?.to_vec();
+        let value = match reader.size()? {
+            0 => None,
+            more => Some(reader.bytes(more - 1)?.to_vec()),
+        };
+        writes.push(Write { key, value });
+    }
+    Some(writes)
+}
+
+/// Where reading the records of a body has got to, apart from the bytes themselves.
+#[derive(Debug, Default)]
+pub(super) struct RecordReader {
+    table: Vec<u8>,
+    schemas: Vec<Schema>,
+    time: u64,
+}
+
+impl RecordReader {
+    /// Begins a body. The schemas are kept where they are those of the body before.
+    pub(super) fn begin(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        self.time = 0;
+        let table = reader.prefixed()?;
+        if table != self.table {
+            self.schemas = read_schemas(table)?;
+            self.table = table.to_vec();
+        }
+        Some(())
+    }
+
+    /// The next record, or `None` if the bytes are not one.
+    pub(super) fn record(&mut self, reader: &mut Reader<'_>) -> Option<Record> {
+        let flags = reader.u8().filter(|flags| flags & !KNOWN == 0)?;
+        let has = |flag| flags & flag != 0;
+        let schema = self.schemas.get(reader.size()?)?;
+        let id = MessageId::from_bytes(reader.array()?);
+        self.time = self.time.wrapping_add(unzigzag(reader.varint()?));
+        let envelope = Envelope {
+            name: Arc::clone(&schema.name),
+            version: schema.version,
+            codec: Arc::clone(&schema.codec),
+            id,
+            published_at: Timestamp::from_nanos(self.time),
+            key: if has(KEY) {
+                Some(Key::new(reader.text()?))
+            } else {
+                None
+            },
+            correlation: read_correlation(reader, flags)?,
+            causation: if has(CAUSATION) {
+                Some(MessageId::from_bytes(reader.array()?))
+            } else {
+                None
+            },
+            headers: if has(HEADERS) {
+                read_headers(reader)?
+            } else {
+                Headers::default()
+            },
+        };
+        Some(Record {
+            envelope: Arc::new(envelope),
+            payload: reader.prefixed()?.to_vec(),
+        })
+    }
+}
+
+fn read_schemas(table: &[u8]) -> Option<Vec<Schema>> {
+    let mut reader = Reader::new(table);
+    let mut schemas = Vec::new();
+    while !reader.is_empty() {
+        schemas.push(Schema {
+            name: reader.text()?.into(),
+            version: reader.varint()?.try_into().ok()?,
+            codec: reader.text()?.into(),
+        });
+    }
+    Some(schemas)
+}
+
+#[allow(clippy::option_option)] // the outer one is "not a record"
+fn read_correlation(reader: &mut Reader<'_>, flags: u8) -> Option<Option<CorrelationId>> {
+    Some(match flags & (CORRELATION_ID | CORRELATION_TEXT) {
+        0 => None,
+        CORRELATION_ID => Some(MessageId::from_bytes(reader.array()?).into()),
+        CORRELATION_TEXT => Some(reader.text()?.into()),
+        _ => return None,
+    })
+}
+
+fn read_headers(reader: &mut Reader<'_>) -> Option<Headers> {
+    let mut headers = Headers::default();
+    for _ in 0..reader.size()? {
+        let (name, value) = (reader.text()?, reader.text()?);
+        headers.insert(name, value).ok()?;
+    }
+    Some(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+
+    fn envelope() -> impl Strategy<Value = Envelope> {
+        let identity = ("[a-c]{0,3}", any::<u32>(), any::<[u8; 16]>(), any::<u64>());
+        let correlation = prop_oneof![
+            any::<[u8; 16]>().prop_map(|id| MessageId::from_bytes(id).into()),
+            ".{0,20}".prop_map(CorrelationId::from),
+        ];
+        let rest = (
+            option::of(".{0,40}"),
+            option::of(correlation),
+            option::of(any::<[u8; 16]>()),
+            vec((".{1,9}", ".{0,9}"), 0..3),
+        );
+        (identity, rest).prop_map(|((name, version, id, time), rest)| {
+            let mut envelope = Envelope::new(&name, version, MessageId::from_bytes(id));
+            envelope.published_at = Timestamp::from_nanos(time);
+            envelope.key = rest.0.map(Key::from);
+            envelope.correlation = rest.1;
+            envelope.causation = rest.2.map(MessageId::from_bytes);
+            for (name, value) in rest.3 {
+                assert_eq!(envelope.headers.insert(&name, &value), Ok(()));
+            }
+            envelope
+        })
+    }
+
+    fn read_all(bytes: &[u8], count: usize) -> Option<Vec<Record>> {
+        let mut reader = Reader::new(bytes);
+        let mut records = RecordReader::default();
+        records.begin(&mut reader)?;
+        let read = (0..count).map(|_| records.record(&mut reader)).collect();
+        if reader.is_empty() { read } else { None }
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back_as_they_were(input in vec((envelope(), vec(any::<u8>(), 0..30)), 1..5)) {
+            let records: Vec<Record> = input
+                .into_iter()
+                .map(|(envelope, payload)| Record { envelope: Arc::new(envelope), payload })
+                .collect();
+            let mut out = Writer::default();
+            write_records(&mut out, &records);
+            prop_assert_eq!(read_all(&out.0, records.len()), Some(records));
+        }
+
+        #[test]
+        fn writes_come_back_as_they_were(
+            input in vec((vec(any::<u8>(), 0..9), option::of(vec(any::<u8>(), 0..9))), 0..5),
+        ) {
+            let writes: Vec<Write> =
+                input.into_iter().map(|(key, value)| Write { key, value }).collect();
+            let mut out = Writer::default();
+            write_writes(&mut out, &writes);
+            prop_assert_eq!(read_writes(&out.0), Some(writes));
+        }
+
+        #[test]
+        fn any_bytes_are_decoded_or_refused(bytes in vec(any::<u8>(), 0..200), table in 0_u8..9) {
+            read_writes(&bytes);
+            read_all(&bytes, 3);
+            // A well-formed table, so that records are reached more often.
+            let mut framed = vec![3, 0, table, 0];
+            framed.extend(bytes);
+            read_all(&framed, 3);
+        }
+
+        #[test]
+        fn differences_survive_zigzag(difference in any::<u64>()) {
+            prop_assert_eq!(unzigzag(zigzag(difference)), difference);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Checks of the log: positions, order, reading, envelopes.
+
+use std::sync::Arc;
+
+use super::{
+    Check, StorageFixture, must, of_records, open, position, read_from, record, records, same,
+};
+use crate::{
+    event::Key,
+    message::{CorrelationId, Envelope, MessageId, Position},
+    runtime::Timestamp,
+    storage::{Record, Storage, StorageError, Write},
+};
+
+pub(super) fn checks<F: StorageFixture>() -> Vec<Check<F>> {
+    vec![
+        ("a new store is empty", is_empty_at_first),
+        ("positions are dense from 1", positions_are_dense),
+        (
+            "a commit's records are adjacent and in order",
+            records_are_in_order,
+        ),
+        ("a commit without records has the next position", no_records),
+        (
+            "reading begins anywhere and keeps its limits",
+            reads_keep_limits,
+        ),
+        (
+            "reading at or past the end yields nothing",
+            reads_past_the_end,
+        ),
+        (
+            "an envelope comes back with every field",
+            envelopes_come_back,
+        ),
+        ("records of many shapes share a commit", mixed_commit),
+        ("empty and large payloads come back", payload_sizes),
+        ("a commit that is too large changes nothing", too_large),
+    ]
+}
+
+fn is_empty_at_first<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    same(storage.end(), Position::FIRST, "the end");
+    same(storage.first(), Position::FIRST, "the first position");
+    same(
+        read_from(&storage, Position::FIRST),
+        Vec::new(),
+        "its records",
+    );
+    same(must(storage.get(b"key"), "get"), None, "a state key");
+    same(
+        must(storage.scan(b"", None, 10), "scan"),
+        Vec::new(),
+        "its state",
+    );
+}
+
+fn positions_are_dense<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    for number in 1..=20 {
+        let at = must(storage.commit(of_records(records([number]))), "committing");
+        same(at, position(number), "the commit's position");
+        same(storage.end(), position(number + 1), "the end");
+    }
+    same(storage.first(), Position::FIRST, "the first position");
+}
+
+fn records_are_in_order<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    let commits = [records(1..=3), records(4..=4), records(5..=9)];
+    let mut expected = Position::FIRST;
+    for commit in &commits {
+        let at = must(storage.commit(of_records(commit.clone())), "committing");
+        same(at, expected, "the position of a commit's first record");
+        expected = expected.plus(commit.len() as u64);
+    }
+    same(
+        read_from(&storage, Position::FIRST),
+        records(1..=9),
+        "all records",
+    );
+}
+
+fn no_records<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    same(
+        must(storage.commit(of_records(vec![])), "an empty commit"),
+        Position::FIRST,
+        "it",
+    );
+    must(storage.commit(of_records(records([1]))), "committing");
+    let mut commit = of_records(vec![]);
+    commit.writes.push(Write::put("key", "value"));
+    same(
+        must(storage.commit(commit), "a commit of state"),
+        position(2),
+        "its position",
+    );
+    same(storage.end(), position(2), "the end");
+    must(storage.commit(of_records(records([2]))), "committing");
+    same(
+        read_from(&storage, Position::FIRST),
+        records(1..=2),
+        "all records",
+    );
+}
+
+fn reads_keep_limits<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    for batch in 0..10 {
+        let numbers = batch * 5 + 1..=batch * 5 + 5;
+        must(storage.commit(of_records(records(numbers))), "committing");
+    }
+    for from in 1..=50 {
+        for max in [1, 2, 7, 100] {
+            let found = must(storage.read(position(from), max, 1 << 20), "reading");
+            assert!(
+                !found.is_empty(),
+                "a read from {from} of {max} records found none"
+            );
+            assert!(
+                found.len() <= max,
+                "a read of {max} records found {}",
+                found.len()
+            );
+            let expected = records(from..from + found.len() as u64);
+            same(found, expected, "the records of a read");
+        }
+        let found = must(storage.read(position(from), 100, 4), "reading");
+        assert!(
+            !found.is_empty(),
+            "a read from {from} of few bytes found nothing"
+        );
+        let before_last = found.iter().rev().skip(1);
+        let bytes: usize = before_last.map(|record| record.payload.len()).sum();
+        assert!(bytes <= 4, "a read of 4 bytes went on after {bytes}");
+        same(
+            read_from(&storage, position(from)),
+            records(from..=50),
+            "the rest",
+        );
+    }
+    same(
+        must(storage.read(position(1), 0, 100), "reading"),
+        vec![],
+        "a read of no records",
+    );
+}
+
+fn reads_past_the_end<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    must(storage.commit(of_records(records(1..=3))), "committing");
+    for from in [4, 5, 1000, u64::MAX] {
+        let found = must(storage.read(position(from), 10, 1000), "reading");
+        same(found, vec![], "a read past the end");
+    }
+    must(storage.commit(of_records(records([4]))), "committing");
+    same(
+        read_from(&storage, position(4)),
+        records([4]),
+        "what was added since",
+    );
+}
+
+fn full_envelope() -> Envelope {
+    let mut envelope = Envelope::new(
+        "bestellung.aufgegeben-✓",
+        u32::MAX,
+        MessageId::from_bytes([9; 16]),
+    );
+    envelope.codec = "postcard".into();
+    envelope.key = Some(Key::from("schlüssel/".repeat(80)));
+    envelope.correlation = Some(CorrelationId::from("anfrage № 4711"));
+    envelope.causation = Some(MessageId::from_bytes([0xff; 16]));
+    envelope.published_at = Timestamp::from_nanos(u64::MAX);
+    for (name, value) in [("größe", "日本語 🎉"), ("leer", ""), ("zeile", "a\nb\0c")] {
+        if let Err(error) = envelope.headers.insert(name, value) {
+            panic!("a header within its bounds was refused: {error}");
+        }
+    }
+    envelope
+}
+
+fn envelopes_come_back<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    let mut by_id = full_envelope();
+    by_id.correlation = Some(MessageId::from_bytes([1; 16]).into());
+    by_id.key = Some(Key::new(""));
+    let plain = Envelope::new("", 0, MessageId::from_bytes([0; 16]));
+    for envelope in [full_envelope(), by_id, plain] {
+        let sent = Record {
+            envelope: Arc::new(envelope),
+            payload: b"{}".to_vec(),
+        };
+        let at = must(storage.commit(of_records(vec![sent.clone()])), "committing");
+        same(read_from(&storage, at), vec![sent], "the record");
+    }
+}
+
+fn mixed_commit<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    let mixed: Vec<Record> = (0..40)
+        .map(|number| {
+            let name = ["a", "b", "c"][number % 3];
+            let mut envelope = Envelope::new(
+                name,
+                1 + u32::from(number < 9),
+                MessageId::from_bytes([7; 16]),
+            );
+            envelope.published_at = Timestamp::from_nanos((number as u64 * 7919) % 100);
+            envelope.key = (number % 4 == 0).then(|| Key::new(name));
+            Record {
+                envelope: Arc::new(envelope),
+                payload: vec![b'x'; number],
+            }
+        })
+        .collect();
+    must(storage.commit(of_records(mixed.clone())), "committing");
+    must(storage.commit(of_records(mixed.clone())), "committing");
+    same(
+        read_from(&storage, position(18)),
+        [&mixed[17..], &mixed].concat(),
+        "the rest",
+    );
+}
+
+fn payload_sizes<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    let sized = |(number, size): (u64, usize)| Record {
+        payload: (0..size)
+            .map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1])
+            .collect(),
+        ..record(number)
+    };
+    let sent: Vec<Record> = [(1, 0), (2, 1), (3, 1 << 20), (4, 0), (5, 300_000)]
+        .map(sized)
+        .into();
+    for record in &sent {
+        must(
+            storage.commit(of_records(vec![record.clone()])),
+            "committing",
+        );
+    }
+    assert!(read_from(&storage, position(1)) == sent, "payloads changed");
+    must(
+        storage.commit(of_records(sent.clone())),
+        "committing all at once",
+    );
+    assert!(read_from(&storage, position(6)) == sent, "payloads changed");
+}
+
+fn too_large<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    let huge = Record {
+        payload: vec![1; 64 << 20],
+        ..record(1)
+    };
+    let mut commit = of_records(vec![huge]);
+    commit.writes.push(Write::put("key", "value"));
+    match storage.commit(commit) {
+        Ok(_) => return, // then it was not too large
+        Err(StorageError::TooLarge { bytes, limit }) => {
+            assert!(
+                bytes > limit,
+                "{bytes} bytes were said to be more than {limit}"
+            );
+        }
+        Err(error) => panic!("a commit of 64 MiB failed otherwise: {error}"),
+    }
+    same(storage.end(), Position::FIRST, "the end after a refusal");
+    same(
+        must(storage.get(b"key"), "get"),
+        None,
+        "the state after a refusal",
+    );
+    must(
+        storage.commit(of_records(records([1]))),
+        "committing after a refusal",
+    );
+    same(
+        read_from(&storage, Position::FIRST),
+        records([1]),
+        "all records",
+    );
+}
