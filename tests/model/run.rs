@@ -168,7 +168,7 @@ impl World {
             3..5 => self.enqueue(bus, pending),
             5 => self.publish_all(bus),
             6 => drop(bus.publish(Noise)),
-            7..10 => (0..self.draw(20)).for_each(|_| drop(self.sim.step())),
+            7..10 => (0..self.draw(20)).for_each(|_| _ = self.sim.step()),
             10 => self.sim.advance(Duration::from_millis(self.draw(3000))),
             _ => {
                 let subscription = &subscriptions[self.draw(subscriptions.len() as u64) as usize];

@@ -143,6 +143,16 @@ impl MemoryDisk {
         state.synced_names.insert(path, id);
     }
 
+    /// Flips the bits of `mask` in one byte of a file, under whoever has it open. Nothing happens
+    /// where there is no such byte. Not counted as I/O.
+    pub fn rot(&self, path: impl AsRef<Path>, offset: usize, mask: u8) {
+        let mut state = self.0.lock();
+        let inode = state.names.get(path.as_ref()).copied();
+        if let Some(inode) = inode.and_then(|id| state.inodes.get_mut(&id)) {
+            inode.rot(offset, mask);
+        }
+    }
+
     /// Takes a file away, durably. Not counted as I/O.
     pub fn lose(&self, path: impl AsRef<Path>) {
         let mut state = self.0.lock();

@@ -29,7 +29,8 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let missing: Vec<&Path> = dir.ancestors().take_while(|path| !path.is_dir()).collect();
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.is_dir();
+        let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
         for path in missing.into_iter().rev() {
             create_dir(path)?;
             self.sync_dir(parent(path))?;

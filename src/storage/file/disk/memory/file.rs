@@ -37,6 +37,13 @@ impl Inode {
         &self.cache
     }
 
+    pub(super) fn rot(&mut self, offset: usize, mask: u8) {
+        let places = [&mut self.cache, &mut self.durable];
+        for byte in places.into_iter().filter_map(|bytes| bytes.get_mut(offset)) {
+            *byte ^= mask;
+        }
+    }
+
     fn write(&mut self, bytes: &[u8], offset: usize) {
         put(&mut self.cache, bytes, offset);
         let bytes = bytes.to_vec();

@@ -1,0 +1,100 @@
+//! Files of another version, another store, or in another's place.
+
+use std::path::Path;
+
+use tidings::{
+    Durability,
+    storage::{Storage, StorageError, file::Disk},
+    testing::MemoryDisk,
+};
+
+use crate::{
+    model::{numbered, open, whole_commits},
+    sample::{Outcome, damaged, image, outcome, segments, three_segments},
+};
+
+#[test]
+fn missing_swapped_and_foreign_segments_are_refused() {
+    let (disk, _) = three_segments(true);
+    let files = segments(&disk);
+    for path in &files {
+        let disk = disk.copy();
+        disk.lose(path);
+        assert!(matches!(outcome(&disk), Outcome::Refused), "without {}", path.display());
+        for other in files.iter().filter(|other| *other != path) {
+            let bytes = disk.contents(other).unwrap();
+            disk.set_contents(path, bytes);
+            assert!(matches!(outcome(&disk), Outcome::Refused), "{} again", other.display());
+        }
+    }
+    let disk = disk.copy();
+    for path in &files {
+        disk.lose(path);
+    }
+    assert!(matches!(outcome(&disk), Outcome::Refused), "no segment at all");
+
+    let foreign = MemoryDisk::new();
+    foreign.set_contents("/elsewhere", ""); // other random numbers from here on
+    let storage = open(&foreign).unwrap();
+    for n in 1..=40 {
+        storage.commit(numbered(n, Durability::Synced)).unwrap();
+    }
+    let (ours, _) = three_segments(false);
+    for path in segments(&ours) {
+        let copy = ours.copy();
+        copy.set_contents(&path, foreign.contents(&path).unwrap());
+        assert!(matches!(outcome(&copy), Outcome::Refused), "foreign {}", path.display());
+    }
+}
+
+#[test]
+fn a_segment_without_a_header_is_set_aside_not_deleted() {
+    let (disk, count) = three_segments(false);
+    let path = "/store/segments/00000000000000000004.log";
+    disk.set_contents(path, "tidings\n\x01\0\0\0half a header");
+    let storage = open(&disk).unwrap();
+    assert_eq!(whole_commits(&storage), count);
+    let aside = storage.recovery().set_aside.clone().unwrap();
+    assert_eq!(aside, Path::new("/store/quarantine/00000000000000000004.log.0"));
+    assert_eq!(disk.contents(aside).unwrap(), b"tidings\n\x01\0\0\0half a header");
+    assert_eq!(disk.contents(path), None);
+}
+
+#[test]
+fn another_format_version_is_refused_and_left_alone() {
+    let (disk, _) = three_segments(true);
+    for path in segments(&disk) {
+        let disk = disk.copy();
+        let mut bytes = disk.contents(&path).unwrap();
+        bytes[8] = 2;
+        disk.set_contents(&path, bytes);
+        let before = image(&disk);
+        match open(&disk) {
+            Err(StorageError::Format { file, found: 2, supported: 1 }) => assert_eq!(file, path),
+            other => panic!("expected `Format`, found {other:?}"),
+        }
+        assert_eq!(image(&disk), before);
+    }
+}
+
+#[test]
+fn a_batch_of_another_store_or_segment_is_not_taken_for_ones_own() {
+    let (ours, theirs) = (MemoryDisk::new(), MemoryDisk::new());
+    theirs.entropy();
+    let mut whole = Vec::new();
+    for (disk, count) in [(&ours, 1), (&theirs, 2)] {
+        let storage = open(disk).unwrap();
+        for n in 1..=count {
+            storage.commit(numbered(n, Durability::Synced)).unwrap();
+        }
+        disk.kill();
+        whole.push(disk.contents(segments(disk).pop().unwrap()).unwrap());
+    }
+    let own = whole[0].len();
+    let foreign = whole[1].split_off(own);
+    let path = segments(&ours).pop().unwrap();
+    let with_foreign = damaged(&ours, &path, |bytes| bytes.extend(foreign));
+    assert!(matches!(with_foreign, Outcome::Opened { commits: 1, reported: true }));
+    let twice = damaged(&ours, &path, |bytes| bytes.extend_from_within(64..own));
+    assert!(matches!(twice, Outcome::Opened { commits: 1, reported: true }));
+}
