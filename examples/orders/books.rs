@@ -66,7 +66,7 @@ impl Books {
         while books.lag() > 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        books.stop(Duration::from_secs(60));
+        books.stop(Duration::from_mins(1));
         Ok(shared.take())
     }
 

@@ -41,7 +41,10 @@ pub fn start(bus: &Bus, total: Total) -> Result<Vec<Subscription>, SubscribeErro
     );
     let shipping = bus.subscribe("shipping").lanes(2).on(ship);
     let refunds = bus.subscribe("refunds").on(refund);
-    [payments, stock, shipping, refunds].into_iter().map(|builder| builder.start()).collect()
+    [payments, stock, shipping, refunds]
+        .into_iter()
+        .map(tidings::SubscriptionBuilder::start)
+        .collect()
 }
 
 fn take(order: &Order, total: Total, ctx: &mut Context) -> Result<(), HandlerError> {

@@ -104,7 +104,7 @@ fn run(options: &Options) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let finished = Finished::watch(&bus)?;
     let subscriptions = flow::start(&bus, options.orders)?;
     publish_the_day(&bus, published, options, &finished)?;
-    if !bus.wait_idle(Duration::from_secs(600)) {
+    if !bus.wait_idle(Duration::from_mins(10)) {
         return Err("the shop does not come to rest".into());
     }
     let (took, added) = (start.elapsed(), bus.end().since(before));

@@ -2,6 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
+use parking_lot::Mutex;
+
 use super::{Bus, Inner, OpenError};
 use crate::{
     journal::Journal,
@@ -119,7 +121,7 @@ impl BusBuilder {
             }
             None => Journal::volatile(runtime, self.ring),
         };
-        let inner = Inner { journal, subscribers: Default::default(), report: Default::default() };
+        let inner = Inner { journal, subscribers: Mutex::default(), report: Mutex::default() };
         Bus { inner: Arc::new(inner) }
     }
 }

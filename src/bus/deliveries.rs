@@ -58,7 +58,8 @@ impl<E: Event> futures_core::Stream for Deliveries<E> {
 impl<E: Event> Drop for Deliveries<E> {
     fn drop(&mut self) {
         self.queue.close();
-        self.subscription.stop(Duration::ZERO);
+        // Time for what was just acknowledged to be committed.
+        self.subscription.stop(Duration::from_millis(100));
     }
 }
 

@@ -66,7 +66,6 @@ impl Bus {
     }
 
     /// A bus with settings of one's own.
-    #[must_use]
     pub fn builder() -> BusBuilder {
         BusBuilder::new()
     }

@@ -58,6 +58,7 @@ impl Subscription {
     /// Has the handlers finish what they are at, and stops. The name may be used again; a stored
     /// subscription resumes then. False where a handler still runs after `timeout`: it is
     /// abandoned, and its event comes again.
+    #[allow(clippy::must_use_candidate)] // it is stopped either way
     pub fn stop(&self, timeout: Duration) -> bool {
         let Some(bus) = self.bus.upgrade() else {
             return true;

@@ -240,6 +240,8 @@ impl Head {
     }
 }
 
+type Remembered = (DeadLetter, Arc<Entry>);
+
 /// The dead letters of one subscription: in storage, or in memory where the subscription leaves
 /// nothing behind.
 pub(crate) struct DeadLetterStore {
@@ -247,7 +249,7 @@ pub(crate) struct DeadLetterStore {
     journal: Arc<Journal>,
     count: AtomicU64,
     /// The letters and the events themselves; `None` where storage has them.
-    memory: Option<Mutex<BTreeMap<Position, (DeadLetter, Arc<Entry>)>>>,
+    memory: Option<Mutex<BTreeMap<Position, Remembered>>>,
 }
 
 impl DeadLetterStore {

@@ -153,10 +153,12 @@ impl<E: Event, H: Handler<E>> IntoHandler<E, Typed> for H {
     }
 }
 
+type Inline = dyn Fn(&Value, &mut Context) -> Result<(), HandlerError> + Send + Sync;
+
 /// A handler with its event type erased.
 pub(crate) enum Run {
     /// Runs to its end on the lane's thread.
-    Inline(Box<dyn Fn(&Value, &mut Context) -> Result<(), HandlerError> + Send + Sync>),
+    Inline(Box<Inline>),
     /// Is only started there; the completion tells the lane how it ended.
     Started(Box<dyn Fn(Value, Context, Completion) + Send + Sync>),
 }

@@ -242,13 +242,10 @@ impl Lane {
             if !self.has_room_to_run() || !self.has_room_to_hold() {
                 return false;
             }
-            let Some(entry) = self.backlog.pop_front() else {
-                if self.fetch() {
-                    continue;
-                } else {
-                    return false;
-                };
-            };
+            if self.backlog.is_empty() && !self.fetch() {
+                return false;
+            }
+            let Some(entry) = self.backlog.pop_front() else { continue };
             let held = Held::new(entry);
             if self.parked.is_busy(&held) {
                 self.parked.queue(held, self.now());
@@ -455,9 +452,10 @@ impl Lane {
 
     /// Commits what is left, and stops once nothing runs any more.
     fn finish(&mut self) -> Step {
-        self.scanned = match self.backlog.is_empty() {
-            true => self.subscriber.journal.tail().frontier(self.reader).max(self.scanned),
-            false => self.scanned,
+        self.scanned = if self.backlog.is_empty() {
+            self.subscriber.journal.tail().frontier(self.reader).max(self.scanned)
+        } else {
+            self.scanned
         };
         if self.commit_batch(true) {
             return self.next_step();

@@ -112,9 +112,9 @@ impl Parked {
             return self.park(held, now);
         };
         if held.redrive {
-            queue.push_front(held)
+            queue.push_front(held);
         } else {
-            queue.push_back(held)
+            queue.push_back(held);
         }
         self.behind += 1;
     }

@@ -53,6 +53,7 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// The codec is part of the event's contract, like its name and version: records remember
     /// which one wrote them.
+    #[must_use]
     fn codec() -> &'static dyn Codec<Self>
     where
         Self: Sized,

@@ -259,6 +259,7 @@ impl Log {
 }
 
 /// Who may be refused for what.
+#[derive(Clone, Copy)]
 enum Bound {
     /// A user: while the intake is open and the queue has room.
     Intake(usize),

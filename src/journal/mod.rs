@@ -27,7 +27,7 @@ use crate::{
     message::{CorrelationId, Envelope, Message, MessageId, Position},
     policy::Durability,
     runtime::{Runtime, Task, Tick},
-    storage::{Record, Storage, StorageError, Write},
+    storage::{KeyValue, Record, Storage, StorageError, Write},
 };
 
 /// The longest payload that can be published, in bytes.
@@ -213,13 +213,13 @@ impl Journal {
     }
 
     /// Every state entry below a prefix.
-    pub(crate) fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
+    pub(crate) fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StorageError> {
         let Some(log) = &self.log else {
             return Ok(Vec::new());
         };
         let mut all = Vec::new();
         loop {
-            let after = all.last().map(|(key, _): &(Vec<u8>, Vec<u8>)| key.clone());
+            let after = all.last().map(|(key, _): &KeyValue| key.clone());
             let page = log.storage().scan(prefix, after.as_deref(), 1024)?;
             if page.is_empty() {
                 return Ok(all);

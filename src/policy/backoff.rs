@@ -54,7 +54,7 @@ pub struct Attempt {
 
 impl Backoff {
     /// The longest delay unless [`Backoff::max_delay`] says otherwise: one hour.
-    pub const DEFAULT_MAX_DELAY: Duration = Duration::from_secs(3600);
+    pub const DEFAULT_MAX_DELAY: Duration = Duration::from_hours(1);
 
     /// The same delay each time.
     #[must_use]
@@ -186,7 +186,7 @@ impl Backoff {
     fn decorrelated(&self, previous: Duration, share: f64) -> Duration {
         let low = self.plain(1).min(self.max_delay);
         let high = previous.saturating_mul(3).clamp(low, self.max_delay);
-        low + (high - low).mul_f64(share)
+        low + high.saturating_sub(low).mul_f64(share)
     }
 }
 

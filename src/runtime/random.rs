@@ -1,6 +1,6 @@
 //! The random generator: small, fast, the same for a seed for ever.
 
-/// SplitMix64 ([Steele, Lea and Flood, 2014](https://doi.org/10.1145/2714064.2660195)). Not for
+/// `SplitMix64` ([Steele, Lea and Flood, 2014](https://doi.org/10.1145/2714064.2660195)). Not for
 /// secrets. Written here because a seed must give the same run in every release.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
@@ -21,7 +21,7 @@ impl Random {
     }
 }
 
-/// Scrambles 64 bits: the output function of SplitMix64.
+/// Scrambles 64 bits: the output function of `SplitMix64`.
 pub(crate) const fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -82,6 +82,7 @@ impl Simulator {
     }
 
     /// Runs one task, or moves the clock to the next timer. False when there is nothing to do.
+    #[must_use]
     pub fn step(&self) -> bool {
         self.driver.step(None)
     }
@@ -297,8 +298,8 @@ mod tests {
             seen.lock().push(clock.now().as_secs());
             Step::Wait
         });
-        runtime.wake_at(Duration::from_secs(3600), &task);
-        runtime.wake_at(Duration::from_secs(60), &task);
+        runtime.wake_at(Duration::from_hours(1), &task);
+        runtime.wake_at(Duration::from_mins(1), &task);
         sim.advance(Duration::from_secs(100));
         assert_eq!(*woken.lock(), [60]);
         assert_eq!(sim.elapsed(), Duration::from_secs(100));

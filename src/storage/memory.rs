@@ -7,7 +7,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{Commit, Record, Storage, StorageError, state::State};
+use super::{Commit, KeyValue, Record, Storage, StorageError, state::State};
 use crate::message::Position;
 
 /// Storage in memory: the reference implementation. A clone is the same storage.
@@ -113,7 +113,7 @@ impl Storage for MemoryStorage {
         prefix: &[u8],
         after: Option<&[u8]>,
         max: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
+    ) -> Result<Vec<KeyValue>, StorageError> {
         self.check_open()?;
         Ok(self.data.lock().state.scan(prefix, after, max))
     }

@@ -19,6 +19,9 @@ pub use memory::MemoryStorage;
 
 use crate::message::Position;
 
+/// A state key and its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
 /// Where a durable bus keeps its events and its state.
 ///
 /// Implementations pass the suite in `tidings::testing::conformance` (feature `testing`), which
@@ -70,13 +73,12 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Damage and failing reads.
-    #[allow(clippy::type_complexity)] // two kinds of bytes, as the text says
     fn scan(
         &self,
         prefix: &[u8],
         after: Option<&[u8]>,
         max: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError>;
+    ) -> Result<Vec<KeyValue>, StorageError>;
 
     /// Makes everything durable, then releases the storage, so that it can be opened again at
     /// once. Later calls fail with [`StorageError::Closed`]. Closing twice is fine.

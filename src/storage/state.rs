@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use super::{Precondition, StorageError, Write};
+use super::{KeyValue, Precondition, StorageError, Write};
 
 /// The key-value state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,12 +32,7 @@ impl State {
     }
 
     /// See [`Storage::scan`](super::Storage::scan).
-    pub(super) fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(super) fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Vec<KeyValue> {
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),

@@ -17,6 +17,7 @@ pub(crate) const LEVELS: &[&[&str]] = &[
 pub(crate) const NEIGHBOURS: &[(&str, &str)] = &[
     ("codec", "error"),
     ("event", "codec"),
+    ("journal", "contract"),
     ("message", "event"),
     ("message", "runtime"),
     ("policy", "message"),

@@ -114,7 +114,7 @@ fn the_number_of_lanes_may_change() {
             .retry(Backoff::constant(3600 * SECOND))
             .on(move |e: &Placed, ctx: &mut Context| {
                 // Some keys fail in their first round, and are still open at the restart.
-                if e.order % 5 == 0 && ctx.attempt() == 1 && e.step == round as u64 {
+                if e.order.is_multiple_of(5) && ctx.attempt() == 1 && e.step == round as u64 {
                     return Err(HandlerError::retry("later"));
                 }
                 in_handler.lock().push((e.order, e.step));

@@ -14,7 +14,8 @@ fn a_handler_is_a_closure_a_function_or_a_type() {
         assert_eq!(event.order, 1);
     }
     fn fallible(event: &Placed, ctx: &mut Context) -> Result<(), ParseIntError> {
-        assert_eq!(ctx.key().unwrap().as_str(), event.order.to_string());
+        let key: u64 = ctx.key().unwrap().as_str().parse()?;
+        assert_eq!(key, event.order);
         Ok(())
     }
     struct Counting(Seen<u64>);

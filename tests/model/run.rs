@@ -83,7 +83,7 @@ impl fmt::Display for Outcome {
 
 pub(crate) fn run(seed: u64) -> Outcome {
     let world = World::new(seed);
-    for life in 0..1 + world.draw(4) as u32 {
+    for life in 0..=(world.draw(4) as u32) {
         world.live(life);
     }
     world.last_life();

@@ -41,7 +41,7 @@ use self::{
     recovery::Recovered,
     view::View,
 };
-use super::{Commit, Record, Storage, StorageError};
+use super::{Commit, KeyValue, Record, Storage, StorageError};
 use crate::{message::Position, policy::Durability};
 
 /// Storage in files, for one process at a time.
@@ -241,7 +241,7 @@ impl Storage for FileStorage {
         prefix: &[u8],
         after: Option<&[u8]>,
         max: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
+    ) -> Result<Vec<KeyValue>, StorageError> {
         Ok(self.check_open()?.state.scan(prefix, after, max))
     }
 
