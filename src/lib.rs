@@ -1,4 +1,70 @@
-//! tidings
+//! An embeddable event bus: typed publish/subscribe on a durable log, without running a broker.
+//!
+//! One idea carries all of it: everything is an ordered journal, and everything else is a reader
+//! of it. Publishing appends; a subscription reads on from its cursor.
+//!
+//! # Hello
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use tidings::{Bus, Event};
+//!
+//! #[derive(Serialize, Deserialize, Event)]
+//! #[event(name = "greetings.sent")]
+//! struct Greeting { to: String }
+//!
+//! let bus = Bus::volatile();
+//! bus.subscribe("printer").on(|event: &Greeting| println!("hello, {}", event.to)).start()?;
+//! bus.publish(Greeting { to: "world".into() })?;
+//! bus.shutdown(std::time::Duration::from_secs(1))?;
+//! # Ok::<(), tidings::Error>(())
+//! ```
+//!
+//! # Volatile or durable
+//!
+//! [`Bus::volatile`] keeps events until every subscription has handled them, and serialises
+//! nothing. [`Bus::open`] keeps them in a directory: a publish returns once the event is as durable
+//! as its [`Durability`] says, and a subscription resumes after a restart where it stopped. The
+//! code around is the same.
+//!
+//! # Publishing
+//!
+//! [`Bus::publish`] waits, [`Bus::enqueue`] gives a [`Pending`], [`Bus::publish_all`] makes several
+//! events one, and [`Bus::publisher`] is for hot paths. A [`Message`] around an event carries
+//! headers, ids and another key. A publish that fails hands its message back.
+//!
+//! # Handling
+//!
+//! [`Bus::subscribe`] describes a subscription: events and handlers ([`SubscriptionBuilder::on`]),
+//! lanes, retries, where it starts. A handler is a closure, a function, or a type that implements
+//! [`Handler`]. Through its [`Context`] it publishes and stores, and that commits with the
+//! acknowledgement or not at all.
+//!
+//! # Order
+//!
+//! Events of one [`Key`] reach a subscription one at a time, in the order of the journal. A failing
+//! event holds up its key until it succeeds or becomes a dead letter; other keys go on.
+//!
+//! # Failing
+//!
+//! An error retries by the subscription's [`Backoff`]; a [`HandlerError`] can say otherwise; a panic
+//! is an error. What cannot be handled is kept among the [`DeadLetters`], to be retried or
+//! discarded.
+//!
+//! # Async, and pulling
+//!
+//! With feature `tokio`, `on_async` takes async handlers. [`SubscriptionBuilder::stream`] hands out
+//! events to be settled one by one.
+//!
+//! # Testing
+//!
+//! With feature `testing`, `testing::Simulator` runs a whole flow on one thread under a seed, with a
+//! virtual clock, and `testing::MemoryDisk` fails and loses power when told to.
+//!
+//! # Features
+//!
+//! `derive` (default): `#[derive(Event)]`. `tokio`: async handlers and `Stream`. `testing`: the
+//! simulator and the conformance suites. A feature adds; none changes what is there.
 
 // What makes a run impossible to repeat goes through the runtime; the list is in clippy.toml.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
@@ -40,3 +106,8 @@ pub use policy::{Attempt, Backoff, Durability, Start};
 pub use runtime::{Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;
+
+/// The README's examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
