@@ -8,3 +8,4 @@ mod durable;
 mod handlers;
 mod publishing;
 mod stopping;
+mod threads;
