@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::Inner;
 use crate::{
-    delivery::{DeadLetter, DeadLetterStore, Subscriber},
+    delivery::{self, DeadLetter, DeadLetterStore, Subscriber},
     message::Position,
     storage::StorageError,
 };
@@ -27,6 +27,12 @@ pub enum DeadLetterError {
         /// The position.
         position: Position,
     },
+    /// No subscription of that name runs, or has ever run.
+    #[error("there is no subscription named `{subscription}`")]
+    UnknownSubscription {
+        /// The name.
+        subscription: String,
+    },
     /// The subscription does not run, so there is nobody to try again.
     #[error("the subscription `{subscription}` does not run; start it to retry its dead letters")]
     NotRunning {
@@ -46,7 +52,7 @@ impl DeadLetters {
     /// All dead letters, oldest event first.
     ///
     /// # Errors
-    /// Storage failed.
+    /// There is no such subscription, or storage failed.
     pub fn list(&self) -> Result<Vec<DeadLetter>, DeadLetterError> {
         match self.subscriber() {
             Some(subscriber) => Ok(subscriber.dead.list()?),
@@ -66,28 +72,28 @@ impl DeadLetters {
         letter.ok_or_else(|| self.not_found(position))
     }
 
-    /// Has the subscription handle an event again, with the attempts its policy allows. Until it
-    /// succeeds the dead letter is kept.
+    /// Has the subscription handle an event again, with as many more attempts as its policy
+    /// allows. Until it succeeds the dead letter is kept.
     ///
     /// # Errors
     /// There is none, the subscription does not run, or storage failed.
     pub fn retry(&self, position: Position) -> Result<(), DeadLetterError> {
-        let subscriber = self.running()?;
-        let entry = subscriber.dead.entry(position)?;
-        subscriber.redrive(entry.ok_or_else(|| self.not_found(position))?);
-        Ok(())
+        let found = self.running()?.revive(position)?;
+        if found { Ok(()) } else { Err(self.not_found(position)) }
     }
 
-    /// Does so with all of them, oldest event first. Returns how many.
+    /// Does so with all that there are now, oldest event first. Returns how many.
     ///
     /// # Errors
     /// The subscription does not run, or storage failed.
     pub fn retry_all(&self) -> Result<usize, DeadLetterError> {
-        let letters = self.running()?.dead.list()?;
-        for letter in &letters {
-            self.retry(letter.position())?;
+        let subscriber = self.running()?;
+        let mut retried = 0;
+        for letter in subscriber.dead.list()? {
+            // One that is gone by now was handled or discarded meanwhile.
+            retried += usize::from(subscriber.revive(letter.position())?);
         }
-        Ok(letters.len())
+        Ok(retried)
     }
 
     /// Gives a dead letter up for good.
@@ -116,8 +122,12 @@ impl DeadLetters {
         self.subscriber().ok_or(DeadLetterError::NotRunning { subscription })
     }
 
-    fn stored(&self) -> Result<DeadLetterStore, StorageError> {
-        DeadLetterStore::open(&self.bus.journal, &self.subscription, self.bus.journal.is_durable())
+    fn stored(&self) -> Result<DeadLetterStore, DeadLetterError> {
+        if !delivery::is_known(&self.bus.journal, &self.subscription)? {
+            let subscription = self.subscription.to_string();
+            return Err(DeadLetterError::UnknownSubscription { subscription });
+        }
+        Ok(DeadLetterStore::open(&self.bus.journal, &self.subscription, true)?)
     }
 
     fn not_found(&self, position: Position) -> DeadLetterError {

@@ -141,6 +141,9 @@ impl Bus {
     /// Waits until nothing is left to do: everything is published, and every subscription has
     /// settled every event, retries included. Paused subscriptions do not count. False where that
     /// is not so after `timeout`.
+    ///
+    /// Blocks the thread, as [`Bus::shutdown`] does: from async code call it in `spawn_blocking`, or
+    /// handlers on the same tokio thread cannot go on.
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         let journal = &self.inner.journal;

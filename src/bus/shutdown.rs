@@ -16,7 +16,7 @@ const GRACE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// Events handled while shutting down.
+    /// Events handled while shutting down, after the call and before its return.
     pub delivered: u64,
     /// Events that some subscription is still owed. A durable bus delivers them when it is opened
     /// next; a volatile bus has lost them.

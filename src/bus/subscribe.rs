@@ -172,6 +172,10 @@ impl SubscriptionBuilder {
 
     /// Handles an event, with `Fn(&E)`, `Fn(&E, &mut Context)` or a [`Handler`](crate::Handler).
     ///
+    /// A closure names the type of its event: `|event: &OrderPlaced| ..`. One that uses `?` also
+    /// names what it returns: `|event: &OrderPlaced, ctx: &mut Context| -> Result<(), HandlerError>`.
+    /// Async handlers are given with `on_async` (feature `tokio`).
+    ///
     /// May be called for several events: they share one cursor and one order.
     pub fn on<E: Event, M>(self, handler: impl IntoHandler<E, M>) -> Self {
         self.add::<E>(delivery::erase(handler.into_handler()))

@@ -47,7 +47,7 @@ pub(super) fn attempt(
         journal: Arc::clone(&subscriber.journal),
         subscription: Arc::clone(&subscriber.name),
         entry: Arc::clone(entry),
-        attempt: held.attempts + 1,
+        attempt: held.all_attempts() + 1,
         single_lane: subscriber.lanes.len() == 1,
         staged: Staged::default(),
         earlier: keys::Writes::new(),

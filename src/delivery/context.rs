@@ -40,6 +40,18 @@ impl Context {
         self.envelope().id
     }
 
+    /// The event's name.
+    #[must_use]
+    pub fn event_name(&self) -> &str {
+        &self.envelope().name
+    }
+
+    /// The version of the event's payload.
+    #[must_use]
+    pub fn event_version(&self) -> u32 {
+        self.envelope().version
+    }
+
     /// The message's place in the journal.
     #[must_use]
     pub fn position(&self) -> Position {

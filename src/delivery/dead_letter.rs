@@ -1,18 +1,18 @@
 //! Events that a subscription could not handle: kept, listed, retried.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::keys;
+use super::{
+    keys,
+    parking::{Held, Revival},
+};
 use crate::{
     event::Key,
     journal::{Body, Entry, Journal},
@@ -122,20 +122,15 @@ impl DeadLetter {
         self.died_at
     }
 
-    pub(super) fn new(
-        held: &super::parking::Held,
-        verdict: &Verdict,
-        payload: Vec<u8>,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn new(held: &Held, verdict: &Verdict, payload: Vec<u8>, now: Timestamp) -> Self {
         Self {
             position: held.position(),
             envelope: Arc::clone(&held.entry.envelope),
             payload,
             reason: verdict.reason,
             error: verdict.error.clone(),
-            attempts: held.attempts,
-            first_failed_at: held.first_failed.unwrap_or(now),
+            attempts: held.all_attempts(),
+            first_failed_at: held.first_failure().unwrap_or(now),
             died_at: now,
         }
     }
@@ -247,7 +242,8 @@ type Remembered = (DeadLetter, Arc<Entry>);
 pub(crate) struct DeadLetterStore {
     subscription: Arc<str>,
     journal: Arc<Journal>,
-    count: AtomicU64,
+    /// Which letters there are, those included whose commit is still on its way.
+    positions: Mutex<BTreeSet<Position>>,
     /// The letters and the events themselves; `None` where storage has them.
     memory: Option<Mutex<BTreeMap<Position, Remembered>>>,
 }
@@ -258,17 +254,23 @@ impl DeadLetterStore {
         subscription: &Arc<str>,
         stored: bool,
     ) -> Result<Self, StorageError> {
-        let count = if stored { journal.scan(&keys::dead_letters(subscription))?.len() } else { 0 };
+        let prefix = keys::dead_letters(subscription);
+        let letters = if stored { journal.scan(&prefix)? } else { Vec::new() };
+        let positions = letters.iter().filter_map(|(key, _)| keys::position(key)).collect();
         Ok(Self {
             subscription: Arc::clone(subscription),
             journal: Arc::clone(journal),
-            count: AtomicU64::new(count as u64),
+            positions: Mutex::new(positions),
             memory: (!stored).then(Mutex::default),
         })
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Acquire)
+        self.positions.lock().len() as u64
+    }
+
+    pub(super) fn contains(&self, position: Position) -> bool {
+        self.positions.lock().contains(&position)
     }
 
     /// By position.
@@ -289,63 +291,69 @@ impl DeadLetterStore {
     }
 
     /// The event of a letter, to be handled again.
-    pub(crate) fn entry(&self, position: Position) -> Result<Option<Arc<Entry>>, StorageError> {
-        if let Some(memory) = &self.memory {
-            return Ok(memory.lock().get(&position).map(|(_, entry)| Arc::clone(entry)));
-        }
-        let Some(letter) = self.get(position)? else {
+    pub(super) fn held(&self, position: Position) -> Result<Option<Held>, StorageError> {
+        if !self.contains(position) {
             return Ok(None);
-        };
-        let kind = self.journal.contract().name_id(&letter.envelope.name);
-        let (envelope, body) = (letter.envelope, Body::Encoded(letter.payload));
-        Ok(Some(Arc::new(Entry { position, kind, envelope, body })))
+        }
+        let Some(letter) = self.get(position)? else { return Ok(None) };
+        let (attempts, first_failed_at) = (letter.attempts, letter.first_failed_at);
+        let remembered = self
+            .memory
+            .as_ref()
+            .and_then(|memory| memory.lock().get(&position).map(|(_, entry)| Arc::clone(entry)));
+        let entry = remembered.unwrap_or_else(|| {
+            let kind = self.journal.contract().name_id(&letter.envelope.name);
+            let (envelope, body) = (letter.envelope, Body::Encoded(letter.payload));
+            Arc::new(Entry { position, kind, envelope, body })
+        });
+        Ok(Some(Held::revived(entry, Revival { attempts, first_failed_at })))
     }
 
     /// Adds a letter, or replaces it. What is to be stored goes into `writes`.
-    pub(super) fn bury(
+    pub(super) fn add(
         &self,
         letter: DeadLetter,
         entry: &Arc<Entry>,
-        is_new: bool,
         writes: &mut keys::Writes,
     ) -> Result<(), serde_json::Error> {
+        let position = letter.position;
         match &self.memory {
             Some(memory) => {
-                memory.lock().insert(letter.position, (letter, Arc::clone(entry)));
+                memory.lock().insert(position, (letter, Arc::clone(entry)));
             }
             None => {
-                let key = keys::dead_letter(&self.subscription, letter.position);
+                let key = keys::dead_letter(&self.subscription, position);
                 writes.insert(key, Some(letter.encode()?));
             }
         }
-        if is_new {
-            self.count.fetch_add(1, Ordering::AcqRel);
-        }
+        self.positions.lock().insert(position);
         Ok(())
     }
 
     /// Removes a letter that was handled after all.
-    pub(super) fn revive(&self, position: Position, writes: &mut keys::Writes) {
+    pub(super) fn remove(&self, position: Position, writes: &mut keys::Writes) {
+        self.positions.lock().remove(&position);
         match &self.memory {
             Some(memory) => drop(memory.lock().remove(&position)),
             None => drop(writes.insert(keys::dead_letter(&self.subscription, position), None)),
         }
-        self.count.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Removes a letter for good. False where there is none.
     pub(crate) fn discard(&self, position: Position) -> Result<bool, StorageError> {
-        if self.get(position)?.is_none() {
+        if !self.positions.lock().remove(&position) {
             return Ok(false);
         }
         match &self.memory {
             Some(memory) => drop(memory.lock().remove(&position)),
             None => {
                 let key = keys::dead_letter(&self.subscription, position);
-                self.journal.write(vec![Write::remove(key)])?;
+                if let Err(error) = self.journal.write(vec![Write::remove(key)]) {
+                    self.positions.lock().insert(position);
+                    return Err(error);
+                }
             }
         }
-        self.count.fetch_sub(1, Ordering::AcqRel);
         Ok(true)
     }
 }

@@ -64,8 +64,11 @@ impl<E: Into<HandlerError>> Outcome for Result<(), E> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of an event",
     label = "not a handler",
-    note = "a handler is `|event: &MyEvent| ..` or `|event: &MyEvent, ctx: &mut Context| ..` with \
-            the types written out, or a type that implements `Handler<MyEvent>`"
+    note = "a handler is `|event: &MyEvent| ..` or `|event: &MyEvent, ctx: &mut Context| ..`, with \
+            the types written out as references, or a type that implements `Handler<MyEvent>`",
+    note = "it returns `()` or `Result<(), E>`, where `E` is a `std::error::Error` or a \
+            `HandlerError`; text and boxed errors become one by `HandlerError::retry(..)`",
+    note = "`MyEvent` derives `Event`; an async handler goes to `on_async` (feature `tokio`)"
 )]
 pub trait IntoHandler<E: Event, M> {
     /// The handler's type.

@@ -37,6 +37,11 @@ pub(super) fn dead_letter(name: &str, position: Position) -> Vec<u8> {
     key
 }
 
+/// The position at the end of the key of a dead letter.
+pub(super) fn position(key: &[u8]) -> Option<Position> {
+    Position::new(u64::from_be_bytes(*key.last_chunk()?))
+}
+
 /// State of one subscription and one event key. The key's length comes first, so that no two keys
 /// and names run into each other.
 pub(super) fn state(subscription: &str, key: Option<&Key>, name: &str) -> Vec<u8> {

@@ -147,7 +147,7 @@ impl Lane {
             self.set_phase(Phase::Working);
             match inbound {
                 Inbound::Finished { position, result } => self.finished(position, result),
-                Inbound::Redrive(entry) => self.redrive(entry),
+                Inbound::Revive(held) => self.revive(held),
             }
         }
     }
@@ -160,6 +160,7 @@ impl Lane {
         let key = held.key().cloned();
         let resolved = match result {
             Ok(staged) => self.succeed(&held, staged),
+            Err(_) if self.is_discarded(&held) => true,
             Err(error) => self.retry(held, &error),
         };
         if resolved && let Some(next) = self.parked.release(key.as_ref()) {
@@ -167,9 +168,8 @@ impl Lane {
         }
     }
 
-    fn redrive(&mut self, entry: Arc<Entry>) {
-        let mut held = Held::new(entry);
-        held.redrive = true;
+    fn revive(&mut self, held: Held) {
+        self.subscriber.journal.tail().arrived(self.reader);
         let position = held.position();
         if self.running.contains_key(&position)
             || self.parked.iter().any(|other| other.position() == position)
@@ -315,6 +315,9 @@ impl Lane {
 
     /// True if the event is settled, one way or the other.
     fn try_now(&mut self, held: Held) -> bool {
+        if self.is_discarded(&held) {
+            return true;
+        }
         self.batch.attempts += 1;
         if let Some(verdict) = held.verdict.clone() {
             return self.bury(held, verdict);
@@ -322,6 +325,7 @@ impl Lane {
         let subscriber = Arc::clone(&self.subscriber);
         match attempt(&subscriber, &self.handle, &held, &mut self.batch.writes) {
             Attempted::Succeeded(staged) => self.succeed(&held, staged),
+            Attempted::Failed(_) if self.is_discarded(&held) => true,
             Attempted::Failed(error) => self.retry(held, &error),
             Attempted::Hopeless(verdict) => self.bury(held, verdict),
             Attempted::Started => {
@@ -332,10 +336,15 @@ impl Lane {
         }
     }
 
+    /// A dead letter to be tried again that is none any more: given up, or handled meanwhile.
+    fn is_discarded(&self, held: &Held) -> bool {
+        held.is_revived() && !self.subscriber.dead.contains(held.position())
+    }
+
     fn succeed(&mut self, held: &Held, staged: Staged) -> bool {
         self.batch.merge(staged);
-        if held.redrive {
-            self.subscriber.dead.revive(held.position(), &mut self.batch.writes);
+        if held.is_revived() {
+            self.subscriber.dead.remove(held.position(), &mut self.batch.writes);
         } else {
             self.batch.settled += 1;
         }
@@ -374,7 +383,7 @@ impl Lane {
     /// read, the event stays parked and so does its key: never dropped, never acknowledged.
     fn bury(&mut self, mut held: Held, verdict: Verdict) -> bool {
         let subscriber = Arc::clone(&self.subscriber);
-        let is_full = !held.redrive && subscriber.is_full_of_dead_letters();
+        let is_full = !held.is_revived() && subscriber.is_full_of_dead_letters();
         let payload = match subscriber.journal.payload(&held.entry) {
             Ok(payload) if !is_full => payload,
             _ => {
@@ -385,17 +394,15 @@ impl Lane {
         };
         tracing::warn!(subscription = &*subscriber.name, position = %held.position(),
             event = &*held.entry.envelope.name, reason = %verdict.reason, error = verdict.error,
-            attempts = held.attempts, "an event became a dead letter");
+            attempts = held.all_attempts(), "an event became a dead letter");
         let letter = DeadLetter::new(&held, &verdict, payload, subscriber.journal.runtime().wall());
-        if let Err(error) =
-            subscriber.dead.bury(letter, &held.entry, !held.redrive, &mut self.batch.writes)
-        {
+        if let Err(error) = subscriber.dead.add(letter, &held.entry, &mut self.batch.writes) {
             tracing::error!(%error, "a dead letter does not encode; its event stays parked");
             held.verdict = Some(verdict);
             self.parked.park(held, self.now() + PAUSE);
             return false;
         }
-        self.batch.settled += u64::from(!held.redrive);
+        self.batch.settled += u64::from(!held.is_revived());
         subscriber.counters.dead_lettered.add(1);
         true
     }
@@ -425,7 +432,8 @@ impl Lane {
         if !self.subscriber.is_stored {
             return None;
         }
-        let held = self.parked.iter().chain(self.running.values()).filter(|held| !held.redrive);
+        let held =
+            self.parked.iter().chain(self.running.values()).filter(|held| !held.is_revived());
         let hole = |held: &Held| Hole {
             position: held.position().get(),
             attempts: held.attempts,

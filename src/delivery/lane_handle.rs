@@ -7,15 +7,15 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{HandlerError, context::Staged};
-use crate::{journal::Entry, message::Position, runtime::Task};
+use super::{HandlerError, context::Staged, parking::Held};
+use crate::{message::Position, runtime::Task};
 
 /// What others tell a lane.
 pub(super) enum Inbound {
     /// A started delivery has ended.
     Finished { position: Position, result: Result<Staged, HandlerError> },
     /// A dead letter is to be tried again.
-    Redrive(Arc<Entry>),
+    Revive(Held),
 }
 
 /// How others reach a lane: its inbox, its task, and how much it holds.

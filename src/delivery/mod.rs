@@ -40,7 +40,7 @@ pub(crate) use handler::{Run, erase};
 pub use handler_error::{HandlerError, HandlerErrorExt};
 pub(crate) use pull::PullQueue;
 pub use pull::Unsettled;
-pub(crate) use register::{Plan, register};
+pub(crate) use register::{Plan, is_known, register};
 pub use started::Delivery;
 pub use state::{State, StateError};
 pub use subscriber::{Condition, Status};

@@ -22,13 +22,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(super) entry: Arc<Entry>,
-    /// Failed attempts so far.
+    /// Failed attempts so far, by which the policy decides.
     pub(super) attempts: u32,
     pub(super) first_failed: Option<Timestamp>,
     /// The delay before the last attempt.
     pub(super) previous: Duration,
     /// It comes from the dead letters, and stays there until it succeeds. The cursor has passed it.
-    pub(super) redrive: bool,
+    pub(super) revival: Option<Revival>,
     /// It is to become a dead letter as soon as there is room for one.
     pub(super) verdict: Option<Verdict>,
 }
@@ -40,9 +40,28 @@ impl Held {
             attempts: 0,
             first_failed: None,
             previous: Duration::ZERO,
-            redrive: false,
+            revival: None,
             verdict: None,
         }
+    }
+
+    pub(super) fn revived(entry: Arc<Entry>, revival: Revival) -> Self {
+        Self { revival: Some(revival), ..Self::new(entry) }
+    }
+
+    /// Whether it is a dead letter that is tried again.
+    pub(super) fn is_revived(&self) -> bool {
+        self.revival.is_some()
+    }
+
+    /// Failed attempts in all, those before it became a dead letter included.
+    pub(super) fn all_attempts(&self) -> u32 {
+        self.attempts + self.revival.map_or(0, |revival| revival.attempts)
+    }
+
+    /// When the first of all attempts failed.
+    pub(super) fn first_failure(&self) -> Option<Timestamp> {
+        self.revival.map(|revival| revival.first_failed_at).or(self.first_failed)
     }
 
     pub(super) fn position(&self) -> Position {
@@ -52,6 +71,13 @@ impl Held {
     pub(super) fn key(&self) -> Option<&Key> {
         self.entry.envelope.key.as_ref()
     }
+}
+
+/// What happened to an event before it became the dead letter that is now tried again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Revival {
+    pub(super) attempts: u32,
+    pub(super) first_failed_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -111,7 +137,7 @@ impl Parked {
         else {
             return self.park(held, now);
         };
-        if held.redrive {
+        if held.is_revived() {
             queue.push_front(held);
         } else {
             queue.push_back(held);

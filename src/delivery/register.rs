@@ -89,6 +89,11 @@ pub(crate) fn register(
     Ok(subscriber)
 }
 
+/// Whether storage knows a subscription of that name.
+pub(crate) fn is_known(journal: &Journal, name: &str) -> Result<bool, StorageError> {
+    Ok(journal.is_durable() && journal.get(&keys::subscription(name))?.is_some())
+}
+
 /// A lane's starting position and task.
 fn set_up(
     subscriber: &Arc<Subscriber>,

@@ -87,6 +87,12 @@ impl<E> Delivery<E> {
         self.context.correlation_id()
     }
 
+    /// See [`Context::causation_id`].
+    #[must_use]
+    pub fn causation_id(&self) -> Option<MessageId> {
+        self.context.causation_id()
+    }
+
     /// See [`Context::headers`].
     #[must_use]
     pub fn headers(&self) -> &Headers {

@@ -11,12 +11,18 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{DeadLetterStore, Run, cursor::Layer, lane_handle::LaneHandle};
+use super::{
+    DeadLetterStore, Run,
+    cursor::Layer,
+    lane_handle::{Inbound, LaneHandle},
+};
 use crate::{
     contract::{EventType, NameId},
     journal::{Entry, GroupId, Journal, ReaderId},
+    message::Position,
     policy::Backoff,
     runtime::{Runtime, Tick},
+    storage::StorageError,
 };
 
 /// The choices that lanes ask about.
@@ -158,12 +164,16 @@ impl Subscriber {
         })
     }
 
-    /// Has a lane handle an event again that is a dead letter.
-    pub(crate) fn redrive(&self, entry: Arc<Entry>) {
-        let lane = self.lane_of(&entry) as usize;
-        if let Some(lane) = self.lanes.get(lane) {
-            lane.send(super::lane_handle::Inbound::Redrive(entry));
+    /// Has a lane handle a dead letter again. False where there is none at that position.
+    pub(crate) fn revive(&self, position: Position) -> Result<bool, StorageError> {
+        let Some(held) = self.dead.held(position)? else { return Ok(false) };
+        let lane = self.lane_of(&held.entry);
+        if let Some(handle) = self.lanes.get(lane as usize) {
+            // Announced first, so that the lane is at work from now on for whoever waits.
+            self.journal.tail().announce(ReaderId { group: self.group, lane });
+            handle.send(Inbound::Revive(held));
         }
+        Ok(true)
     }
 
     #[allow(clippy::cast_possible_truncation)] // bounded far below

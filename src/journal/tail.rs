@@ -95,6 +95,8 @@ struct Reader {
     /// It has seen everything up to the end, and is woken by the next event that it wants.
     idle: bool,
     phase: Phase,
+    /// What it was sent other than through the tail, and has not received.
+    announced: u32,
     task: Arc<Task>,
 }
 
@@ -145,6 +147,7 @@ impl Tail {
             next: at.unwrap_or(end).min(end),
             idle: false,
             phase: Phase::Working,
+            announced: 0,
             task,
         };
         let readers = readers.into_iter().map(reader).collect();
@@ -256,13 +259,27 @@ impl Tail {
         }
     }
 
+    /// Says that a reader is being sent something other than through the tail.
+    pub(crate) fn announce(&self, reader: ReaderId) {
+        if let Some(reader) = self.ring.lock().reader(reader) {
+            reader.announced += 1;
+        }
+    }
+
+    /// Says that it has received it. It is working then.
+    pub(crate) fn arrived(&self, reader: ReaderId) {
+        if let Some(reader) = self.ring.lock().reader(reader) {
+            reader.announced = reader.announced.saturating_sub(1);
+        }
+    }
+
     /// Whether every reader is at rest, all at one moment.
     pub(crate) fn is_quiet(&self, parked_is_quiet: bool) -> bool {
         let ring = self.ring.lock();
         ring.groups.values().flat_map(|group| &group.readers).all(|reader| match reader.phase {
             Phase::Stopped => true,
-            Phase::Settled => reader.idle,
-            Phase::Parked => parked_is_quiet && reader.idle,
+            Phase::Settled => reader.idle && reader.announced == 0,
+            Phase::Parked => parked_is_quiet && reader.idle && reader.announced == 0,
             Phase::Working => false,
         })
     }

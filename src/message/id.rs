@@ -1,6 +1,8 @@
 //! Ids of messages and conversations.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::runtime::Timestamp;
 
@@ -33,6 +35,20 @@ impl MessageId {
         bytes[..8].copy_from_slice(&high.to_be_bytes());
         bytes[8..].copy_from_slice(&low.to_be_bytes());
         Self(bytes)
+    }
+}
+
+/// As text, in serde as elsewhere.
+impl Serialize for MessageId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MessageId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
     }
 }
 
@@ -147,6 +163,8 @@ mod tests {
         fn printing_and_parsing_are_inverse(bytes in any::<[u8; 16]>()) {
             let id = MessageId::from_bytes(bytes);
             prop_assert_eq!(id.to_string().parse(), Ok(id));
+            let json = serde_json::to_string(&id).unwrap_or_default();
+            prop_assert_eq!(serde_json::from_str(&json).ok(), Some(id));
         }
 
         #[test]

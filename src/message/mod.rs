@@ -154,7 +154,7 @@ impl<E: Event> Message<E> {
 /// What can be published: an event, or a [`Message`] around one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be published",
-    note = "publish a value whose type is an `Event`, or a `Message` around one"
+    note = "publish an `Event` by value, or a `Message` around one; clone it to keep it"
 )]
 pub trait Publishable: sealed::Sealed {
     /// The event's type.

@@ -2,8 +2,10 @@
 
 use std::{fmt, num::NonZeroU64};
 
-/// The place of an event in a bus's single total order: dense, from 1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// The place of an event in a bus's single total order: dense, from 1. Serde carries it as a number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position(NonZeroU64);
 
 impl Position {

@@ -2,9 +2,11 @@
 
 /// `SplitMix64` ([Steele, Lea and Flood, 2014](https://doi.org/10.1145/2714064.2660195)). Not for
 /// secrets. Written here because a seed must give the same run in every release.
+#[cfg(any(test, feature = "testing"))]
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
+#[cfg(any(test, feature = "testing"))]
 impl Random {
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)

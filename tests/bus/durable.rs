@@ -350,3 +350,75 @@ fn a_lagging_reader_gets_everything_from_storage_and_catches_up() {
         assert!(steps.is_sorted());
     }
 }
+
+#[test]
+fn a_retry_of_dead_letters_counts_as_work_and_keeps_their_story() {
+    let dir = tempfile::tempdir().unwrap();
+    for bus in [Bus::volatile(), Bus::open(dir.path()).unwrap()] {
+        let attempts = seen();
+        let list = attempts.clone();
+        let subscription = bus
+            .subscribe("billing")
+            .retry(Backoff::never())
+            .on(move |e: &Placed, ctx: &mut Context| {
+                list.lock().push((e.order, ctx.attempt()));
+                if ctx.attempt() < 3 { Err(HandlerError::retry("not yet")) } else { Ok(()) }
+            })
+            .start()
+            .unwrap();
+        bus.publish_all([placed(1, 0), placed(2, 0)]).unwrap();
+        assert!(bus.wait_idle(30 * SECOND));
+        let letters = bus.dead_letters("billing");
+        let first = letters.list().unwrap()[0].clone();
+        assert_eq!(letters.retry_all().unwrap(), 2);
+        assert!(bus.wait_idle(30 * SECOND));
+        let second = letters.list().unwrap()[0].clone();
+        assert_eq!((first.attempts(), second.attempts()), (1, 2));
+        assert_eq!(first.first_failed_at(), second.first_failed_at());
+        assert_eq!(letters.retry_all().unwrap(), 2);
+        assert!(bus.wait_idle(30 * SECOND));
+        assert_eq!(subscription.status().dead_letters, 0);
+        attempts.lock().sort_unstable();
+        assert_eq!(*attempts.lock(), [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]);
+    }
+}
+
+#[test]
+fn a_dead_letter_that_is_discarded_while_it_is_tried_again_is_gone() {
+    let store = Store::new();
+    let bus = store.open();
+    let inside = bus.clone();
+    let calls = seen();
+    let list = calls.clone();
+    let subscription = bus
+        .subscribe("billing")
+        .on(move |e: &Placed, ctx: &mut Context| {
+            list.lock().push(e.order);
+            if ctx.attempt() > 1 {
+                inside.dead_letters("billing").discard(ctx.position()).unwrap();
+            }
+            Err(HandlerError::reject("no"))
+        })
+        .start()
+        .unwrap();
+    bus.publish_all([placed(1, 0), placed(2, 0)]).unwrap();
+    store.sim.run_until_idle();
+    let letters = bus.dead_letters("billing");
+    for _ in 0..3 {
+        letters.retry_all().unwrap(); // several at once make one attempt
+    }
+    store.sim.run_until_idle();
+    calls.lock().sort_unstable();
+    assert_eq!(*calls.lock(), [1, 1, 2, 2]);
+    assert_eq!(subscription.status().dead_letters, 0);
+    assert!(letters.list().unwrap().is_empty());
+    assert_eq!(subscription.status().condition, tidings::Condition::Running);
+}
+
+#[test]
+fn dead_letters_of_nobody_are_an_error() {
+    let store = Store::new();
+    let bus = store.open();
+    let error = bus.dead_letters("typo").list().unwrap_err();
+    assert_eq!(error.to_string(), "there is no subscription named `typo`");
+}
