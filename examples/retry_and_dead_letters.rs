@@ -10,7 +10,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -73,10 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("\nthe recipients are configured; again:");
     server.recipients_known.store(true, Ordering::Relaxed);
     letters.retry_all()?;
-    let deadline = Instant::now() + PATIENCE;
-    while mailer.status().dead_letters > 0 && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(5));
-    }
+    check(bus.wait_idle(PATIENCE), "the bus came to rest again")?;
 
     let left = letters.list()?.len();
     println!("\n{left} dead letters left, {:#?}", mailer.status());
