@@ -56,6 +56,8 @@ pub(super) struct Lane {
     /// Unacknowledged events of an earlier run, to be loaded first.
     unloaded: Vec<Hole>,
     turn_end: Tick,
+    /// The timer that is set, if it is still to come.
+    armed: Option<Tick>,
     failed: bool,
 }
 
@@ -80,6 +82,7 @@ impl Lane {
             commit: None,
             unloaded: cursor.holes,
             turn_end: Tick::ZERO,
+            armed: None,
             failed: false,
         }
     }
@@ -528,8 +531,14 @@ impl Lane {
         self.subscriber.journal.tail().set_phase(self.reader, phase);
     }
 
-    fn wake_at(&self, at: Tick) {
+    /// Sets a timer, unless an earlier one is set.
+    fn wake_at(&mut self, at: Tick) {
+        let now = self.now();
+        if self.armed.is_some_and(|armed| now < armed && armed <= at) {
+            return;
+        }
         if let Some(task) = self.handle.task() {
+            self.armed = Some(at);
             self.subscriber.journal.runtime().wake_at(at, &task);
         }
     }

@@ -105,7 +105,8 @@ impl<E: Event> PullQueue<E> {
     fn push(&self, event: Unsettled<E>) {
         let mut state = self.state.lock();
         if state.closed {
-            return;
+            drop(state);
+            return drop(event);
         }
         state.ready.push_back(event);
         let waker = state.waker.take();

@@ -165,8 +165,9 @@ impl Tail {
         for groups in ring.wanted.values_mut() {
             groups.retain(|other| *other != group);
         }
-        ring.trim();
+        let dropped = ring.trim();
         drop(ring);
+        drop(dropped);
         left.readers.iter().for_each(|reader| reader.task.stop());
         self.room.notify();
         self.quiet.notify();
@@ -179,8 +180,9 @@ impl Tail {
         for entry in entries {
             ring.push(entry, &mut woken);
         }
-        ring.trim();
+        let dropped = ring.trim();
         drop(ring);
+        drop(dropped);
         woken.iter().for_each(Task::wake);
     }
 
@@ -207,8 +209,9 @@ impl Tail {
                     let entry = Arc::new(draft.into_entry(ring.end));
                     ring.push(entry, &mut woken);
                 }
-                ring.trim();
+                let dropped = ring.trim();
                 drop(ring);
+                drop(dropped);
                 woken.iter().for_each(Task::wake);
                 return Ok(first);
             }
@@ -228,9 +231,9 @@ impl Tail {
     pub(crate) fn take(&self, reader: ReaderId, max: usize) -> Taken {
         let mut ring = self.ring.lock();
         let taken = ring.take(reader, max);
-        let made_room = !ring.backed && ring.trim();
+        let dropped = if ring.backed { Vec::new() } else { ring.trim() };
         drop(ring);
-        if made_room {
+        if !dropped.is_empty() {
             self.room.notify();
         }
         taken
@@ -382,20 +385,18 @@ impl Ring {
         Taken::Entries { entries, frontier: reader.next }
     }
 
-    /// Drops entries that need not be kept. True if there were any.
-    fn trim(&mut self) -> bool {
-        let before = self.entries.len();
-        if self.backed {
-            let surplus = before.saturating_sub(self.capacity);
-            self.entries.drain(..surplus);
+    /// Removes entries that need not be kept. They are returned, to be dropped once the ring is
+    /// unlocked: dropping an event runs its owner's code.
+    fn trim(&mut self) -> Vec<Arc<Entry>> {
+        let surplus = if self.backed {
+            self.entries.len().saturating_sub(self.capacity)
         } else {
             let readers = self.groups.values().flat_map(|group| &group.readers);
             let active = readers.filter(|reader| !reader.idle);
             let needed = active.map(|reader| reader.next).min().unwrap_or(self.end);
-            let read = usize::try_from(needed.since(self.first())).unwrap_or(usize::MAX);
-            self.entries.drain(..read.min(before));
-        }
-        self.entries.len() < before
+            usize::try_from(needed.since(self.first())).unwrap_or(usize::MAX)
+        };
+        self.entries.drain(..surplus.min(self.entries.len())).collect()
     }
 }
 
