@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use super::{Bus, Inner, OpenError};
 use crate::{
+    event::is_valid_name,
     journal::Journal,
     policy::Durability,
     runtime::Runtime,
@@ -85,6 +86,9 @@ impl BusBuilder {
     /// # Errors
     /// A setting is out of range.
     pub fn build(self) -> Result<Bus, OpenError> {
+        if let Some((name, _)) = self.pools.iter().find(|(name, _)| !is_valid_name(name)) {
+            return Err(OpenError::PoolName { name: name.clone() });
+        }
         let pools = self.pools.iter().map(|(_, threads)| ("pool", *threads));
         let settings = pools.chain([("ring", self.ring), ("queue", self.queue)]);
         for (setting, value) in settings {
@@ -121,7 +125,7 @@ impl BusBuilder {
             }
             None => Journal::volatile(runtime, self.ring),
         };
-        let inner = Inner { journal, subscribers: Mutex::default(), report: Mutex::default() };
+        let inner = Inner { journal, subscriptions: Mutex::default(), report: Mutex::default() };
         Bus { inner: Arc::new(inner) }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     storage::StorageError,
 };
 
-/// The dead letters of one subscription.
+/// The dead letters of one subscription. Keeps the bus alive, as a clone of it does.
 pub struct DeadLetters {
     bus: Arc<Inner>,
     subscription: Arc<str>,
@@ -114,12 +114,13 @@ impl DeadLetters {
     }
 
     fn subscriber(&self) -> Option<Arc<Subscriber>> {
-        self.bus.subscribers.lock().get(&self.subscription).cloned()
+        self.bus.subscriptions.lock().running.get(&self.subscription).cloned()
     }
 
     fn running(&self) -> Result<Arc<Subscriber>, DeadLetterError> {
         let subscription = self.subscription.to_string();
-        self.subscriber().ok_or(DeadLetterError::NotRunning { subscription })
+        let alive = self.subscriber().filter(|subscriber| subscriber.is_alive());
+        alive.ok_or(DeadLetterError::NotRunning { subscription })
     }
 
     fn stored(&self) -> Result<DeadLetterStore, DeadLetterError> {

@@ -14,6 +14,12 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
+    /// The name of a pool is not a good one.
+    #[error("`{name}` is not a name for a pool: use 1 to 128 of a-z A-Z 0-9 . _ -")]
+    PoolName {
+        /// The name.
+        name: String,
+    },
     /// The storage could not be opened.
     #[error("could not open the log: {0}")]
     Storage(#[from] StorageError),

@@ -9,7 +9,13 @@ mod shutdown;
 mod subscribe;
 mod subscription;
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 
@@ -44,9 +50,18 @@ pub struct Bus {
 /// What all clones share. Dropped with the last one; the engine itself never holds it.
 pub(crate) struct Inner {
     journal: Arc<Journal>,
-    subscribers: Mutex<BTreeMap<Arc<str>, Arc<Subscriber>>>,
+    subscriptions: Mutex<Subscriptions>,
     /// Set once the bus has shut down.
     report: Mutex<Option<Report>>,
+}
+
+#[derive(Default)]
+struct Subscriptions {
+    running: BTreeMap<Arc<str>, Arc<Subscriber>>,
+    /// Names that are taken by subscriptions about to run.
+    starting: BTreeSet<Arc<str>>,
+    /// None may start any more.
+    closed: bool,
 }
 
 impl Bus {
@@ -169,7 +184,7 @@ impl fmt::Debug for Bus {
         f.debug_struct("Bus")
             .field("durable", &self.inner.journal.is_durable())
             .field("end", &self.end())
-            .field("subscriptions", &self.inner.subscribers.lock().len())
+            .field("subscriptions", &self.inner.subscriptions.lock().running.len())
             .finish_non_exhaustive()
     }
 }
@@ -177,7 +192,7 @@ impl fmt::Debug for Bus {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.journal.close_intake();
-        for subscriber in self.subscribers.get_mut().values() {
+        for subscriber in self.subscriptions.get_mut().running.values() {
             subscriber.leave();
         }
         if let Err(error) = self.journal.close() {

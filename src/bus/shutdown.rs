@@ -12,6 +12,9 @@ use crate::{
 /// For handlers that finish just at the deadline: long enough to commit what they did.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// The most time that counting what is left may take.
+const COUNTING: Duration = Duration::from_secs(1);
+
 /// What a shutdown did and left.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -19,7 +22,8 @@ pub struct Report {
     /// Events handled while shutting down, after the call and before its return.
     pub delivered: u64,
     /// Events that some subscription is still owed. A durable bus delivers them when it is opened
-    /// next; a volatile bus has lost them.
+    /// next; a volatile bus has lost them. Counting reads on in the log for at most a second; if that
+    /// does not reach the end, it is at least so many.
     pub left: u64,
     /// Handlers that still ran at the deadline. Their events are among those left.
     pub abandoned: u64,
@@ -65,14 +69,21 @@ pub(super) fn shutdown(bus: &Arc<Inner>, timeout: Duration) -> Result<Report, Sh
     let journal = &bus.journal;
     let deadline = journal.runtime().now().saturating_add(timeout);
     journal.close_intake();
-    let subscribers = std::mem::take(&mut *bus.subscribers.lock());
+    let subscribers = {
+        let mut subscriptions = bus.subscriptions.lock();
+        subscriptions.closed = true;
+        std::mem::take(&mut subscriptions.running)
+    };
+    // What nobody has pulled yet is given back.
+    subscribers.values().for_each(|subscriber| subscriber.tell_stop());
     let handled_before: Vec<_> = subscribers.values().map(|one| one.handled()).collect();
     if !journal.wait_quiet(Some(deadline), true) {
         tracing::warn!("the deadline of the shutdown has passed with events left");
     }
     stop(&subscribers, deadline.max(journal.runtime().now() + GRACE));
-    let reports = subscribers.values().zip(handled_before).map(|(one, before)| report(one, before));
-    let report = total(reports.collect());
+    let until = journal.runtime().now().saturating_add(COUNTING);
+    let reports = subscribers.values().zip(handled_before);
+    let report = total(reports.map(|(one, before)| report(one, before, until)).collect());
     for subscriber in subscribers.values() {
         subscriber.leave();
     }
@@ -94,11 +105,11 @@ fn stop(subscribers: &BTreeMap<Arc<str>, Arc<Subscriber>>, deadline: Tick) {
     }
 }
 
-fn report(subscriber: &Subscriber, handled_before: u64) -> SubscriptionReport {
+fn report(subscriber: &Subscriber, handled_before: u64, until: Tick) -> SubscriptionReport {
     SubscriptionReport {
         name: subscriber.name.to_string(),
         delivered: subscriber.handled() - handled_before,
-        left: subscriber.count_left(),
+        left: subscriber.count_left(until),
         abandoned: subscriber.running(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Deliveries, Inner, Subscription};
+use super::{Deliveries, Inner, Subscription, Subscriptions};
 use crate::{
     contract::{EventType, NameTaken},
     delivery::{self, IntoHandler, Plan, Policy, PullQueue, Run},
@@ -31,6 +31,14 @@ pub enum SubscribeError {
     /// There are two handlers for one event.
     #[error("the subscription `{name}` has two handlers for `{event}`")]
     DuplicateHandler {
+        /// The subscription.
+        name: String,
+        /// The event.
+        event: String,
+    },
+    /// An event is both handled and ignored.
+    #[error("the subscription `{name}` both handles and ignores `{event}`")]
+    Ignored {
         /// The subscription.
         name: String,
         /// The event.
@@ -141,10 +149,10 @@ impl SubscriptionBuilder {
         self
     }
 
-    /// How many events a lane may hold that wait for a retry, or behind such a one; from 1, 10,000
-    /// by default. At the bound the lane takes nothing new until one is settled.
+    /// How many events a lane may hold that wait for a retry, or behind such a one; from 1 to
+    /// 100,000, 10,000 by default. At the bound the lane takes nothing new until one is settled.
     pub fn max_parked(mut self, events: usize) -> Self {
-        self.policy.max_parked = events.max(1);
+        self.policy.max_parked = events.clamp(1, 100_000);
         self
     }
 
@@ -241,17 +249,20 @@ impl SubscriptionBuilder {
         on_stop: Option<Box<dyn FnOnce() + Send>>,
     ) -> Result<Subscription, SubscribeError> {
         let bus = Arc::clone(&self.bus);
-        // Held while starting, so that of two at once one finds the other.
-        let mut subscribers = bus.subscribers.lock();
-        if bus.report.try_lock().is_none_or(|report| report.is_some()) {
+        let plan = self.plan(on_stop)?;
+        let name = Arc::clone(&plan.name);
+        // The name is taken first, since looking into storage takes its time.
+        bus.subscriptions.lock().reserve(&name)?;
+        let registered = delivery::register(&bus.journal, plan);
+        let mut subscriptions = bus.subscriptions.lock();
+        subscriptions.starting.remove(&name);
+        let subscriber = registered?;
+        if subscriptions.closed {
+            drop(subscriptions);
+            subscriber.leave();
             return Err(SubscribeError::Closed);
         }
-        if subscribers.contains_key(&self.name) {
-            return Err(SubscribeError::DuplicateName { name: self.name.to_string() });
-        }
-        let name = Arc::clone(&self.name);
-        let subscriber = delivery::register(&bus.journal, self.plan(on_stop)?)?;
-        subscribers.insert(name, Arc::clone(&subscriber));
+        subscriptions.running.insert(name, Arc::clone(&subscriber));
         Ok(Subscription::new(Arc::downgrade(&bus), subscriber))
     }
 
@@ -265,6 +276,10 @@ impl SubscriptionBuilder {
         }
         if self.handlers.is_empty() {
             return Err(SubscribeError::NoHandler { name });
+        }
+        let ignored = |(event, _): &&(Arc<EventType>, Run)| self.ignored.contains(&*event.name);
+        if let Some((event, _)) = self.handlers.iter().find(ignored) {
+            return Err(SubscribeError::Ignored { name, event: event.name.to_string() });
         }
         if self.lanes == 0 || self.lanes > MAX_LANES {
             return Err(SubscribeError::Lanes { lanes: self.lanes });
@@ -283,6 +298,19 @@ impl SubscriptionBuilder {
             ephemeral: self.ephemeral,
             on_stop,
         })
+    }
+}
+
+impl Subscriptions {
+    /// Takes a name for a subscription that is about to run.
+    fn reserve(&mut self, name: &Arc<str>) -> Result<(), SubscribeError> {
+        if self.closed {
+            return Err(SubscribeError::Closed);
+        }
+        if self.running.contains_key(name) || !self.starting.insert(Arc::clone(name)) {
+            return Err(SubscribeError::DuplicateName { name: name.to_string() });
+        }
+        Ok(())
     }
 }
 

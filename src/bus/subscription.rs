@@ -67,10 +67,10 @@ impl Subscription {
         self.subscriber.begin_stop();
         let finished = self.subscriber.wait_stopped(deadline);
         self.subscriber.leave();
-        let mut subscribers = bus.subscribers.lock();
+        let running = &mut bus.subscriptions.lock().running;
         let is_this = |other: &Arc<Subscriber>| Arc::ptr_eq(other, &self.subscriber);
-        if subscribers.get(&self.subscriber.name).is_some_and(is_this) {
-            subscribers.remove(&self.subscriber.name);
+        if running.get(&self.subscriber.name).is_some_and(is_this) {
+            running.remove(&self.subscriber.name);
         }
         finished
     }

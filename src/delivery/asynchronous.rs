@@ -4,14 +4,16 @@ use std::{
     any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::pin,
     task::Poll,
 };
 
 use tokio::runtime::Handle;
 
-use super::{Delivery, HandlerError, Outcome, Run, attempt::panicked, started::Returned};
-use crate::event::Event;
+use super::{
+    Delivery, HandlerError, Outcome, Run, attempt::panicked, context::Staged, started::Returned,
+};
+use crate::{event::Event, runtime::inside_task};
 
 pub(crate) fn erase_async<E, F, R>(runtime: Handle, handler: F) -> Run
 where
@@ -24,7 +26,11 @@ where
             Ok(delivery) => delivery,
             Err(error) => return completion.finish(Err(error)),
         };
-        let future = handler(delivery);
+        let future = match catch_unwind(AssertUnwindSafe(|| handler(delivery))) {
+            Ok(future) => future,
+            Err(panic) => return completion.finish(Err(panicked(panic.as_ref()))),
+        };
+        // Where the runtime ends first, the completion is dropped, which gives the event back.
         runtime.spawn(async move {
             let result = match catch(future).await {
                 Ok(outcome) => outcome.into_result(),
@@ -35,7 +41,7 @@ where
     }))
 }
 
-fn staged(returned: &Returned) -> Result<super::context::Staged, HandlerError> {
+fn staged(returned: &Returned) -> Result<Staged, HandlerError> {
     let staged = returned.lock().take();
     staged.ok_or_else(|| HandlerError::retry("the delivery outlived its handler"))
 }
@@ -44,8 +50,8 @@ fn staged(returned: &Returned) -> Result<super::context::Staged, HandlerError> {
 async fn catch<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
     let mut future = pin!(future);
     std::future::poll_fn(move |cx| {
-        let future: Pin<&mut F> = future.as_mut();
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        let future = future.as_mut();
+        match catch_unwind(AssertUnwindSafe(|| inside_task(|| future.poll(cx)))) {
             Ok(poll) => poll.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         }

@@ -8,9 +8,10 @@ use std::{
 
 use super::{
     Context, DeadLetterReason, HandlerError, Run, Subscriber, context::Staged,
-    dead_letter::Verdict, keys, lane_handle::LaneHandle, parking::Held, started::Completion,
+    dead_letter::Verdict, keys, lane::LaneHandle, parking::Held, started::Completion,
+    subscriber::Registered,
 };
-use crate::journal::Body;
+use crate::{contract::Value, journal::Body};
 
 /// How an attempt ended.
 pub(super) enum Attempted {
@@ -22,33 +23,29 @@ pub(super) enum Attempted {
     Started,
 }
 
+/// Makes an attempt. `earlier` is what the lane has written to the state and not committed yet.
 pub(super) fn attempt(
-    subscriber: &Subscriber,
+    subscriber: &Arc<Subscriber>,
     lane: &Arc<LaneHandle>,
     held: &Held,
     earlier: &mut keys::Writes,
 ) -> Attempted {
-    let entry = &held.entry;
-    let Some(registered) = subscriber.handlers.get(&entry.kind) else {
-        let error = format!("the subscription has no handler for `{}`", entry.envelope.name);
+    let Some(registered) = subscriber.handlers.get(&held.entry.kind) else {
+        let error = format!("the subscription has no handler for `{}`", held.entry.envelope.name);
         return Attempted::Hopeless(Verdict { reason: DeadLetterReason::NoHandler, error });
     };
-    let value = match &entry.body {
-        Body::Value(value) => Arc::clone(value),
-        Body::Encoded(payload) => match registered.event.decode(&entry.envelope, payload) {
-            Ok(value) => value,
-            Err(error) => {
-                let (reason, error) = (DeadLetterReason::Undecodable, error.to_string());
-                return Attempted::Hopeless(Verdict { reason, error });
-            }
-        },
+    let value = match value(registered, held) {
+        Ok(value) => value,
+        Err(error) => {
+            let reason = DeadLetterReason::Undecodable;
+            return Attempted::Hopeless(Verdict { reason, error });
+        }
     };
     let mut context = Context {
-        journal: Arc::clone(&subscriber.journal),
-        subscription: Arc::clone(&subscriber.name),
-        entry: Arc::clone(entry),
+        subscriber: Arc::clone(subscriber),
+        entry: Arc::clone(&held.entry),
         attempt: held.all_attempts() + 1,
-        single_lane: subscriber.lanes.len() == 1,
+        alone: subscriber.lanes.len() == 1 && subscriber.is_inline(),
         staged: Staged::default(),
         earlier: keys::Writes::new(),
     };
@@ -64,20 +61,33 @@ pub(super) fn attempt(
             }
         }
         Run::Started(start) => {
-            context.earlier = earlier.clone();
-            let completion = Completion::new(lane, held.position());
-            // A panic drops the completion, which tells the lane.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| start(value, context, completion)))
-            {
-                tracing::warn!(error = %panicked(panic.as_ref()), "a handler panicked at its start");
-            }
+            let prefix = keys::state(&subscriber.name, held.key(), "");
+            context.earlier = keys::under_prefix(earlier, &prefix);
+            start(value, context, Completion::new(lane, held.position()));
             Attempted::Started
         }
     }
 }
 
+/// The event as a value, or why it is none. Decoding runs the user's code, which may panic.
+fn value(registered: &Registered, held: &Held) -> Result<Value, String> {
+    let payload = match &held.entry.body {
+        Body::Value(value) => return Ok(Arc::clone(value)),
+        Body::Encoded(payload) => payload,
+    };
+    let decode = || {
+        let decoded = registered.event.decode(&held.entry.envelope, payload);
+        decoded.map_err(|error| error.to_string())
+    };
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|panic| Err(format!("decoding it panicked: {}", text_of(panic.as_ref()))))
+}
+
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
+    HandlerError::retry(format!("the handler panicked: {}", text_of(panic)))
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    HandlerError::retry(format!("the handler panicked: {}", text.unwrap_or("no message")))
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -1,6 +1,6 @@
 //! What a lane has done and not yet committed.
 
-use super::{context::Staged, keys};
+use super::{Subscriber, context::Staged, keys};
 use crate::{
     journal::{Draft, Transaction},
     policy::Durability,
@@ -13,6 +13,10 @@ pub(super) struct Batch {
     pub(super) writes: keys::Writes,
     /// Attempts made, successful or not.
     pub(super) attempts: usize,
+    /// Whether an event was settled, or has failed: the cursor is to say so.
+    pub(super) changed: bool,
+    /// About how much it will take in storage.
+    bytes: usize,
     /// Events that are done with once this is committed.
     pub(super) settled: u64,
 }
@@ -20,17 +24,32 @@ pub(super) struct Batch {
 impl Batch {
     /// Takes over what a handler has staged.
     pub(super) fn merge(&mut self, staged: Staged) {
+        self.bytes += staged.bytes;
         self.drafts.extend(staged.drafts);
         self.writes.extend(staged.writes);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.attempts == 0 && self.drafts.is_empty() && self.writes.is_empty()
+        !self.changed && self.drafts.is_empty() && self.writes.is_empty()
     }
 
-    /// As a transaction, with the cursor. A batch that only moves the cursor need not be synced:
+    /// About how much there is to commit.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// As a transaction, with the cursor. What a subscription that leaves nothing behind has written
+    /// to its state stays in memory.
+    /// A batch that only moves the cursor need not be synced:
     /// losing it to a power failure means handling again, never losing.
-    pub(super) fn into_transaction(mut self, cursor: Option<(Vec<u8>, Vec<u8>)>) -> Transaction {
+    pub(super) fn into_transaction(
+        mut self,
+        subscriber: &Subscriber,
+        cursor: Option<(Vec<u8>, Vec<u8>)>,
+    ) -> Transaction {
+        if !subscriber.is_stored {
+            subscriber.remember(std::mem::take(&mut self.writes));
+        }
         let only_cursor = self.drafts.is_empty() && self.writes.is_empty();
         if let Some((key, value)) = cursor {
             self.writes.insert(key, Some(value));

@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{State, keys};
+use super::{State, Subscriber, keys};
 use crate::{
-    event::{Event, Key},
-    journal::{Draft, Entry, Journal, PublishError},
+    event::Key,
+    journal::{Draft, Entry, PublishError, Rejected},
     message::{CorrelationId, Envelope, Headers, MessageId, Position, Publishable},
     runtime::Timestamp,
 };
@@ -15,12 +15,11 @@ use crate::{
 /// Whatever it publishes and stores through the context commits together with the acknowledgement,
 /// or not at all: a failed attempt leaves nothing behind.
 pub struct Context {
-    pub(super) journal: Arc<Journal>,
-    pub(super) subscription: Arc<str>,
+    pub(super) subscriber: Arc<Subscriber>,
     pub(super) entry: Arc<Entry>,
     pub(super) attempt: u32,
-    /// Keyed state is only safe where one lane at a time has the key.
-    pub(super) single_lane: bool,
+    /// One event of the subscription at a time is handled, so state needs no key.
+    pub(super) alone: bool,
     pub(super) staged: Staged,
     /// What the lane has staged before and not yet committed.
     pub(super) earlier: keys::Writes,
@@ -31,6 +30,23 @@ pub struct Context {
 pub(crate) struct Staged {
     pub(super) drafts: Vec<Draft>,
     pub(super) writes: keys::Writes,
+    /// About how much all that takes in storage.
+    pub(super) bytes: usize,
+}
+
+/// The most that one handler call may publish and store, in bytes.
+pub(super) const MAX_STAGED: usize = 8 * 1024 * 1024;
+
+impl Staged {
+    /// Makes room for so many bytes, or says how many there would be.
+    pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), usize> {
+        let bytes = self.bytes + bytes;
+        if bytes > MAX_STAGED {
+            return Err(bytes);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
 }
 
 impl Context {
@@ -97,14 +113,14 @@ impl Context {
     /// The name of the subscription.
     #[must_use]
     pub fn subscription(&self) -> &str {
-        &self.subscription
+        &self.subscriber.name
     }
 
     /// A key for calls to the outside, the same in every attempt: give it to a service that drops
     /// duplicates. `step` tells several calls of one handler apart.
     #[must_use]
     pub fn idempotency_key(&self, step: &str) -> String {
-        format!("{}:{}:{step}", self.id(), self.subscription)
+        format!("{}:{}:{step}", self.id(), self.subscriber.name)
     }
 
     /// Publishes together with the acknowledgement. Correlation and causation are inherited.
@@ -112,19 +128,19 @@ impl Context {
     /// Never waits: nothing is visible before the handler has succeeded.
     ///
     /// # Errors
-    /// The event cannot be published whatever the state of the bus: it does not encode, or a key,
-    /// header or payload is outside the bounds. The event is handed back.
+    /// The event cannot be published whatever the state of the bus: it does not encode, a key,
+    /// header or payload is outside the bounds, or this call publishes and stores more than 8 MiB.
+    /// The event is handed back.
     pub fn publish<P: Publishable>(&mut self, message: P) -> Result<(), PublishError<P::Event>> {
-        let draft = self.draft(message)?;
-        self.staged.drafts.push(draft);
-        Ok(())
-    }
-
-    fn draft<P: Publishable>(&self, message: P) -> Result<Draft, PublishError<P::Event>>
-    where
-        P::Event: Event,
-    {
-        self.journal.draft(message.into_message(), Some(self.envelope()))
+        let journal = &self.subscriber.journal;
+        let draft = journal.draft(message.into_message(), Some(self.envelope()))?;
+        match self.staged.reserve(draft.bytes()) {
+            Ok(()) => {
+                self.staged.drafts.push(draft);
+                Ok(())
+            }
+            Err(bytes) => Err(Rejected::too_large(draft, bytes, MAX_STAGED).into_error()),
+        }
     }
 
     /// State of this subscription and this event's key, committed with the acknowledgement.
@@ -140,7 +156,7 @@ impl Context {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("subscription", &self.subscription)
+            .field("subscription", &self.subscriber.name)
             .field("position", &self.position())
             .field("attempt", &self.attempt)
             .finish_non_exhaustive()

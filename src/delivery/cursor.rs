@@ -1,13 +1,17 @@
 //! How far a lane has come.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::message::Position;
+use super::parking::Held;
+use crate::{journal::Entry, message::Position, runtime::Timestamp};
 
 /// How far a lane has come: everything before `frontier` is acknowledged, but for the `holes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
     pub(super) frontier: u64,
+    /// By position.
     pub(super) holes: Vec<Hole>,
 }
 
@@ -28,6 +32,17 @@ pub(crate) struct Layer {
     pub(super) cursors: Vec<Cursor>,
 }
 
+impl Hole {
+    /// The event with the story of its attempts.
+    pub(super) fn restore(self, entry: Arc<Entry>) -> Held {
+        let mut held = Held::new(entry);
+        held.attempts = self.attempts;
+        held.first_failed =
+            (self.first_failed > 0).then(|| Timestamp::from_nanos(self.first_failed));
+        held
+    }
+}
+
 impl Cursor {
     pub(super) fn at(position: Position) -> Self {
         Self { frontier: position.get(), holes: Vec::new() }
@@ -35,15 +50,16 @@ impl Cursor {
 
     /// The first position that is not acknowledged.
     pub(super) fn low(&self) -> u64 {
-        self.holes
-            .iter()
-            .map(|hole| hole.position)
-            .min()
-            .map_or(self.frontier, |hole| hole.min(self.frontier))
+        self.holes.first().map_or(self.frontier, |hole| hole.position.min(self.frontier))
     }
 
     pub(super) fn acknowledges(&self, position: u64) -> bool {
-        position < self.frontier && self.holes.iter().all(|hole| hole.position != position)
+        position < self.frontier && self.hole(position).is_none()
+    }
+
+    pub(super) fn hole(&self, position: u64) -> Option<Hole> {
+        let found = self.holes.binary_search_by_key(&position, |hole| hole.position);
+        found.ok().and_then(|at| self.holes.get(at)).copied()
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    keys,
+    HandlerError, keys,
     parking::{Held, Revival},
 };
 use crate::{
@@ -52,6 +52,12 @@ impl fmt::Display for DeadLetterReason {
 pub(crate) struct Verdict {
     pub(super) reason: DeadLetterReason,
     pub(super) error: String,
+}
+
+impl Verdict {
+    pub(super) fn new(reason: DeadLetterReason, error: &HandlerError) -> Self {
+        Self { reason, error: error.describe() }
+    }
 }
 
 /// An event that a subscription could not handle.
@@ -319,7 +325,8 @@ impl DeadLetterStore {
         let position = letter.position;
         match &self.memory {
             Some(memory) => {
-                memory.lock().insert(position, (letter, Arc::clone(entry)));
+                let old = memory.lock().insert(position, (letter, Arc::clone(entry)));
+                drop(old);
             }
             None => {
                 let key = keys::dead_letter(&self.subscription, position);
@@ -334,7 +341,7 @@ impl DeadLetterStore {
     pub(super) fn remove(&self, position: Position, writes: &mut keys::Writes) {
         self.positions.lock().remove(&position);
         match &self.memory {
-            Some(memory) => drop(memory.lock().remove(&position)),
+            Some(memory) => drop(take(memory, position)),
             None => drop(writes.insert(keys::dead_letter(&self.subscription, position), None)),
         }
     }
@@ -345,7 +352,7 @@ impl DeadLetterStore {
             return Ok(false);
         }
         match &self.memory {
-            Some(memory) => drop(memory.lock().remove(&position)),
+            Some(memory) => drop(take(memory, position)),
             None => {
                 let key = keys::dead_letter(&self.subscription, position);
                 if let Err(error) = self.journal.write(vec![Write::remove(key)]) {
@@ -356,6 +363,11 @@ impl DeadLetterStore {
         }
         Ok(true)
     }
+}
+
+/// Takes a letter out, to be dropped once the lock is free: dropping an event runs its owner's code.
+fn take(memory: &Mutex<BTreeMap<Position, Remembered>>, position: Position) -> Option<Remembered> {
+    memory.lock().remove(&position)
 }
 
 fn damaged() -> StorageError {

@@ -1,8 +1,15 @@
 //! Why a handler failed, and what is to happen with the event.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use crate::error::BoxError;
+
+/// How much of an error's text a dead letter keeps, in bytes.
+const MAX_TEXT: usize = 4096;
 
 /// A handler's failure, and what is to happen with the event.
 ///
@@ -34,6 +41,14 @@ impl HandlerError {
     /// Do not try again: the event goes to the dead letters at once.
     pub fn reject(error: impl Into<BoxError>) -> Self {
         Self { error: error.into(), then: Then::Reject }
+    }
+
+    /// The error's text, cut where it is too long to keep. A text that panics is none.
+    pub(super) fn describe(&self) -> String {
+        let text = catch_unwind(AssertUnwindSafe(|| self.error.to_string()));
+        let mut text = text.unwrap_or_else(|_| "an error whose text panics".into());
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text
     }
 
     /// Whether the event is not to be tried again.

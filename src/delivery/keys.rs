@@ -55,6 +55,14 @@ pub(super) fn state(subscription: &str, key: Option<&Key>, name: &str) -> Vec<u8
     bytes
 }
 
+/// Those writes whose key begins so.
+pub(super) fn under_prefix(writes: &Writes, prefix: &[u8]) -> Writes {
+    let from = writes.range(prefix.to_vec()..);
+    from.take_while(|(key, _)| key.starts_with(prefix))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
 fn under(area: &str, name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(area.len() + name.len() + 16);
     key.extend(area.bytes());

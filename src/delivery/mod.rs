@@ -22,7 +22,6 @@ mod handler;
 mod handler_error;
 mod keys;
 mod lane;
-mod lane_handle;
 mod parking;
 mod pull;
 mod register;

@@ -107,9 +107,11 @@ impl Parked {
     /// The first position that is parked. Events behind a head come after it, but for dead
     /// letters being retried, which the cursor has passed.
     pub(super) fn low(&self) -> Option<Position> {
-        let running_keys = self.busy.values().filter_map(|queue| queue.front());
-        let heads = self.heads.keys().next().copied();
-        heads.into_iter().chain(running_keys.map(Held::position)).min()
+        let heads = self.heads.values().find(|held| !held.is_revived()).map(Held::position);
+        let behind = |queue: &VecDeque<Held>| {
+            queue.iter().find(|held| !held.is_revived()).map(Held::position)
+        };
+        heads.into_iter().chain(self.busy.values().filter_map(behind)).min()
     }
 
     /// Whether an event has to queue behind its key.

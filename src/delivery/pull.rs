@@ -10,11 +10,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
-    Delivery, HandlerError, Run,
-    started::{Completion, Returned},
-};
+use super::{Context, Delivery, HandlerError, Run, context::Staged, started::Completion};
 use crate::{
+    contract::Value,
+    error::BoxError,
     event::Event,
     runtime::{Monitor, Runtime, Tick},
 };
@@ -25,28 +24,57 @@ use crate::{
 #[must_use = "an event is handled again unless it is acknowledged"]
 pub struct Unsettled<E> {
     delivery: Delivery<E>,
-    returned: Returned,
-    completion: Completion,
+    /// `None` once it is settled.
+    completion: Option<Completion>,
 }
 
 impl<E: Event> Unsettled<E> {
+    fn new(value: Value, context: Context, completion: Completion) -> Option<Self> {
+        match Delivery::new(value, context) {
+            Ok((delivery, _)) => Some(Self { delivery, completion: Some(completion) }),
+            Err(error) => {
+                completion.finish(Err(error));
+                None
+            }
+        }
+    }
+
     /// The event is handled: commits what was published and stored through the delivery, together
     /// with the acknowledgement.
-    pub fn ack(self) {
-        let Self { delivery, returned, completion } = self;
-        drop(delivery);
-        let staged = returned.lock().take().unwrap_or_default();
-        completion.finish(Ok(staged));
+    ///
+    /// Once the [`Deliveries`](crate::Deliveries) are dropped it is too late: the event comes again.
+    pub fn ack(mut self) {
+        let staged = self.delivery.take_staged();
+        self.settle(Ok(staged));
     }
 
     /// The attempt failed: the event comes again by the subscription's policy, or as the error says.
-    pub fn retry(self, error: impl Into<HandlerError>) {
-        self.completion.finish(Err(error.into()));
+    pub fn retry(mut self, error: impl Into<HandlerError>) {
+        self.settle(Err(error.into()));
     }
 
     /// The event goes to the dead letters.
-    pub fn reject(self, error: impl Into<crate::error::BoxError>) {
-        self.completion.finish(Err(HandlerError::reject(error)));
+    pub fn reject(mut self, error: impl Into<BoxError>) {
+        self.settle(Err(HandlerError::reject(error)));
+    }
+}
+
+impl<E> Unsettled<E> {
+    fn settle(&mut self, result: Result<Staged, HandlerError>) {
+        if let Some(completion) = self.completion.take() {
+            completion.finish(result);
+        }
+    }
+
+    /// Nobody has seen it: it comes again, and this was no attempt.
+    fn give_back(mut self) {
+        self.completion = None;
+    }
+}
+
+impl<E> Drop for Unsettled<E> {
+    fn drop(&mut self) {
+        self.settle(Err(HandlerError::retry("the event was dropped before it was settled")));
     }
 }
 
@@ -93,11 +121,8 @@ impl<E: Event> PullQueue<E> {
     pub(crate) fn feeder(self: &Arc<Self>) -> Run {
         let queue = Arc::clone(self);
         Run::Started(Box::new(move |value, context, completion| {
-            match Delivery::new(value, context) {
-                Ok((delivery, returned)) => {
-                    queue.push(Unsettled { delivery, returned, completion });
-                }
-                Err(error) => completion.finish(Err(error)),
+            if let Some(event) = Unsettled::new(value, context, completion) {
+                queue.push(event);
             }
         }))
     }
@@ -106,7 +131,7 @@ impl<E: Event> PullQueue<E> {
         let mut state = self.state.lock();
         if state.closed {
             drop(state);
-            return drop(event);
+            return event.give_back();
         }
         state.ready.push_back(event);
         let waker = state.waker.take();
@@ -124,7 +149,7 @@ impl<E: Event> PullQueue<E> {
         let unpulled = std::mem::take(&mut state.ready);
         let waker = state.waker.take();
         drop(state);
-        drop(unpulled);
+        unpulled.into_iter().for_each(Unsettled::give_back);
         self.changed.notify();
         if let Some(waker) = waker {
             waker.wake();

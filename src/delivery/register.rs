@@ -1,6 +1,10 @@
 //! Starting a subscription: finding where it stopped, and setting its lanes to work.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -9,8 +13,7 @@ use super::{
     DeadLetterStore, Run, Subscriber,
     cursor::{Cursor, Layer},
     keys,
-    lane::Lane,
-    lane_handle::LaneHandle,
+    lane::{Lane, LaneHandle},
     subscriber::{Counters, Policy, Registered},
 };
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
     journal::{Journal, ReaderId},
     message::Position,
     policy::Start,
-    runtime::{PoolId, Timestamp},
+    runtime::{PoolId, Step, Timestamp},
     storage::{StorageError, Write},
 };
 
@@ -51,6 +54,8 @@ pub(crate) fn register(
     journal: &Arc<Journal>,
     plan: Plan,
 ) -> Result<Arc<Subscriber>, StorageError> {
+    // What an earlier subscription of this name has on its way to storage is to be seen here.
+    journal.write(Vec::new())?;
     let is_stored = journal.is_durable() && !plan.ephemeral;
     let events: BTreeSet<_> =
         plan.handlers.iter().map(|(event, _)| event.name.to_string()).collect();
@@ -76,6 +81,7 @@ pub(crate) fn register(
         counters: Counters::default(),
         is_stored,
         layers: meta.layers,
+        memory: Mutex::default(),
         on_stop: Mutex::new(plan.on_stop),
         paused: false.into(),
         stopping: false.into(),
@@ -105,7 +111,12 @@ fn set_up(
     let at = subscriber.journal.is_durable().then(|| Position::new(cursor.frontier)).flatten();
     let reader = ReaderId { group: subscriber.group, lane };
     let mut lane = Lane::new(Arc::clone(subscriber), Arc::clone(handle), reader, cursor);
-    let task = subscriber.journal.runtime().task(pool, move || lane.step());
+    let task = subscriber.runtime().task(pool, move || {
+        catch_unwind(AssertUnwindSafe(|| lane.step())).unwrap_or_else(|_| {
+            lane.crash();
+            Step::Wait
+        })
+    });
     handle.attach(&task);
     (at, task)
 }

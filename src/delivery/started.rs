@@ -8,7 +8,7 @@ use super::{
     Context, HandlerError, State,
     context::Staged,
     handler::wrong_type,
-    lane_handle::{Inbound, LaneHandle},
+    lane::{Inbound, LaneHandle},
 };
 use crate::{
     contract::Value,
@@ -39,6 +39,11 @@ impl<E: Event> Delivery<E> {
 }
 
 impl<E> Delivery<E> {
+    /// What was published and stored through it so far.
+    pub(super) fn take_staged(&mut self) -> Staged {
+        std::mem::take(&mut self.context.staged)
+    }
+
     /// The event.
     #[must_use]
     pub fn event(&self) -> &E {
@@ -142,8 +147,8 @@ impl<E: fmt::Debug> fmt::Debug for Delivery<E> {
     }
 }
 
-/// Tells a lane how a started delivery ended. Dropped untold, it tells of a failure, so that no
-/// event gets stuck.
+/// Tells a lane how a started delivery ended. Dropped untold, it gives the event back: it comes
+/// again, and that was no attempt.
 pub(crate) struct Completion {
     lane: Option<Arc<LaneHandle>>,
     position: Position,
@@ -155,10 +160,6 @@ impl Completion {
     }
 
     pub(super) fn finish(mut self, result: Result<Staged, HandlerError>) {
-        self.tell(result);
-    }
-
-    fn tell(&mut self, result: Result<Staged, HandlerError>) {
         if let Some(lane) = self.lane.take() {
             lane.send(Inbound::Finished { position: self.position, result });
         }
@@ -167,6 +168,8 @@ impl Completion {
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        self.tell(Err(HandlerError::retry("the delivery was dropped before it was settled")));
+        if let Some(lane) = self.lane.take() {
+            lane.send(Inbound::GivenBack { position: self.position });
+        }
     }
 }

@@ -2,14 +2,14 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Context, keys};
+use super::{Context, context::MAX_STAGED, keys};
 use crate::storage::StorageError;
 
 /// State of one subscription and one event key, as named values.
 ///
 /// It belongs to the key of the event being handled. One lane at a time has the key, so reading,
 /// deciding and writing needs no lock. Writes commit with the acknowledgement, or not at all. On a
-/// volatile bus the state lives as long as the bus.
+/// volatile bus, and for an ephemeral subscription, it lives as long as the subscription runs.
 #[derive(Debug)]
 pub struct State<'a> {
     ctx: &'a mut Context,
@@ -19,12 +19,20 @@ pub struct State<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The event has no key, and the subscription has several lanes that would race.
-    #[error("state needs an event with a key, or a subscription with one lane")]
+    /// The event has no key, and others are handled beside it: state would race.
+    #[error("state needs an event with a key, or plain handlers on one lane")]
     NoKey,
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// This call publishes and stores too much.
+    #[error("the handler would publish and store {bytes} bytes, more than {limit}")]
+    TooLarge {
+        /// How much.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
     /// The stored value is of another type, or the new one does not encode.
     #[error("the value of `{name}` is not what is expected: {source}")]
     Value {
@@ -58,6 +66,8 @@ impl<'a> State<'a> {
     pub fn put<T: Serialize>(&mut self, name: &str, value: &T) -> Result<(), StateError> {
         let bytes = serde_json::to_vec(value).map_err(|source| value_error(name, source))?;
         let key = self.key(name)?;
+        let room = self.ctx.staged.reserve(key.len() + bytes.len());
+        room.map_err(|bytes| StateError::TooLarge { bytes, limit: MAX_STAGED })?;
         self.ctx.staged.writes.insert(key, Some(bytes));
         Ok(())
     }
@@ -74,10 +84,10 @@ impl<'a> State<'a> {
 
     fn key(&self, name: &str) -> Result<Vec<u8>, StateError> {
         let key = self.ctx.key();
-        if key.is_none() && !self.ctx.single_lane {
+        if key.is_none() && !self.ctx.alone {
             return Err(StateError::NoKey);
         }
-        Ok(keys::state(&self.ctx.subscription, key, name))
+        Ok(keys::state(&self.ctx.subscriber.name, key, name))
     }
 
     /// As this attempt left it, or else the lane, or else storage.
@@ -85,7 +95,7 @@ impl<'a> State<'a> {
         let staged = self.ctx.staged.writes.get(key).or_else(|| self.ctx.earlier.get(key));
         match staged {
             Some(value) => Ok(value.clone()),
-            None => self.ctx.journal.get(key),
+            None => self.ctx.subscriber.recall(key),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    error::Error,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,7 +13,9 @@ use parking_lot::Mutex;
 use super::{
     DeadLetterStore, Run,
     cursor::Layer,
-    lane_handle::{Inbound, LaneHandle},
+    keys,
+    lane::{Inbound, LaneHandle},
+    parking::Held,
 };
 use crate::{
     contract::{EventType, NameId},
@@ -58,6 +59,8 @@ pub(crate) struct Subscriber {
     pub(super) is_stored: bool,
     /// What was acknowledged when it had another number of lanes.
     pub(super) layers: Vec<Layer>,
+    /// The state of a subscription that leaves nothing behind.
+    pub(super) memory: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(super) on_stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) paused: AtomicBool,
     pub(super) stopping: AtomicBool,
@@ -130,6 +133,9 @@ impl Subscriber {
 
     pub(crate) fn resume(&self) {
         self.paused.store(false, Ordering::Release);
+        for reader in self.readers() {
+            self.journal.tail().poke(reader);
+        }
         self.wake();
     }
 
@@ -141,10 +147,47 @@ impl Subscriber {
         self.stopping.load(Ordering::Acquire)
     }
 
-    pub(super) fn fail(&self, error: &dyn Error) {
-        let name = &*self.name;
-        tracing::error!(subscription = name, %error, "a commit failed; the subscription stops");
-        *self.failure.lock() = Some(error.to_string());
+    /// Nothing more can be done. Whoever pulls is told.
+    pub(super) fn fail(&self, why: &str) {
+        tracing::error!(subscription = &*self.name, error = why, "the subscription stops");
+        *self.failure.lock() = Some(why.to_owned());
+        self.tell_stop();
+    }
+
+    pub(super) fn is_inline(&self) -> bool {
+        self.handlers.values().all(|registered| matches!(registered.run, Run::Inline(_)))
+    }
+
+    /// The committed value of a state key.
+    pub(super) fn recall(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        if self.is_stored {
+            self.journal.get(key)
+        } else {
+            Ok(self.memory.lock().get(key).cloned())
+        }
+    }
+
+    /// Commits state in memory, where the subscription leaves nothing behind.
+    pub(super) fn remember(&self, writes: keys::Writes) {
+        let mut memory = self.memory.lock();
+        for (key, value) in writes {
+            match value {
+                Some(value) => memory.insert(key, value),
+                None => memory.remove(&key),
+            };
+        }
+    }
+
+    /// An event in a lane, with the attempts that it had under another number of lanes.
+    pub(super) fn held(&self, entry: Arc<Entry>) -> Held {
+        let hole = self.layers.iter().rev().find_map(|layer| {
+            let lane = entry.envelope.lane(entry.position, layer.lanes()) as usize;
+            layer.cursors.get(lane)?.hole(entry.position.get())
+        });
+        match hole {
+            Some(hole) => hole.restore(entry),
+            None => Held::new(entry),
+        }
     }
 
     pub(super) fn is_full_of_dead_letters(&self) -> bool {
@@ -169,9 +212,10 @@ impl Subscriber {
         let Some(held) = self.dead.held(position)? else { return Ok(false) };
         let lane = self.lane_of(&held.entry);
         if let Some(handle) = self.lanes.get(lane as usize) {
-            // Announced first, so that the lane is at work from now on for whoever waits.
-            self.journal.tail().announce(ReaderId { group: self.group, lane });
             handle.send(Inbound::Revive(held));
+            // From now on, and until it has looked, the lane is not at rest for whoever waits.
+            self.journal.tail().poke(ReaderId { group: self.group, lane });
+            handle.wake();
         }
         Ok(true)
     }
@@ -188,10 +232,21 @@ impl Subscriber {
     /// Has the lanes finish what they are at, and stop.
     pub(crate) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        if let Some(on_stop) = self.on_stop.lock().take() {
+        self.tell_stop();
+        self.wake();
+    }
+
+    /// Tells whoever pulls that nothing more will come.
+    pub(crate) fn tell_stop(&self) {
+        let on_stop = self.on_stop.lock().take();
+        if let Some(on_stop) = on_stop {
             on_stop();
         }
-        self.wake();
+    }
+
+    /// Whether it can handle anything.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.is_stopping() && self.failure.lock().is_none()
     }
 
     /// Waits for the lanes to stop. False where a handler still runs at the deadline.
@@ -199,13 +254,12 @@ impl Subscriber {
         self.journal.tail().wait_stopped(self.journal.runtime(), self.group, deadline)
     }
 
-    /// Ends the lanes whatever they are at.
+    /// Ends the lanes whatever they are at. They commit nothing after this.
     pub(crate) fn leave(&self) {
         self.stopping.store(true, Ordering::Release);
-        if let Some(on_stop) = self.on_stop.lock().take() {
-            on_stop();
-        }
+        self.lanes.iter().for_each(|lane| lane.leave());
         self.journal.tail().leave(self.group);
+        self.tell_stop();
     }
 
     /// How many handlers are at work right now.
@@ -215,38 +269,45 @@ impl Subscriber {
     }
 
     /// How many events it is still owed: those in its lanes, and those that it has not taken yet.
-    pub(crate) fn count_left(&self) -> u64 {
-        let lanes = (0..).zip(&self.lanes);
-        lanes.map(|(lane, handle)| handle.held() + self.count_untaken(lane)).sum()
-    }
-
-    fn count_untaken(&self, lane: u32) -> u64 {
-        let reader = ReaderId { group: self.group, lane };
+    /// Reads on from where the lanes are, until `deadline`: at least so many then.
+    pub(crate) fn count_left(&self, deadline: Tick) -> u64 {
+        let held: u64 = self.lanes.iter().map(|lane| lane.held()).sum();
         let tail = self.journal.tail();
-        let mut from = tail.frontier(reader);
-        let (ring_first, in_ring) = tail.count_waiting(reader, from);
+        let frontiers: Option<Vec<_>> =
+            self.readers().map(|reader| tail.frontier(reader)).collect();
+        let Some(frontiers) = frontiers else { return held };
+        let untaken = |entry: &Entry| {
+            let lane = self.lane_of(entry) as usize;
+            let is_new = frontiers.get(lane).is_some_and(|frontier| entry.position >= *frontier);
+            is_new && self.kinds.contains(&entry.kind) && !self.is_inherited(entry)
+        };
+        let (first, entries) = tail.entries();
+        let in_ring = entries.iter().filter(|entry| untaken(entry)).count() as u64;
+        let mut from = frontiers.iter().min().copied().unwrap_or(first);
         let mut behind = 0;
-        while from < ring_first {
-            let Ok(entries) = self.journal.read(from, ring_first) else {
-                break;
-            };
+        while from < first && self.runtime().now() < deadline {
+            let Ok(entries) = self.journal.read(from, first) else { break };
             if entries.is_empty() {
                 break;
             }
             from = from.plus(entries.len() as u64);
-            let wanted = |entry: &&Entry| self.wants(entry, lane) && !self.is_inherited(entry);
-            behind += entries.iter().filter(wanted).count() as u64;
+            behind += entries.iter().filter(|entry| untaken(entry)).count() as u64;
         }
-        in_ring + behind
+        held + in_ring + behind
+    }
+
+    fn readers(&self) -> impl Iterator<Item = ReaderId> {
+        let lanes = 0..u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        lanes.map(|lane| ReaderId { group: self.group, lane })
     }
 
     /// Positions from the first one that is not settled to the end of the journal.
     pub(crate) fn lag(&self) -> u64 {
         let tail = self.journal.tail();
         let end = tail.end();
-        let lanes = (0..).zip(&self.lanes);
-        let low = lanes.map(|(lane, handle)| {
-            let frontier = tail.frontier(ReaderId { group: self.group, lane });
+        let low = self.readers().zip(&self.lanes).map(|(reader, handle)| {
+            // A reader that has left stands where its last commit put it.
+            let frontier = tail.frontier(reader).or(handle.low()).unwrap_or(end);
             handle.low().map_or(frontier, |low| low.min(frontier))
         });
         low.map(|low| end.since(low)).max().unwrap_or(0)

@@ -50,6 +50,11 @@ impl Draft {
         &self.envelope
     }
 
+    /// About how much storage will have to write.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len() + self.envelope.bytes()
+    }
+
     pub(super) fn into_entry(self, position: Position) -> Entry {
         let Self { kind, envelope, value, .. } = self;
         Entry { position, kind, envelope, body: Body::Value(value) }
@@ -77,9 +82,10 @@ impl Transaction {
         Self { drafts, ..Self::default() }
     }
 
+    /// About how much storage will have to write.
     pub(super) fn bytes(&self) -> usize {
         let written = |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Vec::len);
-        let payloads: usize = self.drafts.iter().map(|draft| draft.payload.len()).sum();
-        payloads + self.writes.iter().map(written).sum::<usize>()
+        let drafts: usize = self.drafts.iter().map(Draft::bytes).sum();
+        drafts + self.writes.iter().map(written).sum::<usize>()
     }
 }

@@ -179,6 +179,10 @@ pub(crate) struct Rejected {
 }
 
 impl Rejected {
+    pub(crate) fn too_large(draft: Draft, bytes: usize, limit: usize) -> Self {
+        Self { failure: PublishFailure::TooLarge { bytes, limit }, drafts: vec![draft] }
+    }
+
     /// As the error of a publish of several events.
     pub(crate) fn into_all_error<E: Event>(self) -> PublishAllError<E> {
         let messages = self.drafts.into_iter().filter_map(Draft::into_message).collect();

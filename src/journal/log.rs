@@ -7,7 +7,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, OnceLock},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -24,7 +29,7 @@ use crate::{
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// The thread for commits that nobody blocks on.
-const POOL: &str = "tidings-commit";
+const POOL: &str = "tidings commit"; // no user can name it so
 
 pub(crate) struct Log {
     storage: Arc<dyn Storage>,
@@ -32,6 +37,8 @@ pub(crate) struct Log {
     capacity: usize,
     queue: Mutex<Queue>,
     committer: OnceLock<Arc<Task>>,
+    /// The storage has panicked, and is not asked again.
+    broken: AtomicBool,
     runtime: Runtime,
 }
 
@@ -70,6 +77,7 @@ impl Log {
             capacity,
             queue: Mutex::default(),
             committer: OnceLock::new(),
+            broken: AtomicBool::new(false),
             runtime: runtime.clone(),
         })
     }
@@ -217,12 +225,25 @@ impl Log {
     fn commit_group(&self, journal: &Journal) {
         let mut group = self.take_group();
         let answered = group.len();
-        match self.storage.commit(self.commit_of(&mut group)) {
+        match self.store(self.commit_of(&mut group)) {
             Ok(first) => show(journal, first, group),
-            Err(error) => reject(&PublishFailure::Storage(error), group),
+            Err(error) => reject(error, group),
         }
         self.queue.lock().open -= answered;
         journal.tail.quiet().notify();
+    }
+
+    /// A storage that panics is taken to have failed midway: the leader must live on to answer.
+    fn store(&self, commit: Commit) -> Result<Position, StorageError> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(StorageError::Poisoned);
+        }
+        let stored = catch_unwind(AssertUnwindSafe(|| self.storage.commit(commit)));
+        stored.unwrap_or_else(|_| {
+            self.broken.store(true, Ordering::Release);
+            let source = Arc::new(io::Error::other("the storage panicked"));
+            Err(StorageError::Indeterminate { doing: "committing", source })
+        })
     }
 
     fn take_group(&self) -> Vec<Request> {
@@ -284,8 +305,14 @@ fn show(journal: &Journal, first: Position, group: Vec<Request>) {
     }
 }
 
-fn reject(failure: &PublishFailure, group: Vec<Request>) {
-    tracing::error!(error = %failure, "a commit failed");
+fn reject(error: StorageError, group: Vec<Request>) {
+    let failure = match error {
+        StorageError::Closed => PublishFailure::Closed,
+        error => {
+            tracing::error!(%error, "a commit failed");
+            PublishFailure::Storage(error)
+        }
+    };
     for Request { transaction, ticket, .. } in group {
         ticket.complete(Err(Rejected { failure: failure.share(), drafts: transaction.drafts }));
     }

@@ -9,9 +9,7 @@ mod log;
 mod tail;
 mod ticket;
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 pub(crate) use entry::{Body, Draft, Entry, Transaction};
 pub(crate) use error::Rejected;
@@ -42,20 +40,12 @@ pub(crate) struct Journal {
     contract: Contract,
     tail: Tail,
     log: Option<Arc<Log>>,
-    /// What a volatile bus has in place of the storage's state.
-    state: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
 
 impl Journal {
     pub(crate) fn volatile(runtime: Runtime, ring: usize) -> Arc<Self> {
         let tail = Tail::new(Position::FIRST, ring, false);
-        Arc::new(Self {
-            runtime,
-            contract: Contract::default(),
-            tail,
-            log: None,
-            state: Mutex::default(),
-        })
+        Arc::new(Self { runtime, contract: Contract::default(), tail, log: None })
     }
 
     pub(crate) fn durable(
@@ -68,8 +58,7 @@ impl Journal {
         let tail = Tail::new(storage.end(), ring, true);
         let log = Log::new(&runtime, storage, durability, queue);
         let contract = Contract::default();
-        let journal =
-            Arc::new(Self { runtime, contract, tail, log: Some(log), state: Mutex::default() });
+        let journal = Arc::new(Self { runtime, contract, tail, log: Some(log) });
         if let Some(log) = &journal.log {
             log.start(&journal);
         }
@@ -170,49 +159,31 @@ impl Journal {
     pub(crate) fn commit(&self, transaction: Transaction, waker: &Arc<Task>) -> Arc<Ticket> {
         match &self.log {
             Some(log) => log.submit(transaction, waker),
-            None => {
-                self.apply(&transaction.writes);
-                match self.tail.append_new(&self.runtime, transaction, Admission::Force) {
-                    Ok(first) => Ticket::done(first),
-                    Err(rejected) => Ticket::failed(rejected),
-                }
-            }
-        }
-    }
-
-    /// Writes state from a user's thread, and waits for it.
-    pub(crate) fn write(&self, writes: Vec<Write>) -> Result<(), StorageError> {
-        let transaction = Transaction { writes, ..Transaction::default() };
-        match &self.log {
-            Some(log) => match log.publish(self, transaction) {
-                Ok(_) => Ok(()),
-                Err(rejected) => Err(rejected.failure.into_storage()),
+            None => match self.tail.append_new(&self.runtime, transaction, Admission::Force) {
+                Ok(first) => Ticket::done(first),
+                Err(rejected) => Ticket::failed(rejected),
             },
-            None => {
-                self.apply(&transaction.writes);
-                Ok(())
-            }
         }
     }
 
-    fn apply(&self, writes: &[Write]) {
-        let mut state = self.state.lock();
-        for write in writes {
-            match &write.value {
-                Some(value) => state.insert(write.key.clone(), value.clone()),
-                None => state.remove(&write.key),
-            };
+    /// Writes state from a user's thread, and waits for it. Nothing to write is a barrier: what was
+    /// submitted before is done when this returns. A volatile bus has no state to write.
+    pub(crate) fn write(&self, writes: Vec<Write>) -> Result<(), StorageError> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let durability = writes.is_empty().then_some(Durability::Buffered);
+        let transaction = Transaction { drafts: Vec::new(), writes, durability };
+        match log.publish(self, transaction) {
+            Ok(_) => Ok(()),
+            Err(rejected) => Err(rejected.failure.into_storage()),
         }
     }
 
+    /// The stored value of a state key.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        match &self.log {
-            Some(log) => log.storage().get(key),
-            None => Ok(self.state.lock().get(key).cloned()),
-        }
+        self.log.as_ref().map_or(Ok(None), |log| log.storage().get(key))
     }
 
-    /// Every state entry below a prefix.
+    /// Every stored state entry below a prefix.
     pub(crate) fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StorageError> {
         let Some(log) = &self.log else {
             return Ok(Vec::new());

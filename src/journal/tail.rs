@@ -35,9 +35,11 @@ pub(crate) enum Phase {
     Settled,
     /// It only waits for the time of a retry.
     Parked,
+    /// It takes nothing new until something that waits is settled.
+    Blocked,
     /// It is at work.
     Working,
-    /// It has stopped, or was told to rest; nobody waits for it.
+    /// It has stopped, or rests in a pause; nobody waits for it.
     Stopped,
 }
 
@@ -48,6 +50,8 @@ pub(crate) enum Taken {
     Entries { entries: Vec<Arc<Entry>>, frontier: Position },
     /// The ring has moved on: read `from` to `to` from storage, then [`Tail::advance`].
     Behind { from: Position, to: Position },
+    /// The reader's group has left: it gets nothing more, and has no place in the journal.
+    Gone,
 }
 
 /// How a volatile bus treats a publish when the ring is full.
@@ -95,8 +99,8 @@ struct Reader {
     /// It has seen everything up to the end, and is woken by the next event that it wants.
     idle: bool,
     phase: Phase,
-    /// What it was sent other than through the tail, and has not received.
-    announced: u32,
+    /// It was sent something other than through the tail, and has not looked.
+    poked: bool,
     task: Arc<Task>,
 }
 
@@ -147,7 +151,7 @@ impl Tail {
             next: at.unwrap_or(end).min(end),
             idle: false,
             phase: Phase::Working,
-            announced: 0,
+            poked: false,
             task,
         };
         let readers = readers.into_iter().map(reader).collect();
@@ -219,11 +223,17 @@ impl Tail {
                 let failure = PublishFailure::Full { capacity: ring.capacity };
                 return Err(Rejected { failure, drafts: transaction.drafts });
             }
+            let capacity = ring.capacity;
             drop(ring);
-            runtime.wait(&self.room, None, || {
+            let changed = runtime.wait(&self.room, None, || {
                 let ring = self.ring.lock();
                 ring.closed || ring.has_room(wanted)
             });
+            if !changed {
+                // Nobody is left who could make room, as only a simulator can tell.
+                let failure = PublishFailure::Full { capacity };
+                return Err(Rejected { failure, drafts: transaction.drafts });
+            }
         }
     }
 
@@ -246,11 +256,11 @@ impl Tail {
         }
     }
 
-    /// Everything before this position has been given to the reader.
-    pub(crate) fn frontier(&self, reader: ReaderId) -> Position {
+    /// Everything before this position has been given to the reader. `None` if it has left.
+    pub(crate) fn frontier(&self, reader: ReaderId) -> Option<Position> {
         let mut ring = self.ring.lock();
         let end = ring.end;
-        ring.reader(reader).map_or(end, |reader| if reader.idle { end } else { reader.next })
+        ring.reader(reader).map(|reader| if reader.idle { end } else { reader.next })
     }
 
     pub(crate) fn set_phase(&self, reader: ReaderId, phase: Phase) {
@@ -262,29 +272,33 @@ impl Tail {
         }
     }
 
-    /// Says that a reader is being sent something other than through the tail.
-    pub(crate) fn announce(&self, reader: ReaderId) {
+    /// Says that a reader was sent something other than through the tail. It is not at rest until
+    /// it has looked.
+    pub(crate) fn poke(&self, reader: ReaderId) {
         if let Some(reader) = self.ring.lock().reader(reader) {
-            reader.announced += 1;
+            reader.poked = true;
         }
     }
 
-    /// Says that it has received it. It is working then.
-    pub(crate) fn arrived(&self, reader: ReaderId) {
+    /// Says that a reader is about to look.
+    pub(crate) fn looks(&self, reader: ReaderId) {
         if let Some(reader) = self.ring.lock().reader(reader) {
-            reader.announced = reader.announced.saturating_sub(1);
+            reader.poked = false;
         }
     }
 
     /// Whether every reader is at rest, all at one moment.
     pub(crate) fn is_quiet(&self, parked_is_quiet: bool) -> bool {
         let ring = self.ring.lock();
-        ring.groups.values().flat_map(|group| &group.readers).all(|reader| match reader.phase {
+        let rests = |reader: &Reader| match reader.phase {
             Phase::Stopped => true,
-            Phase::Settled => reader.idle && reader.announced == 0,
-            Phase::Parked => parked_is_quiet && reader.idle && reader.announced == 0,
+            Phase::Settled => reader.idle,
+            Phase::Parked => parked_is_quiet && reader.idle,
+            Phase::Blocked => parked_is_quiet,
             Phase::Working => false,
-        })
+        };
+        let mut readers = ring.groups.values().flat_map(|group| &group.readers);
+        readers.all(|reader| rests(reader) && !reader.poked)
     }
 
     /// How many readers of a group have not stopped.
@@ -306,17 +320,10 @@ impl Tail {
         self.room.notify();
     }
 
-    /// The oldest position in the ring, and how many of its entries from `from` on this reader
-    /// would get.
-    pub(crate) fn count_waiting(&self, reader: ReaderId, from: Position) -> (Position, u64) {
+    /// The entries of the ring, and the position of the first one.
+    pub(crate) fn entries(&self) -> (Position, Vec<Arc<Entry>>) {
         let ring = self.ring.lock();
-        let Some(group) = ring.groups.get(&reader.group) else {
-            return (ring.end, 0);
-        };
-        let waiting = ring.entries.iter().filter(|entry| {
-            entry.position >= from && group.gets(entry) == Some(reader.lane as usize)
-        });
-        (ring.first(), waiting.count() as u64)
+        (ring.first(), ring.entries.iter().cloned().collect())
     }
 }
 
@@ -353,14 +360,10 @@ impl Ring {
 
     fn take(&mut self, id: ReaderId, max: usize) -> Taken {
         let (first, end) = (self.first(), self.end);
-        let Some(group) = self.groups.get_mut(&id.group) else {
-            return Taken::Entries { entries: Vec::new(), frontier: end };
-        };
+        let Some(group) = self.groups.get_mut(&id.group) else { return Taken::Gone };
         let kinds = &group.kinds;
         let lanes = group.readers.len();
-        let Some(reader) = group.readers.get_mut(id.lane as usize) else {
-            return Taken::Entries { entries: Vec::new(), frontier: end };
-        };
+        let Some(reader) = group.readers.get_mut(id.lane as usize) else { return Taken::Gone };
         if reader.idle {
             return Taken::Entries { entries: Vec::new(), frontier: end };
         }
@@ -403,10 +406,6 @@ impl Ring {
 impl Group {
     fn lane(&self, entry: &Entry) -> usize {
         lane_of(entry, self.readers.len())
-    }
-
-    fn gets(&self, entry: &Entry) -> Option<usize> {
-        self.kinds.contains(&entry.kind).then(|| self.lane(entry))
     }
 }
 

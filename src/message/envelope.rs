@@ -52,6 +52,18 @@ impl Envelope {
         self.correlation.clone().unwrap_or(CorrelationId::Id(self.id))
     }
 
+    /// About how many bytes it has in storage, at the most.
+    pub(crate) fn bytes(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, |key| key.as_str().len());
+        let correlation = match &self.correlation {
+            Some(CorrelationId::Text(text)) => text.len(),
+            Some(CorrelationId::Id(_)) | None => 16,
+        };
+        let names = self.name.len() + self.codec.len();
+        let header = |(name, value): (&str, &str)| name.len() + value.len() + 8;
+        key + correlation + names + self.headers.iter().map(header).sum::<usize>() + 96
+    }
+
     /// The lane among `lanes`: by key, or by position where there is no key.
     pub(crate) fn lane(&self, position: super::Position, lanes: u32) -> u32 {
         match &self.key {

@@ -22,6 +22,8 @@ use std::{
 pub(crate) use monitor::Monitor;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use random::Random;
+#[cfg(feature = "tokio")]
+pub(crate) use task::inside_task;
 pub(crate) use task::{Step, Task, in_task};
 pub use time::Timestamp;
 

@@ -128,6 +128,13 @@ pub(crate) fn in_task() -> bool {
     DEPTH.get() > 0
 }
 
+/// Runs something as if inside a task.
+#[cfg(feature = "tokio")]
+pub(crate) fn inside_task<R>(run: impl FnOnce() -> R) -> R {
+    let _inside = Inside::enter();
+    run()
+}
+
 struct Inside;
 
 impl Inside {

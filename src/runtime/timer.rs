@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{Task, Tick};
 
@@ -80,9 +80,12 @@ impl Shared {
             let at = entry.key().0;
             if at <= self.started.elapsed() {
                 let task = entry.remove();
-                if let Some(task) = task.upgrade() {
-                    task.wake();
-                }
+                // Unlocked, since the task may hold the last reference to this very timer.
+                MutexGuard::unlocked(&mut state, || {
+                    if let Some(task) = task.upgrade() {
+                        task.wake();
+                    }
+                });
                 continue;
             }
             match self.started.checked_add(at) {

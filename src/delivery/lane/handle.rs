@@ -1,4 +1,4 @@
-//! How others reach a lane.
+//! How others reach a lane, and cut it off.
 
 use std::sync::{
     Arc, OnceLock, Weak,
@@ -7,13 +7,19 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{HandlerError, context::Staged, parking::Held};
-use crate::{message::Position, runtime::Task};
+use crate::{
+    delivery::{HandlerError, context::Staged, parking::Held},
+    journal::{Journal, Ticket, Transaction},
+    message::Position,
+    runtime::Task,
+};
 
 /// What others tell a lane.
-pub(super) enum Inbound {
+pub(in crate::delivery) enum Inbound {
     /// A started delivery has ended.
     Finished { position: Position, result: Result<Staged, HandlerError> },
+    /// A started delivery was given back without being looked at.
+    GivenBack { position: Position },
     /// A dead letter is to be tried again.
     Revive(Held),
 }
@@ -23,6 +29,9 @@ pub(super) enum Inbound {
 pub(crate) struct LaneHandle {
     inbox: Mutex<Vec<Inbound>>,
     task: OnceLock<Weak<Task>>,
+    /// The lane has left and commits nothing more, even if a handler of it still runs: its name may
+    /// belong to somebody else. Held while a commit is submitted.
+    left: Mutex<bool>,
     /// Events taken from the journal and not settled yet.
     held: AtomicU64,
     /// Those of them that a handler is at work on, elsewhere than on the lane's thread.
@@ -32,7 +41,7 @@ pub(crate) struct LaneHandle {
 }
 
 impl LaneHandle {
-    pub(super) fn attach(&self, task: &Arc<Task>) {
+    pub(in crate::delivery) fn attach(&self, task: &Arc<Task>) {
         self.task.get_or_init(|| Arc::downgrade(task));
     }
 
@@ -46,7 +55,23 @@ impl LaneHandle {
         }
     }
 
-    pub(super) fn send(&self, inbound: Inbound) {
+    /// Cuts the lane off. No commit of it is submitted after this.
+    pub(crate) fn leave(&self) {
+        *self.left.lock() = true;
+    }
+
+    /// Submits a commit, unless the lane has left.
+    pub(super) fn commit(
+        &self,
+        journal: &Journal,
+        transaction: Transaction,
+    ) -> Option<Arc<Ticket>> {
+        let task = self.task()?;
+        let left = self.left.lock();
+        (!*left).then(|| journal.commit(transaction, &task))
+    }
+
+    pub(in crate::delivery) fn send(&self, inbound: Inbound) {
         self.inbox.lock().push(inbound);
         self.wake();
     }

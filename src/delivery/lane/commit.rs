@@ -1,0 +1,101 @@
+//! How a lane commits what it has done, and where it stands.
+
+use super::{Cursor, Held, Hole, Lane};
+use crate::{delivery::keys, message::Position, runtime::Timestamp};
+
+/// A cursor that only skipped events of others is stored when it has moved this far.
+const SKIPPED: u64 = 65_536;
+
+impl Lane {
+    /// Sends the batch on its way with the cursor. False if there is nothing to commit.
+    pub(super) fn commit_batch(&mut self) -> bool {
+        let frontier = self.frontier();
+        let skipped = self.subscriber.is_stored && frontier.since(self.stored) >= SKIPPED;
+        if self.batch.is_empty() && !skipped {
+            self.batch.attempts = 0;
+            return false;
+        }
+        self.send(frontier);
+        true
+    }
+
+    /// The same at a stop, where the cursor is stored once more even if it only skipped.
+    pub(super) fn commit_last(&mut self) -> bool {
+        if self.backlog.is_empty()
+            && let Some(frontier) = self.tail().frontier(self.reader)
+        {
+            self.scanned = self.scanned.max(frontier);
+        }
+        let frontier = self.frontier();
+        let skipped = self.subscriber.is_stored && !self.farewell && frontier > self.stored;
+        self.farewell = true;
+        if self.batch.is_empty() && !skipped {
+            return false;
+        }
+        self.send(frontier);
+        true
+    }
+
+    fn send(&mut self, frontier: Position) {
+        let cursor = self.cursor(frontier);
+        let batch = std::mem::take(&mut self.batch);
+        let settled = batch.settled;
+        let transaction = batch.into_transaction(&self.subscriber, cursor);
+        let Some(ticket) = self.handle.commit(&self.subscriber.journal, transaction) else {
+            self.over = true; // abandoned meanwhile; somebody else may have the name
+            return;
+        };
+        self.stored = frontier;
+        self.commit = Some((ticket, settled));
+    }
+
+    /// True once no commit is on its way.
+    pub(super) fn settle_commit(&mut self) -> bool {
+        let Some((ticket, settled)) = &self.commit else { return true };
+        match ticket.take() {
+            None => false,
+            Some(Ok(_)) => {
+                self.handle.settled(*settled);
+                self.commit = None;
+                true
+            }
+            // Going on would only do again what cannot be kept.
+            Some(Err(rejected)) => {
+                self.give_up(&rejected.failure.to_string());
+                false
+            }
+        }
+    }
+
+    /// The cursor's key and value, for a subscription that keeps one.
+    fn cursor(&self, frontier: Position) -> Option<(Vec<u8>, Vec<u8>)> {
+        if !self.subscriber.is_stored {
+            return None;
+        }
+        let held = self.parked.iter().chain(self.running.values());
+        let hole = |held: &Held| Hole {
+            position: held.position().get(),
+            attempts: held.attempts,
+            first_failed: held.first_failed.map_or(0, Timestamp::as_nanos),
+        };
+        let open = held.filter(|held| !held.is_revived()).map(hole);
+        let mut holes: Vec<_> = open.chain(self.unloaded.iter().copied()).collect();
+        holes.sort_unstable_by_key(|hole| hole.position);
+        let cursor = Cursor { frontier: frontier.get(), holes };
+        let value = serde_json::to_vec(&cursor).ok()?;
+        Some((keys::cursor(&self.subscriber.name, self.reader.lane), value))
+    }
+
+    /// The first position that is held, dead letters being tried again aside.
+    pub(super) fn low(&self) -> Option<Position> {
+        let held = self.parked.low().into_iter();
+        let running = self.running.values().find(|held| !held.is_revived()).map(Held::position);
+        let unloaded = self.unloaded.front().and_then(|hole| Position::new(hole.position));
+        let backlog = self.backlog.front().map(|entry| entry.position);
+        held.chain(running).chain(unloaded).chain(backlog).min()
+    }
+
+    fn frontier(&self) -> Position {
+        self.backlog.front().map_or(self.scanned, |entry| entry.position)
+    }
+}

@@ -1,0 +1,98 @@
+//! How events come into a lane: from the tail, from storage, and from before the restart.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Hole, Lane, PAUSE};
+use crate::{
+    journal::{Entry, Taken},
+    message::Position,
+    policy::Attempt,
+};
+
+/// How many events a lane takes from the tail at once.
+const TAKE: usize = 64;
+
+impl Lane {
+    /// Gets more events from the journal. False if there are none.
+    pub(super) fn fetch(&mut self) -> bool {
+        match self.tail().take(self.reader, TAKE) {
+            Taken::Entries { entries, frontier } => {
+                let moved = frontier > self.scanned;
+                self.scanned = frontier;
+                self.keep(entries);
+                moved
+            }
+            Taken::Behind { from, to } => self.fetch_stored(from, to),
+            Taken::Gone => {
+                self.over = true;
+                false
+            }
+        }
+    }
+
+    fn fetch_stored(&mut self, from: Position, to: Position) -> bool {
+        let (subscriber, lane) = (Arc::clone(&self.subscriber), self.reader.lane);
+        let read = subscriber.journal.read(from, to).map_err(|error| error.to_string());
+        let nothing = || "storage has nothing there".to_owned();
+        let entries =
+            match read.and_then(|all| if all.is_empty() { Err(nothing()) } else { Ok(all) }) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    tracing::error!(subscription = &*subscriber.name, %from, error,
+                    "the log cannot be read; trying again");
+                    self.wake_at(self.now() + PAUSE);
+                    return false;
+                }
+            };
+        self.scanned = from.plus(entries.len() as u64);
+        let entries = entries.into_iter().map(Arc::new);
+        self.keep(entries.filter(|entry| subscriber.wants(entry, lane)));
+        self.tail().advance(self.reader, self.scanned);
+        true
+    }
+
+    fn keep(&mut self, entries: impl IntoIterator<Item = Arc<Entry>>) {
+        let subscriber = &self.subscriber;
+        let new = entries.into_iter().filter(|entry| !subscriber.is_inherited(entry));
+        let before = self.backlog.len();
+        self.backlog.extend(new);
+        let first = self.backlog.get(before).map(|entry| entry.position);
+        self.handle.took(self.backlog.len() - before, first);
+    }
+
+    /// Loads what an earlier run left unacknowledged. False where storage cannot be read now.
+    pub(super) fn load(&mut self) -> bool {
+        while let Some(hole) = self.unloaded.front().copied() {
+            let Some(position) = Position::new(hole.position) else { return true };
+            let subscriber = &self.subscriber;
+            let entry = match subscriber.journal.read(position, position.next()) {
+                Ok(entries) => entries.into_iter().next(),
+                Err(error) => {
+                    tracing::error!(subscription = &*subscriber.name, %position, %error,
+                        "an unacknowledged event cannot be read; trying again");
+                    return false;
+                }
+            };
+            self.unloaded.pop_front();
+            if let Some(entry) = entry {
+                self.reload(hole, Arc::new(entry));
+            }
+        }
+        true
+    }
+
+    fn reload(&mut self, hole: Hole, entry: Arc<Entry>) {
+        let held = hole.restore(entry);
+        if self.parked.is_busy(&held) {
+            return self.parked.queue(held, self.now());
+        }
+        // Spread, so that a restart does not try everything at one moment.
+        let failed = held.attempts.max(1);
+        let attempt = Attempt { failed, elapsed: Duration::ZERO, previous: Duration::ZERO };
+        let delay = match held.attempts {
+            0 => None,
+            _ => self.subscriber.policy.retry.next_delay(attempt, self.random()),
+        };
+        self.parked.park(held, self.now().saturating_add(delay.unwrap_or_default()));
+    }
+}

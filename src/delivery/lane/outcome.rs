@@ -1,0 +1,121 @@
+//! What becomes of an event after an attempt: done, parked, or dead.
+
+use std::sync::Arc;
+
+use super::{Held, Lane, PAUSE};
+use crate::{
+    delivery::{DeadLetter, DeadLetterReason, HandlerError, context::Staged, dead_letter::Verdict},
+    message::Position,
+    policy::Attempt,
+};
+
+impl Lane {
+    /// A started delivery has ended.
+    pub(super) fn finished(&mut self, position: Position, result: Result<Staged, HandlerError>) {
+        let Some(held) = self.running.remove(&position) else { return };
+        self.batch.attempts += 1;
+        let key = held.key().cloned();
+        let settled = match result {
+            Ok(staged) => self.succeed(&held, staged),
+            Err(error) => self.fail_attempt(held, &error),
+        };
+        if settled {
+            self.go_on_with(key.as_ref());
+        }
+    }
+
+    /// A started delivery was never looked at. It comes again, and this was no attempt.
+    pub(super) fn given_back(&mut self, position: Position) {
+        if let Some(held) = self.running.remove(&position) {
+            self.parked.park(held, self.now() + PAUSE);
+        }
+    }
+
+    pub(super) fn succeed(&mut self, held: &Held, staged: Staged) -> bool {
+        self.batch.merge(staged);
+        self.batch.changed = true;
+        if self.revived.remove(&held.position()) {
+            self.subscriber.dead.remove(held.position(), &mut self.batch.writes);
+            // Lanes may rest for lack of room among the dead letters.
+            self.subscriber.wake();
+        } else {
+            self.batch.settled += 1;
+        }
+        self.subscriber.counters.handled.add(1);
+        true
+    }
+
+    pub(super) fn fail_attempt(&mut self, mut held: Held, error: &HandlerError) -> bool {
+        if self.is_discarded(&held) {
+            return true;
+        }
+        self.batch.changed = true;
+        held.attempts += 1;
+        let now = self.subscriber.runtime().wall();
+        let first_failed = *held.first_failed.get_or_insert(now);
+        if error.is_rejection() {
+            return self.bury(held, Verdict::new(DeadLetterReason::Rejected, error));
+        }
+        let (failed, previous) = (held.attempts, held.previous);
+        let attempt = Attempt { failed, elapsed: now.since(first_failed), previous };
+        let Some(delay) = self.subscriber.policy.retry.next_delay(attempt, self.random()) else {
+            return self.bury(held, Verdict::new(DeadLetterReason::Exhausted, error));
+        };
+        let delay = error.delay().unwrap_or(delay);
+        tracing::debug!(subscription = &*self.subscriber.name, position = %held.position(),
+            event = &*held.entry.envelope.name, attempt = held.attempts, ?delay,
+            error = error.describe(), "a handler failed; it will be tried again");
+        self.subscriber.counters.retried.add(1);
+        held.previous = delay;
+        self.parked.park(held, self.now().saturating_add(delay));
+        false
+    }
+
+    /// Makes the event a dead letter. Where there is no room for one, or its payload cannot be
+    /// read, the event stays parked and so does its key: never dropped, never acknowledged.
+    pub(super) fn bury(&mut self, mut held: Held, verdict: Verdict) -> bool {
+        if !self.add_dead_letter(&held, &verdict) {
+            held.verdict = Some(verdict);
+            self.parked.park(held, self.now() + PAUSE);
+            return false;
+        }
+        tracing::warn!(subscription = &*self.subscriber.name, position = %held.position(),
+            event = &*held.entry.envelope.name, reason = %verdict.reason, error = verdict.error,
+            attempts = held.all_attempts(), "an event became a dead letter");
+        self.batch.changed = true;
+        if !self.revived.remove(&held.position()) {
+            self.batch.settled += 1;
+        }
+        self.subscriber.counters.dead_lettered.add(1);
+        true
+    }
+
+    fn add_dead_letter(&mut self, held: &Held, verdict: &Verdict) -> bool {
+        let subscriber = Arc::clone(&self.subscriber);
+        if !held.is_revived() && subscriber.is_full_of_dead_letters() {
+            return false;
+        }
+        let added = match subscriber.journal.payload(&held.entry) {
+            Ok(payload) => {
+                let letter = DeadLetter::new(held, verdict, payload, subscriber.runtime().wall());
+                let writes = &mut self.batch.writes;
+                subscriber.dead.add(letter, &held.entry, writes).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = &added {
+            tracing::error!(subscription = &*subscriber.name, position = %held.position(), error,
+                "an event could not become a dead letter; it stays parked");
+        }
+        added.is_ok()
+    }
+
+    /// A dead letter to be tried again that is none any more: it was given up meanwhile.
+    pub(super) fn is_discarded(&mut self, held: &Held) -> bool {
+        if !held.is_revived() || self.subscriber.dead.contains(held.position()) {
+            return false;
+        }
+        self.revived.remove(&held.position());
+        true
+    }
+}
