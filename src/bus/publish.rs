@@ -36,6 +36,8 @@ pub struct Pending<E> {
     journal: Arc<Journal>,
     ticket: Arc<Ticket>,
     id: MessageId,
+    /// The answer, once it was given.
+    receipt: Option<Receipt>,
     event: PhantomData<fn() -> E>,
 }
 
@@ -50,17 +52,30 @@ impl<E: Event> Pending<E> {
     ///
     /// # Errors
     /// Storage failed, or the bus was closed first. The message is handed back.
+    ///
+    /// # Panics
+    /// It was awaited before, and failed: the message was handed back then.
     pub fn wait(self) -> Result<Receipt, PublishError<E>> {
-        answer(self.id, self.journal.wait(&self.ticket))
+        match self.receipt {
+            Some(receipt) => Ok(receipt),
+            None => answer(self.id, self.journal.wait(&self.ticket)),
+        }
     }
 }
 
-/// Once ready it stays pending, as futures may.
+/// After a success it may be polled again; after a failure, whose message was handed back, not.
 impl<E: Event> Future for Pending<E> {
     type Output = Result<Receipt, PublishError<E>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.ticket.poll(cx.waker()).map(|result| answer(self.id, result))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(receipt) = self.receipt {
+            return Poll::Ready(Ok(receipt));
+        }
+        let answer = self.ticket.poll(cx.waker()).map(|result| answer(self.id, result));
+        if let Poll::Ready(Ok(receipt)) = &answer {
+            self.receipt = Some(*receipt);
+        }
+        answer
     }
 }
 
@@ -146,7 +161,7 @@ pub(super) fn later<E: Event>(
     let id = draft.envelope().id;
     let ticket = journal.enqueue(Transaction::publishing(vec![draft]));
     let ticket = ticket.map_err(Rejected::into_error)?;
-    Ok(Pending { journal: Arc::clone(journal), ticket, id, event: PhantomData })
+    Ok(Pending { journal: Arc::clone(journal), ticket, id, receipt: None, event: PhantomData })
 }
 
 pub(super) fn all<E: Event>(

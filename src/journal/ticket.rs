@@ -23,10 +23,20 @@ pub(crate) struct Ticket {
 #[derive(Default)]
 struct State {
     answer: Option<Result<Position, Rejected>>,
+    /// The answer was given away.
+    taken: bool,
     /// Whether the waiting thread is to perform the next commit itself.
     leads: bool,
     waker: Option<Waker>,
     task: Option<Arc<Task>>,
+}
+
+impl State {
+    fn take(&mut self) -> Option<Result<Position, Rejected>> {
+        let answer = self.answer.take();
+        self.taken |= answer.is_some();
+        answer
+    }
 }
 
 impl Ticket {
@@ -70,7 +80,8 @@ impl Ticket {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        self.state.lock().answer.is_some()
+        let state = self.state.lock();
+        state.taken || state.answer.is_some()
     }
 
     pub(super) fn leads(&self) -> bool {
@@ -79,12 +90,12 @@ impl Ticket {
 
     /// The answer, once.
     pub(crate) fn take(&self) -> Option<Result<Position, Rejected>> {
-        self.state.lock().answer.take()
+        self.state.lock().take()
     }
 
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Position, Rejected>> {
         let mut state = self.state.lock();
-        if let Some(answer) = state.answer.take() {
+        if let Some(answer) = state.take() {
             return Poll::Ready(answer);
         }
         state.waker = Some(waker.clone());

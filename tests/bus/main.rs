@@ -5,6 +5,7 @@ mod events;
 
 mod asynchronous;
 mod durable;
+mod edges;
 mod handlers;
 mod publishing;
 mod stopping;

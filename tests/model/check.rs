@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    flow::SUBSCRIPTIONS,
+    flow::{ATTEMPTS, SUBSCRIPTIONS},
     history::{Ending, Fact, History},
 };
 
@@ -85,18 +85,29 @@ fn nothing_is_lost(facts: &[Fact], published: &Published) -> Result<(), String> 
 fn settled(fact: &Fact, subscription: &str) -> Option<u64> {
     match *fact {
         Fact::Returned { by, event, ending: Ending::Handled } if by == subscription => Some(event),
-        Fact::Dead { by, event } if by == subscription => Some(event),
+        Fact::Dead { by, event } | Fact::Discarded { by, event } if by == subscription => {
+            Some(event)
+        }
         _ => None,
     }
 }
 
-/// Within one life of the process, each subscription gets the events of a key in journal order, and
-/// the next one only when it is done with the one before.
+/// Between two starts, each subscription gets the events of a key in journal order, and the next one
+/// only when it is done with the one before. Dead letters that are tried again come when they come.
 fn keys_keep_their_order(facts: &[Fact]) -> Result<(), String> {
     let mut last: BTreeMap<(&str, u64), (u64, u32)> = BTreeMap::new();
+    let mut dead = BTreeSet::new();
     for fact in facts {
         match *fact {
             Fact::Began { .. } => last.clear(),
+            Fact::Stopped { by } => last.retain(|(other, _), _| *other != by),
+            Fact::Returned { by, event, ending: Ending::Rejected } => {
+                dead.insert((by, event));
+            }
+            Fact::Called { by, event, attempt, .. } if attempt > ATTEMPTS => {
+                dead.insert((by, event));
+            }
+            Fact::Called { by, event, .. } if dead.contains(&(by, event)) => {}
             Fact::Called { by, event, key, position, attempt } if key > 0 => {
                 let before = last.insert((by, key), (position, attempt));
                 if before.is_some_and(|before| before >= (position, attempt)) {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidings::{Backoff, Bus, Context, Event, HandlerError, Subscription, testing::Simulator};
+use tidings::{
+    Backoff, Bus, Context, Event, HandlerError, SubscribeError, Subscription, testing::Simulator,
+};
 
 use crate::history::{Ending, Fact, History};
 
@@ -35,6 +37,8 @@ pub(crate) struct Counted {
 #[event(name = "model.noise")]
 pub(crate) struct Noise;
 
+pub(crate) const ATTEMPTS: u32 = 4;
+
 pub(crate) const SUBSCRIPTIONS: [&str; 3] = ["plain", "counting", "second-hand"];
 
 /// What a run draws for its handlers.
@@ -50,40 +54,30 @@ impl Faults {
     pub(crate) const NONE: Self = Self { fail: 0, panic: 0, reject: 0 };
 }
 
-/// Starts the subscriptions on a newly opened bus.
+/// Starts a subscription, with lanes drawn anew.
 pub(crate) fn start(
+    by: &'static str,
     bus: &Bus,
     sim: &Simulator,
     history: &History,
     faults: Faults,
-) -> Vec<Subscription> {
-    let lanes = |most| 1 + sim.random_below(most) as u32;
-    let retry = Backoff::exponential(Duration::from_secs(1)).jitter().max_attempts(4);
-    let plain = {
-        let judge = Judge { by: "plain", sim: sim.clone(), history: history.clone(), faults };
-        bus.subscribe("plain")
-            .lanes(lanes(3))
-            .retry(retry.clone())
-            .on(move |event: &Source, ctx: &mut Context| judge.call(event.event, event.key, ctx))
+) -> Result<Subscription, SubscribeError> {
+    let retry = Backoff::exponential(Duration::from_secs(1)).jitter().max_attempts(ATTEMPTS);
+    let lanes = 1 + sim.random_below(4) as u32;
+    let builder = bus.subscribe(by).lanes(lanes).retry(retry);
+    let judge = Judge { by, sim: sim.clone(), history: history.clone(), faults };
+    let builder = match by {
+        "plain" => builder
+            .on(move |event: &Source, ctx: &mut Context| judge.call(event.event, event.key, ctx)),
+        "counting" => builder.on(move |event: &Source, ctx: &mut Context| {
+            count(event, ctx)?;
+            judge.call(event.event, event.key, ctx)
+        }),
+        _ => builder
+            .max_parked(3)
+            .on(move |event: &Counted, ctx: &mut Context| judge.call(event.source, event.key, ctx)),
     };
-    let counting = {
-        let judge = Judge { by: "counting", sim: sim.clone(), history: history.clone(), faults };
-        bus.subscribe("counting").lanes(lanes(4)).retry(retry.clone()).on(
-            move |event: &Source, ctx: &mut Context| {
-                count(event, ctx)?;
-                judge.call(event.event, event.key, ctx)
-            },
-        )
-    };
-    let second =
-        {
-            let by = "second-hand";
-            let judge = Judge { by, sim: sim.clone(), history: history.clone(), faults };
-            bus.subscribe(by).lanes(lanes(2)).retry(retry).max_parked(3).on(
-                move |event: &Counted, ctx: &mut Context| judge.call(event.source, event.key, ctx),
-            )
-        };
-    [plain, counting, second].map(|builder| builder.start().unwrap()).into()
+    builder.start()
 }
 
 /// Publishes and stores before the verdict, so that a failed attempt has something to undo.

@@ -18,6 +18,10 @@ pub(crate) enum Fact {
     Called { by: &'static str, event: u64, key: u64, position: u64, attempt: u32 },
     /// The handler returned, and how.
     Returned { by: &'static str, event: u64, ending: Ending },
+    /// A subscription was stopped, to be started again.
+    Stopped { by: &'static str },
+    /// A dead letter was given up.
+    Discarded { by: &'static str, event: u64 },
     /// A new process began.
     Began { life: u32 },
     /// The last one ended so.

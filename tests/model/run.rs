@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use tidings::{
-    Bus, Context, Durability, Pending, Subscription,
+    Bus, Context, DeadLetter, Durability, Pending, Subscription,
     storage::FileStorage,
     testing::{MemoryDisk, Simulator},
 };
@@ -147,7 +147,7 @@ impl World {
     fn live(&self, life: u32) {
         self.history.add(Fact::Began { life });
         let bus = self.open();
-        let subscriptions = flow::start(&bus, &self.sim, &self.history, self.faults);
+        let mut subscriptions = SUBSCRIPTIONS.map(|by| self.start(by, &bus, self.faults));
         let how = match self.durability {
             Durability::Synced => ENDINGS[self.draw(4) as usize],
             _ => ENDINGS[self.draw(2) as usize],
@@ -157,25 +157,59 @@ impl World {
         }
         let mut pending = Vec::new();
         for _ in 0..self.draw(40) {
-            self.act(&bus, &subscriptions, &mut pending);
+            self.act(&bus, &mut subscriptions, &mut pending);
         }
         self.end(how, bus, pending);
     }
 
-    fn act(&self, bus: &Bus, subscriptions: &[Subscription], pending: &mut Vec<Enqueued>) {
-        match self.draw(12) {
+    fn start(&self, by: &'static str, bus: &Bus, faults: Faults) -> Subscription {
+        flow::start(by, bus, &self.sim, &self.history, faults).unwrap()
+    }
+
+    fn act(&self, bus: &Bus, subscriptions: &mut [Subscription; 3], pending: &mut Vec<Enqueued>) {
+        match self.draw(14) {
             0..3 => self.publish(bus),
             3..5 => self.enqueue(bus, pending),
             5 => self.publish_all(bus),
             6 => drop(bus.publish(Noise)),
             7..10 => (0..self.draw(20)).for_each(|_| _ = self.sim.step()),
             10 => self.sim.advance(Duration::from_millis(self.draw(3000))),
-            _ => {
-                let subscription = &subscriptions[self.draw(subscriptions.len() as u64) as usize];
+            11 => {
+                let subscription = &subscriptions[self.draw(3) as usize];
                 subscription.pause();
                 self.sim.advance(Duration::from_millis(self.draw(100)));
                 subscription.resume();
             }
+            12 => self.mend(bus, SUBSCRIPTIONS[self.draw(3) as usize]),
+            _ => self.restart(bus, subscriptions),
+        }
+    }
+
+    /// Stops a subscription, sometimes without giving it time, and starts it with other lanes.
+    fn restart(&self, bus: &Bus, subscriptions: &mut [Subscription; 3]) {
+        let which = self.draw(3) as usize;
+        let by = SUBSCRIPTIONS[which];
+        subscriptions[which].stop(Duration::from_millis(self.draw(3)));
+        self.history.add(Fact::Stopped { by });
+        // After a broken disk nothing starts any more.
+        if let Ok(started) = flow::start(by, bus, &self.sim, &self.history, self.faults) {
+            subscriptions[which] = started;
+        }
+    }
+
+    /// Retries or discards dead letters.
+    fn mend(&self, bus: &Bus, by: &'static str) {
+        let letters = bus.dead_letters(by);
+        let retries = self.draw(3) > 0;
+        if retries {
+            letters.retry_all().ok();
+            return;
+        }
+        let Ok(list) = letters.list() else { return };
+        if let Some(letter) = list.first()
+            && letters.discard(letter.position()).is_ok()
+        {
+            self.history.add(Fact::Discarded { by, event: event_of(by, letter) });
         }
     }
 
@@ -240,20 +274,14 @@ impl World {
     fn last_life(&self) {
         self.history.add(Fact::Began { life: u32::MAX });
         let bus = self.open();
-        let subscriptions = flow::start(&bus, &self.sim, &self.history, Faults::NONE);
+        let subscriptions = SUBSCRIPTIONS.map(|by| self.start(by, &bus, Faults::NONE));
         self.sim.run_until_idle();
         for subscription in &subscriptions {
             assert_eq!(subscription.lag(), 0, "{subscription:?} does not come to rest");
         }
         for by in SUBSCRIPTIONS {
             for letter in bus.dead_letters(by).list().unwrap() {
-                let event = match by {
-                    "second-hand" => {
-                        serde_json::from_slice::<Counted>(letter.payload()).unwrap().source
-                    }
-                    _ => serde_json::from_slice::<Source>(letter.payload()).unwrap().event,
-                };
-                self.history.add(Fact::Dead { by, event });
+                self.history.add(Fact::Dead { by, event: event_of(by, &letter) });
             }
         }
         let history = self.history.clone();
@@ -267,6 +295,13 @@ impl World {
             .unwrap();
         self.sim.run_until_idle();
         bus.shutdown(Duration::from_secs(1)).unwrap();
+    }
+}
+
+fn event_of(by: &str, letter: &DeadLetter) -> u64 {
+    match by {
+        "second-hand" => serde_json::from_slice::<Counted>(letter.payload()).unwrap().source,
+        _ => serde_json::from_slice::<Source>(letter.payload()).unwrap().event,
     }
 }
 

@@ -1,0 +1,335 @@
+//! Corners where events get lost, repeated or stuck in other buses.
+
+use std::{
+    sync::{Arc, Barrier, OnceLock, mpsc},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tidings::{
+    Backoff, Bus, Condition, Context, DeadLetterReason, Delivery, Event, HandlerError,
+    PublishFailure, Subscription,
+    codec::{Codec, CodecError},
+    storage::{FileStorage, MemoryStorage},
+    testing::{MemoryDisk, Simulator},
+};
+
+use crate::events::{Placed, SECOND, Tick, placed, seen, simulated};
+
+#[test]
+fn a_subscription_that_is_stopped_midway_resumes_at_the_next_event() {
+    let storage = MemoryStorage::new();
+    let sim = Simulator::new(1);
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    bus.publish_all((0..100).map(Tick)).unwrap();
+    let handled = seen();
+    let (list, this) = (handled.clone(), Arc::new(OnceLock::<Subscription>::new()));
+    let stop = Arc::clone(&this);
+    let reader = bus.subscribe("reader").on(move |tick: &Tick| {
+        list.lock().push(tick.0);
+        if tick.0 == 7 {
+            stop.get().unwrap().stop(Duration::ZERO);
+        }
+    });
+    this.set(reader.start().unwrap()).unwrap();
+    sim.run_until_idle();
+    let first = handled.lock().len();
+    assert!(first < 100, "it stops");
+    let list = handled.clone();
+    bus.subscribe("reader").on(move |tick: &Tick| list.lock().push(tick.0)).start().unwrap();
+    sim.run_until_idle();
+    let mut all = handled.lock().clone();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 100, "nothing is lost");
+}
+
+#[test]
+fn an_abandoned_handler_does_not_touch_its_successor() {
+    let dir = tempfile::tempdir().unwrap();
+    let bus = Bus::open(dir.path()).unwrap();
+    let (release, stuck) = mpsc::channel::<()>();
+    let stuck = parking_lot::Mutex::new(stuck);
+    let entered = Arc::new(Barrier::new(2));
+    let inside = Arc::clone(&entered);
+    let first = bus
+        .subscribe("worker")
+        .pool(tidings::Runtime::DEFAULT_POOL)
+        .on(move |_: &Placed, ctx: &mut Context| {
+            inside.wait();
+            stuck.lock().recv().ok();
+            ctx.publish(Tick(1))
+        })
+        .start()
+        .unwrap();
+    bus.publish(placed(1, 0)).unwrap();
+    entered.wait();
+    assert!(!first.stop(Duration::from_millis(20)), "a handler still runs");
+
+    bus.subscribe("worker")
+        .on(|_: &Placed, ctx: &mut Context| ctx.publish(Tick(2)))
+        .start()
+        .unwrap();
+    bus.publish_all((0..50).map(|step| placed(2, step))).unwrap();
+    assert!(bus.wait_idle(30 * SECOND));
+    drop(release);
+    std::thread::sleep(Duration::from_millis(50));
+    bus.shutdown(30 * SECOND).unwrap();
+
+    let bus = Bus::open(dir.path()).unwrap();
+    let (again, ticks) = (seen(), seen());
+    let (list, all) = (again.clone(), ticks.clone());
+    bus.subscribe("worker").on(move |e: &Placed| list.lock().push(e.step)).start().unwrap();
+    bus.subscribe("audit").on(move |tick: &Tick| all.lock().push(tick.0)).start().unwrap();
+    assert!(bus.wait_idle(30 * SECOND));
+    assert!(again.lock().is_empty(), "the successor's cursor stands");
+    assert_eq!(*ticks.lock(), [2; 51], "the abandoned handler published nothing");
+}
+
+#[test]
+fn a_lane_that_rests_for_lack_of_room_goes_on_when_another_makes_some() {
+    let (sim, bus) = simulated(2);
+    let subscription = bus
+        .subscribe("billing")
+        .lanes(2)
+        .dead_letters(1)
+        .on(|e: &Placed, ctx: &mut Context| match (e.order, ctx.attempt()) {
+            (0, 1) => Err(HandlerError::reject("first")),
+            _ => Ok(()),
+        })
+        .start()
+        .unwrap();
+    bus.publish(placed(0, 0)).unwrap();
+    sim.run_until_idle();
+    bus.publish_all((1..20).map(|order| placed(order, 0))).unwrap();
+    sim.run_until_idle();
+    assert_eq!(subscription.status().condition, Condition::DeadLettersFull);
+    assert_eq!(subscription.status().handled, 0);
+    bus.dead_letters("billing").retry_all().unwrap();
+    sim.run_until_idle();
+    assert_eq!(subscription.status().handled, 20);
+}
+
+#[test]
+fn a_handler_that_stages_too_much_fails_alone() {
+    let (sim, disk) = (Simulator::new(3), MemoryDisk::new());
+    let storage = FileStorage::builder("store").disk(disk).open().unwrap();
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    let subscription = bus
+        .subscribe("greedy")
+        .retry(Backoff::never())
+        .on(|e: &Placed, ctx: &mut Context| -> Result<(), HandlerError> {
+            if e.order == 1 {
+                ctx.state().put("big", &"x".repeat(5 << 20))?;
+                ctx.state().put("bigger", &"x".repeat(5 << 20))?;
+            }
+            Ok(())
+        })
+        .start()
+        .unwrap();
+    bus.publish_all((0..3).map(|order| placed(order, 0))).unwrap();
+    sim.run_until_idle();
+    assert_eq!(subscription.status().condition, Condition::Running);
+    assert_eq!(subscription.status().handled, 2);
+    let letter = &bus.dead_letters("greedy").list().unwrap()[0];
+    assert!(letter.error().contains("more than 8388608"), "{}", letter.error());
+}
+
+#[derive(Debug)]
+struct Fragile;
+
+impl<E> Codec<E> for Fragile {
+    fn name(&self) -> &'static str {
+        "fragile"
+    }
+
+    fn encode(&self, _: &E, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        out.push(1);
+        Ok(())
+    }
+
+    fn decode(&self, _: &[u8]) -> Result<E, CodecError> {
+        panic!("not today")
+    }
+}
+
+#[derive(Serialize, Deserialize, Event)]
+#[event(name = "fragile", codec = "Fragile")]
+struct Broken;
+
+#[test]
+fn a_panic_in_decoding_makes_a_dead_letter() {
+    let sim = Simulator::new(4);
+    let storage = MemoryStorage::new();
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).ring(1).build().unwrap();
+    bus.publish(Broken).unwrap();
+    bus.publish(Tick(1)).unwrap(); // pushes the value out of the ring
+    let handled = seen();
+    let list = handled.clone();
+    let reader = bus.subscribe("reader").on(|_: &Broken| ());
+    reader.on(move |tick: &Tick| list.lock().push(tick.0)).start().unwrap();
+    sim.run_until_idle();
+    let letter = &bus.dead_letters("reader").list().unwrap()[0];
+    assert_eq!(letter.reason(), DeadLetterReason::Undecodable);
+    assert_eq!(letter.error(), "decoding it panicked: not today");
+    assert_eq!(*handled.lock(), [1]);
+}
+
+#[test]
+fn an_endless_delay_parks_and_harms_nobody() {
+    let (sim, bus) = simulated(5);
+    let subscription = bus
+        .subscribe("patient")
+        .on(|tick: &Tick| match tick.0 {
+            0 => Err(HandlerError::retry_after("never", Duration::MAX)),
+            _ => Ok(()),
+        })
+        .start()
+        .unwrap();
+    bus.publish_all((0..3).map(Tick)).unwrap();
+    sim.advance(SECOND);
+    assert_eq!((subscription.status().handled, subscription.status().held), (2, 1));
+}
+
+#[test]
+fn events_that_nobody_pulled_cost_no_attempt() {
+    let storage = MemoryStorage::new();
+    let sim = Simulator::new(6);
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    bus.publish_all((0..10).map(Tick)).unwrap();
+    for _ in 0..3 {
+        let pull = bus.subscribe("pull").retry(Backoff::never()).stream::<Tick>().unwrap();
+        sim.advance(SECOND);
+        drop(pull);
+    }
+    let pull = bus.subscribe("pull").retry(Backoff::never()).stream::<Tick>().unwrap();
+    let attempts: Vec<_> = pull
+        .take(10)
+        .map(|tick| {
+            let attempt = tick.attempt();
+            tick.ack();
+            attempt
+        })
+        .collect();
+    assert_eq!(attempts, [1; 10]);
+    assert!(bus.dead_letters("pull").list().unwrap().is_empty());
+}
+
+#[test]
+fn a_due_retry_with_no_room_to_run_waits_without_spinning() {
+    let (sim, bus) = simulated(7);
+    let pull = bus.subscribe("pull").max_in_flight(1).retry(Backoff::constant(SECOND));
+    let mut pull = pull.stream::<Tick>().unwrap();
+    bus.publish_all([Tick(1), Tick(2)]).unwrap();
+    pull.next().unwrap().retry(HandlerError::retry("later"));
+    let second = pull.next().unwrap();
+    let before = sim.steps();
+    sim.advance(10 * SECOND);
+    assert!(sim.steps() - before < 10, "{} steps", sim.steps() - before);
+    second.ack();
+    assert_eq!(pull.next().unwrap().0, 1);
+}
+
+#[test]
+fn broken_keys_do_not_starve_the_healthy() {
+    let (sim, bus) = simulated(8);
+    let handled = seen();
+    let list = handled.clone();
+    bus.subscribe("mixed")
+        .retry(Backoff::constant(Duration::ZERO))
+        .on(move |e: &Placed| {
+            if e.order < 400 {
+                return Err(HandlerError::retry("broken"));
+            }
+            list.lock().push(e.order);
+            Ok(())
+        })
+        .start()
+        .unwrap();
+    bus.publish_all((0..500).map(|order| placed(order, 0))).unwrap();
+    for _ in 0..200 {
+        assert!(sim.step());
+    }
+    assert_eq!(handled.lock().len(), 100);
+}
+
+#[tokio::test]
+async fn state_without_a_key_is_refused_where_it_would_race() {
+    let bus = Bus::volatile();
+    bus.subscribe("async")
+        .retry(Backoff::never())
+        .on_async(|mut tick: Delivery<Tick>| async move {
+            tick.state().put("count", &1).map_err(HandlerError::reject)
+        })
+        .start()
+        .unwrap();
+    bus.enqueue(Tick(1)).unwrap().await.unwrap();
+    let checked = bus.clone();
+    assert!(tokio::task::spawn_blocking(move || checked.wait_idle(30 * SECOND)).await.unwrap());
+    let letter = &bus.dead_letters("async").list().unwrap()[0];
+    assert!(letter.error().starts_with("state needs an event with a key"));
+}
+
+#[test]
+fn the_state_of_an_ephemeral_subscription_is_gone_with_it() {
+    let sim = Simulator::new(9);
+    let storage = MemoryStorage::new();
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    bus.publish_all((0..3).map(|step| placed(1, step))).unwrap();
+    for _ in 0..2 {
+        let counts = seen();
+        let list = counts.clone();
+        let cache = bus.subscribe("cache").ephemeral();
+        let cache = cache.on(move |_: &Placed, ctx: &mut Context| -> Result<(), HandlerError> {
+            let count = ctx.state().get::<u64>("count")?.unwrap_or(0) + 1;
+            ctx.state().put("count", &count)?;
+            list.lock().push(count);
+            Ok(())
+        });
+        let cache = cache.start().unwrap();
+        sim.run_until_idle();
+        assert_eq!(*counts.lock(), [1, 2, 3]);
+        cache.stop(SECOND);
+    }
+}
+
+#[test]
+fn whoever_pulls_is_told_when_storage_fails() {
+    let (sim, disk) = (Simulator::new(10), MemoryDisk::new());
+    let storage = FileStorage::builder("store").disk(disk.clone()).open().unwrap();
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    let mut pull = bus.subscribe("pull").stream::<Tick>().unwrap();
+    bus.publish(Tick(1)).unwrap();
+    let tick = pull.next().unwrap();
+    disk.fail_after(0);
+    let error = bus.publish(Tick(2)).unwrap_err();
+    assert!(error.to_string().contains("may or may not survive"), "{error}");
+    assert_eq!(error.into_event(), Tick(2));
+    let later = bus.publish(Tick(3)).unwrap_err();
+    assert!(later.to_string().contains("takes no more until it is opened anew"), "{later}");
+    tick.ack();
+    assert!(pull.next().is_none());
+    assert!(matches!(pull.subscription().status().condition, Condition::Failed(_)));
+}
+
+#[test]
+fn a_full_bus_with_nobody_to_make_room_fails_under_the_simulator() {
+    let sim = Simulator::new(11);
+    let bus = Bus::builder().runtime(sim.runtime()).ring(2).build().unwrap();
+    let resting = bus.subscribe("resting").on(|_: &Tick| ()).start().unwrap();
+    resting.pause();
+    sim.run_until_idle();
+    let full = (0..9).map(Tick).find_map(|tick| bus.publish(tick).err()).unwrap();
+    assert!(matches!(full.failure(), PublishFailure::Full { capacity: 2 }));
+}
+
+#[test]
+fn an_answer_can_be_asked_for_twice() {
+    let bus = Bus::volatile();
+    let mut pending = bus.enqueue(Tick(1)).unwrap();
+    let waker = std::task::Waker::noop();
+    let mut cx = std::task::Context::from_waker(waker);
+    let polled = std::pin::Pin::new(&mut pending).poll(&mut cx);
+    let std::task::Poll::Ready(Ok(receipt)) = polled else { panic!("{polled:?}") };
+    assert_eq!(pending.wait().unwrap(), receipt);
+}
