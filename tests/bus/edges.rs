@@ -7,10 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tidings::{
-    Backoff, Bus, Condition, Context, DeadLetterReason, Delivery, Event, HandlerError,
+    Backoff, Bus, Condition, Context, DeadLetterReason, Delivery, Event, HandlerError, Position,
     PublishFailure, Subscription,
     codec::{Codec, CodecError},
-    storage::{FileStorage, MemoryStorage},
+    storage::{Commit, FileStorage, KeyValue, MemoryStorage, Record, Storage, StorageError},
     testing::{MemoryDisk, Simulator},
 };
 
@@ -332,4 +332,66 @@ fn an_answer_can_be_asked_for_twice() {
     let polled = std::pin::Pin::new(&mut pending).poll(&mut cx);
     let std::task::Poll::Ready(Ok(receipt)) = polled else { panic!("{polled:?}") };
     assert_eq!(pending.wait().unwrap(), receipt);
+}
+
+/// Storage that takes its time.
+#[derive(Debug)]
+struct Slow(MemoryStorage);
+
+impl Storage for Slow {
+    fn end(&self) -> Position {
+        self.0.end()
+    }
+
+    fn first(&self) -> Position {
+        self.0.first()
+    }
+
+    fn commit(&self, commit: Commit) -> Result<Position, StorageError> {
+        std::thread::sleep(Duration::from_millis(50));
+        self.0.commit(commit)
+    }
+
+    fn read(
+        &self,
+        from: Position,
+        records: usize,
+        bytes: usize,
+    ) -> Result<Vec<Record>, StorageError> {
+        self.0.read(from, records, bytes)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.0.get(key)
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Vec<KeyValue>, StorageError> {
+        self.0.scan(prefix, after, max)
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        self.0.close()
+    }
+}
+
+#[test]
+fn a_successor_sees_what_was_still_on_its_way_to_storage() {
+    let bus = Bus::builder().storage(Slow(MemoryStorage::new())).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    let first = tell.clone();
+    let reader = bus.subscribe("reader").on(move |tick: &Tick| first.send((1, tick.0)).unwrap());
+    let reader = reader.start().unwrap();
+    bus.publish(Tick(7)).unwrap();
+    assert_eq!(told.recv().unwrap(), (1, 7));
+    std::thread::sleep(Duration::from_millis(10)); // the acknowledgement is being committed
+    reader.stop(Duration::ZERO);
+    let reader = bus.subscribe("reader").on(move |tick: &Tick| tell.send((2, tick.0)).unwrap());
+    reader.start().unwrap();
+    bus.publish(Tick(8)).unwrap();
+    assert_eq!(told.recv().unwrap(), (2, 8), "not the one before again");
 }
