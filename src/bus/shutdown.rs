@@ -75,7 +75,9 @@ pub(super) fn shutdown(bus: &Arc<Inner>, timeout: Duration) -> Result<Report, Sh
         std::mem::take(&mut subscriptions.running)
     };
     // What nobody has pulled yet is given back.
-    subscribers.values().for_each(|subscriber| subscriber.tell_stop());
+    for subscriber in subscribers.values() {
+        subscriber.tell_stop();
+    }
     let handled_before: Vec<_> = subscribers.values().map(|one| one.handled()).collect();
     if !journal.wait_quiet(Some(deadline), true) {
         tracing::warn!("the deadline of the shutdown has passed with events left");

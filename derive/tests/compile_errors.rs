@@ -1,6 +1,6 @@
 //! What the compiler says about mistakes, word for word: one file a mistake.
 //!
-//! After a change on purpose, `TRYBUILD=overwrite cargo test --test compile_errors` rewrites the
+//! After a change on purpose, `TRYBUILD=overwrite cargo test -p tidings-derive` rewrites the
 //! expected texts. Read them as someone who has just met the crate.
 
 #[test]
