@@ -77,14 +77,16 @@ impl Task {
             return;
         }
         let step = self.step();
-        if self.state.load(Ordering::Acquire) == STOPPED {
-            *self.body.lock() = None;
-        } else if step == Step::Wait && self.switch(RUNNING, IDLE) {
-            // Nobody woke it meanwhile.
-        } else if self.switch(WOKEN, QUEUED) || self.switch(RUNNING, QUEUED) {
-            self.schedule();
-        } else {
-            *self.body.lock() = None;
+        // In one exchange, since a wake-up may come at any moment.
+        let after = |state| match state {
+            STOPPED => None,
+            RUNNING if step == Step::Wait => Some(IDLE),
+            _ => Some(QUEUED),
+        };
+        match self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, after) {
+            Err(_) => *self.body.lock() = None,
+            Ok(RUNNING) if step == Step::Wait => {}
+            Ok(_) => self.schedule(),
         }
     }
 

@@ -143,3 +143,46 @@ fn run_guarded(task: &Arc<Task>) {
         tracing::error!(?task, "an engine task panicked; please report this as a bug");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::runtime::Step;
+
+    #[test]
+    fn a_task_that_is_woken_all_the_time_never_dies() {
+        const STEPS: u64 = 200_000;
+        let runtime = Runtime::threads();
+        let steps = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&steps);
+        let pool = runtime.pool(Runtime::DEFAULT_POOL, 2);
+        let task = runtime.task(pool, move || {
+            let step = count.fetch_add(1, Ordering::Relaxed);
+            if step % 3 == 0 { Step::Wait } else { Step::Again }
+        });
+        let deadline = Instant::now() + std::time::Duration::from_mins(1);
+        while steps.load(Ordering::Relaxed) < STEPS {
+            task.wake();
+            assert!(Instant::now() < deadline, "the task is dead");
+        }
+    }
+
+    #[test]
+    fn threads_end_with_the_runtime() {
+        let runtime = Runtime::threads();
+        let pool = runtime.pool("few", 2);
+        let (tell, told) = std::sync::mpsc::channel();
+        let task = runtime.task(pool, move || {
+            tell.send(thread::current().name().map(str::to_owned)).ok();
+            Step::Wait
+        });
+        task.wake();
+        let name = told.recv().ok().flatten().unwrap_or_default();
+        assert!(name.starts_with("tidings:few-"), "{name}");
+        task.stop();
+        drop(runtime);
+        assert!(told.recv().is_err(), "the task's body is gone");
+    }
+}
