@@ -6,3 +6,4 @@ mod damage;
 mod foreign;
 mod model;
 mod sample;
+mod surroundings;

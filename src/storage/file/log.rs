@@ -53,15 +53,15 @@ impl Log {
         used > segment::HEADER as u64 && used + more > self.segment_bytes
     }
 
-    /// Runs a step that changes files. If it fails nothing more is written, ever.
+    /// Runs a step that changes files. If it fails, or panics, nothing more is written, ever.
     pub(super) fn step<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        step(self).map_err(|error| {
-            self.phase = Phase::Poisoned;
-            indeterminate(error)
-        })
+        self.phase = Phase::Poisoned;
+        let done = step(self).map_err(indeterminate)?;
+        self.phase = Phase::Open;
+        Ok(done)
     }
 
     /// Writes a commit at the end. The caller then makes it visible.

@@ -51,8 +51,8 @@ use crate::{message::Position, policy::Durability};
 ///
 /// What a crash left unfinished at the end of the log is discarded and reported
 /// ([`FileStorage::recovery`]). Damage to commits that are known to have been durable is refused.
-/// One case looks like the former and is the latter: damage to the very last commits, where no
-/// commit, segment or close came after them to vouch for them.
+/// One case looks like the former and is the latter: damage to the last commits, or their loss with
+/// the end of the newest segment, where no commit, segment or close came after them to vouch for them.
 ///
 /// Dropping the storage without [`Storage::close`] releases the directory and syncs nothing.
 #[derive(Debug)]
@@ -96,8 +96,9 @@ impl FileStorageBuilder {
     /// [`StorageError::InUse`], [`StorageError::Corrupt`] and [`StorageError::Format`] modify
     /// nothing; [`StorageError::Io`] where the disk fails.
     pub fn open(self) -> Result<FileStorage, StorageError> {
-        let layout = Layout::new(&self.root);
         let disk = &*self.disk;
+        let root = disk.absolute(&self.root).map_err(doing("finding", &self.root))?;
+        let layout = Layout::new(&root);
         for dir in [&layout.root, &layout.segments] {
             disk.create_dir_all(dir).map_err(doing("creating", dir))?;
         }
@@ -209,14 +210,16 @@ impl Storage for FileStorage {
             }
             return Ok(position(first));
         }
-        log.step(|log| self.make_room(log, &frame))?;
-        let offset = log.active.valid();
-        let header = log.step(|log| log.append(&mut frame, commit.durability))?;
-        let mut view = self.view.write();
-        log.active.set_valid(offset + frame.len());
-        view.note(log.active.header.id, offset, &header);
-        view.state.apply(commit.writes);
-        Ok(position(first))
+        log.step(|log| {
+            self.make_room(log, &frame)?;
+            let offset = log.active.valid();
+            let header = log.append(&mut frame, commit.durability)?;
+            let mut view = self.view.write();
+            log.active.set_valid(offset + frame.len());
+            view.note(log.active.header.id, offset, &header);
+            view.state.apply(commit.writes);
+            Ok(position(first))
+        })
     }
 
     fn read(
@@ -247,12 +250,11 @@ impl Storage for FileStorage {
 
     fn close(&self) -> Result<(), StorageError> {
         let mut log = self.log.lock();
-        let result = match log.phase {
+        let result = match std::mem::replace(&mut log.phase, Phase::Closed) {
             Phase::Closed => return Ok(()),
             Phase::Poisoned => Err(StorageError::Poisoned),
             Phase::Open => self.finish(&mut log).map_err(indeterminate),
         };
-        log.phase = Phase::Closed;
         self.view.write().closed = true;
         self.cursors.clear();
         log.lock = None;

@@ -126,6 +126,10 @@ impl Segment {
     ) -> Result<Self, StorageError> {
         let path = dir.join(file_name(header.id));
         let file = disk.open(&path, true).map_err(doing("creating a segment", &path))?;
+        if file.size().map_err(doing("creating a segment", &path))? > 0 {
+            let reason = "another segment is where the next one was to begin";
+            return Err(StorageError::Corrupt { file: path, offset: 0, reason });
+        }
         file.write_all_at(&header.encode(), 0)
             .map_err(doing("writing a segment's header", &path))?;
         file.sync_data().map_err(doing("syncing a segment's header", &path))?;

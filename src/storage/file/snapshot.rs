@@ -53,15 +53,24 @@ pub(super) fn read(disk: &dyn Disk, layout: &Layout) -> Result<Snapshot, Storage
         Err(error) => return Err(doing("opening", path)(error)),
     };
     let size = file.size().map_err(doing("reading", path))?;
-    let Ok(size) = usize::try_from(size) else {
-        return Ok(Snapshot::Bad("it is too large"));
-    };
-    let mut bytes = vec![0; size];
-    let count = file.read_at(&mut bytes, 0).map_err(doing("reading", path))?;
-    let bytes = bytes.get(..count).unwrap_or_default();
-    if let Some(found) = other_version(bytes) {
+    let mut head = [0; HEADER];
+    let count = file.read_at(&mut head, 0).map_err(doing("reading", path))?;
+    if let Some(found) = other_version(head.get(..count).unwrap_or_default()) {
         return Err(StorageError::Format { file: path.clone(), found, supported: VERSION });
     }
+    // What the file says of its length counts only as far as the file goes.
+    let length = head.last_chunk().map_or(0, |field| u64::from_le_bytes(*field));
+    let Some(length) = length.checked_add(HEADER as u64 + 4).filter(|length| *length <= size)
+    else {
+        return Ok(Snapshot::Bad("it is cut off"));
+    };
+    let mut bytes = Vec::new();
+    let room =
+        usize::try_from(length).ok().filter(|length| bytes.try_reserve_exact(*length).is_ok());
+    let Some(length) = room else { return Ok(Snapshot::Bad("it is too large")) };
+    bytes.resize(length, 0);
+    let count = file.read_at(&mut bytes, 0).map_err(doing("reading", path))?;
+    let bytes = bytes.get(..count).unwrap_or_default();
     Ok(decode(bytes).unwrap_or(Snapshot::Bad("its checksum does not fit")))
 }
 

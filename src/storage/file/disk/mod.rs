@@ -4,7 +4,11 @@
 mod memory;
 mod real;
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 #[cfg(any(test, feature = "testing"))]
 pub use memory::MemoryDisk;
@@ -16,6 +20,15 @@ pub use real::RealDisk;
 /// file with its length ([`DiskFile::sync_data`]) and the names in a directory
 /// ([`Disk::sync_dir`]). Until then a power loss may keep, lose or tear them in any combination.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
+    /// The path that names the same file wherever the process goes later. Unchanged unless the
+    /// disk has a current directory.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+
     /// Creates a directory and its missing parents, durably. Fine if it is there.
     ///
     /// # Errors

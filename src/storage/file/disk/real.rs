@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     hash::{BuildHasher, RandomState},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -28,19 +28,28 @@ impl RealDisk {
 }
 
 impl Disk for RealDisk {
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        std::path::absolute(path)
+    }
+
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.is_dir();
         let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
-        for path in missing.into_iter().rev() {
+        for path in missing.iter().rev() {
             create_dir(path)?;
             self.sync_dir(parent(path))?;
         }
-        // An earlier process may have made the directory and died before this sync. Where the
-        // parent is not ours to open, it is not ours to have made either.
-        match self.sync_dir(parent(dir)) {
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
-            _ => Ok(()),
+        // An earlier process may have made a directory and died before it was synced: the last one
+        // if none is missing, any of them otherwise. Where a parent is not ours to open, it is not
+        // ours to have made either.
+        let unsure = if missing.is_empty() { 1 } else { usize::MAX };
+        for path in dir.ancestors().take(unsure) {
+            match self.sync_dir(parent(path)) {
+                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -76,9 +85,10 @@ impl Disk for RealDisk {
         }
         let since = Timestamp::from(SystemTime::now());
         let text = format!("process {} since {since}\n", process::id());
-        let lock = RealLock(RealFile(file), path.to_owned());
-        lock.0.0.set_len(0)?;
-        lock.0.write_all_at(text.as_bytes(), 0)?;
+        let (file, path) = (RealFile(file), path.to_owned());
+        let lock = RealLock { file, path, owner: process::id() };
+        lock.file.0.set_len(0)?;
+        lock.file.write_all_at(text.as_bytes(), 0)?;
         Ok(Box::new(lock))
     }
 
@@ -126,8 +136,10 @@ fn sync_names(_dir: &Path) -> io::Result<()> {
 
 /// What the holder of a lock wrote about itself. Not everywhere readable while locked.
 fn holder(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(256).read_to_string(&mut text));
     match text.trim() {
+        _ if read.is_err() => "another bus".to_owned(),
         "" => "another bus".to_owned(),
         text => text.to_owned(),
     }
@@ -196,14 +208,22 @@ fn write_some(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
 
 /// Unlocks explicitly: a child process may have inherited the file and keep it open.
 #[derive(Debug)]
-struct RealLock(RealFile, PathBuf);
+struct RealLock {
+    file: RealFile,
+    path: PathBuf,
+    /// A forked child has the lock as well, and it is not the child's to release.
+    owner: u32,
+}
 
 impl DiskLock for RealLock {}
 
 impl Drop for RealLock {
     fn drop(&mut self) {
-        if let Err(error) = self.0.0.unlock() {
-            tracing::debug!(path = %self.1.display(), %error, "the lock could not be released");
+        if self.owner != process::id() {
+            return;
+        }
+        if let Err(error) = self.file.0.unlock() {
+            tracing::debug!(path = %self.path.display(), %error, "the lock could not be released");
         }
     }
 }
