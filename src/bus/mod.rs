@@ -87,8 +87,9 @@ impl Bus {
 
     /// Publishes, and returns once that is as durable as the bus promises.
     ///
-    /// On a volatile bus whose ring is full it waits for room; inside a handler, where that could
-    /// be for ever, it fails instead. Costs one disk sync on a bus that is [`Synced`]; publishers
+    /// On a volatile bus whose ring is full it waits for room, several events at once until the ring
+    /// is empty if they do not fit otherwise; inside a handler, where that could be for ever, it fails
+    /// instead. It blocks the thread: async code takes [`Bus::enqueue`]. Costs one disk sync on a bus that is [`Synced`]; publishers
     /// that come meanwhile share the next one.
     ///
     /// # Errors

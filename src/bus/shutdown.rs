@@ -82,7 +82,7 @@ pub(super) fn shutdown(bus: &Arc<Inner>, timeout: Duration) -> Result<Report, Sh
     if !journal.wait_quiet(Some(deadline), true) {
         tracing::warn!("the deadline of the shutdown has passed with events left");
     }
-    stop(&subscribers, deadline.max(journal.runtime().now() + GRACE));
+    stop(&subscribers, deadline.max(journal.runtime().now().saturating_add(GRACE)));
     let until = journal.runtime().now().saturating_add(COUNTING);
     let reports = subscribers.values().zip(handled_before);
     let report = total(reports.map(|(one, before)| report(one, before, until)).collect());

@@ -15,6 +15,9 @@ use crate::{
 /// The most lanes that a subscription may have.
 const MAX_LANES: u32 = 1024;
 
+/// The most events that a lane may park, or have in flight: its cursor names each of them.
+const MAX_HELD: usize = 20_000;
+
 /// Why a subscription could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -150,16 +153,16 @@ impl SubscriptionBuilder {
     }
 
     /// How many events a lane may hold that wait for a retry, or behind such a one; from 1 to
-    /// 100,000, 10,000 by default. At the bound the lane takes nothing new until one is settled.
+    /// 20,000, 10,000 by default. At the bound the lane takes nothing new until one is settled.
     pub fn max_parked(mut self, events: usize) -> Self {
-        self.policy.max_parked = events.clamp(1, 100_000);
+        self.policy.max_parked = events.clamp(1, MAX_HELD);
         self
     }
 
     /// How many events of a lane may be under way in async handlers, or pulled and not settled;
     /// from 1, 64 by default. Always one at a time for each key.
     pub fn max_in_flight(mut self, events: usize) -> Self {
-        self.policy.max_in_flight = events.max(1);
+        self.policy.max_in_flight = events.clamp(1, MAX_HELD);
         self
     }
 
@@ -283,6 +286,9 @@ impl SubscriptionBuilder {
         }
         if self.lanes == 0 || self.lanes > MAX_LANES {
             return Err(SubscribeError::Lanes { lanes: self.lanes });
+        }
+        if !crate::event::is_valid_name(&self.pool) {
+            return Err(SubscribeError::UnknownPool { pool: self.pool });
         }
         let Some(pool) = self.bus.journal.runtime().find_pool(&self.pool) else {
             return Err(SubscribeError::UnknownPool { pool: self.pool });

@@ -91,7 +91,8 @@ impl Contract {
         if let Some(known) = self.known.read().types.get(&TypeId::of::<E>()) {
             return Ok(Arc::clone(known));
         }
-        self.known.write().register::<E>()
+        let codec = E::codec().name().into(); // the user's code, outside the lock
+        self.known.write().register::<E>(codec)
     }
 
     /// The number of a name, which need not belong to a known type.
@@ -104,7 +105,7 @@ impl Contract {
 }
 
 impl Known {
-    fn register<E: Event>(&mut self) -> Result<Arc<EventType>, NameTaken> {
+    fn register<E: Event>(&mut self, codec: Arc<str>) -> Result<Arc<EventType>, NameTaken> {
         let id = self.intern(&E::NAME.into());
         if let Some(owner) = self.owners.get(&id) {
             if owner.rust == TypeId::of::<E>() {
@@ -117,7 +118,7 @@ impl Known {
             id,
             name: E::NAME.into(),
             version: E::VERSION,
-            codec: E::codec().name().into(),
+            codec,
             rust: TypeId::of::<E>(),
             rust_name: type_name::<E>(),
             decode: |payload| Ok(Arc::new(E::codec().decode(payload)?)),

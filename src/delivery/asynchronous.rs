@@ -4,7 +4,6 @@ use std::{
     any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
     task::Poll,
 };
 
@@ -32,10 +31,8 @@ where
         };
         // Where the runtime ends first, the completion is dropped, which gives the event back.
         runtime.spawn(async move {
-            let result = match catch(future).await {
-                Ok(outcome) => outcome.into_result(),
-                Err(panic) => Err(panicked(panic.as_ref())),
-            };
+            let ended = catch(async move { future.await.into_result() }).await;
+            let result = ended.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
             completion.finish(result.and_then(|()| staged(&returned)));
         });
     }))
@@ -46,12 +43,19 @@ fn staged(returned: &Returned) -> Result<Staged, HandlerError> {
     staged.ok_or_else(|| HandlerError::retry("the delivery outlived its handler"))
 }
 
-/// Runs a future to its end or its panic.
+/// Runs a future to its end or its panic, its drop included.
 async fn catch<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
+    let mut future = Some(Box::pin(future));
     std::future::poll_fn(move |cx| {
-        let future = future.as_mut();
-        match catch_unwind(AssertUnwindSafe(|| inside_task(|| future.poll(cx)))) {
+        let poll = catch_unwind(AssertUnwindSafe(|| {
+            let Some(running) = &mut future else { return Poll::Pending };
+            let poll = inside_task(|| running.as_mut().poll(cx));
+            if poll.is_ready() {
+                future = None;
+            }
+            poll
+        }));
+        match poll {
             Ok(poll) => poll.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         }

@@ -18,7 +18,7 @@ pub(super) struct Batch {
     /// About how much it will take in storage.
     bytes: usize,
     /// Events that are done with once this is committed.
-    pub(super) settled: u64,
+    settled: u64,
 }
 
 impl Batch {
@@ -29,8 +29,23 @@ impl Batch {
         self.writes.extend(staged.writes);
     }
 
+    /// One more event is done with.
+    pub(super) fn settle(&mut self) {
+        self.changed = true;
+        self.settled += 1;
+    }
+
+    /// So many more bytes will go into storage.
+    pub(super) fn grow(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         !self.changed && self.drafts.is_empty() && self.writes.is_empty()
+    }
+
+    pub(super) fn settled(&self) -> u64 {
+        self.settled
     }
 
     /// About how much there is to commit.

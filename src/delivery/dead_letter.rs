@@ -315,14 +315,21 @@ impl DeadLetterStore {
         Ok(Some(Held::revived(entry, Revival { attempts, first_failed_at })))
     }
 
-    /// Adds a letter, or replaces it. What is to be stored goes into `writes`.
+    /// Adds a letter, or replaces it. What is to be stored goes into `writes`. One that was tried
+    /// again and discarded meanwhile stays discarded.
     pub(super) fn add(
         &self,
         letter: DeadLetter,
-        entry: &Arc<Entry>,
+        held: &Held,
         writes: &mut keys::Writes,
     ) -> Result<(), serde_json::Error> {
-        let position = letter.position;
+        let (position, entry) = (letter.position, &held.entry);
+        let mut positions = self.positions.lock();
+        if held.is_revived() && !positions.contains(&position) {
+            return Ok(());
+        }
+        positions.insert(position);
+        drop(positions);
         match &self.memory {
             Some(memory) => {
                 let old = memory.lock().insert(position, (letter, Arc::clone(entry)));
@@ -333,8 +340,28 @@ impl DeadLetterStore {
                 writes.insert(key, Some(letter.encode()?));
             }
         }
-        self.positions.lock().insert(position);
         Ok(())
+    }
+
+    /// Submits writes while no letter can be discarded: those of letters that are gone by now are
+    /// taken back, so that a discard is either seen here or comes later.
+    pub(super) fn fence<R>(
+        &self,
+        mut writes: keys::Writes,
+        submit: impl FnOnce(keys::Writes) -> R,
+    ) -> R {
+        let prefix = keys::dead_letters(&self.subscription);
+        if self.memory.is_some() || !keys::any_under(&writes, &prefix) {
+            return submit(writes);
+        }
+        let positions = self.positions.lock();
+        let letters = writes.iter_mut().filter(|(key, _)| key.starts_with(&prefix));
+        for (key, value) in letters {
+            if keys::position(key).is_some_and(|position| !positions.contains(&position)) {
+                *value = None;
+            }
+        }
+        submit(writes)
     }
 
     /// Removes a letter that was handled after all.

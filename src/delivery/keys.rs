@@ -63,6 +63,11 @@ pub(super) fn under_prefix(writes: &Writes, prefix: &[u8]) -> Writes {
         .collect()
 }
 
+/// Whether there is any write whose key begins so.
+pub(super) fn any_under(writes: &Writes, prefix: &[u8]) -> bool {
+    writes.range(prefix.to_vec()..).next().is_some_and(|(key, _)| key.starts_with(prefix))
+}
+
 fn under(area: &str, name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(area.len() + name.len() + 16);
     key.extend(area.bytes());

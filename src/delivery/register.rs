@@ -85,6 +85,7 @@ pub(crate) fn register(
         on_stop: Mutex::new(plan.on_stop),
         paused: false.into(),
         stopping: false.into(),
+        failed: false.into(),
         failure: Mutex::default(),
     });
     let lanes = (0..).zip(cursors).zip(&subscriber.lanes);

@@ -64,6 +64,8 @@ pub(crate) struct Subscriber {
     pub(super) on_stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) paused: AtomicBool,
     pub(super) stopping: AtomicBool,
+    /// Set once `failure` is.
+    pub(super) failed: AtomicBool,
     pub(super) failure: Mutex<Option<String>>,
 }
 
@@ -117,7 +119,7 @@ pub enum Condition {
     DeadLettersFull,
     /// It has stopped for good, because the bus or the subscription was shut down.
     Stopped,
-    /// It has stopped, because storage takes no more. Says why.
+    /// It has stopped, because storage takes no more or the engine has failed. Says why.
     Failed(String),
 }
 
@@ -151,7 +153,13 @@ impl Subscriber {
     pub(super) fn fail(&self, why: &str) {
         tracing::error!(subscription = &*self.name, error = why, "the subscription stops");
         *self.failure.lock() = Some(why.to_owned());
+        self.failed.store(true, Ordering::Release);
         self.tell_stop();
+        self.wake();
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     pub(super) fn is_inline(&self) -> bool {
@@ -246,7 +254,7 @@ impl Subscriber {
 
     /// Whether it can handle anything.
     pub(crate) fn is_alive(&self) -> bool {
-        !self.is_stopping() && self.failure.lock().is_none()
+        !self.is_stopping() && !self.has_failed()
     }
 
     /// Waits for the lanes to stop. False where a handler still runs at the deadline.

@@ -299,9 +299,13 @@ fn show(journal: &Journal, first: Position, group: Vec<Request>) {
             next = next.next();
         }
     }
-    journal.tail.append(entries);
+    let dropped = journal.tail.append(entries);
     for (ticket, first) in answers {
         ticket.complete(Ok(first));
+    }
+    // Dropping an event runs its owner's code. A panic there must not cost the log its leader.
+    if catch_unwind(AssertUnwindSafe(|| drop(dropped))).is_err() {
+        tracing::error!("dropping an event panicked");
     }
 }
 

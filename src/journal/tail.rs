@@ -41,6 +41,8 @@ pub(crate) enum Phase {
     Working,
     /// It has stopped, or rests in a pause; nobody waits for it.
     Stopped,
+    /// It can do nothing more, and holds nobody up.
+    Failed,
 }
 
 /// What a reader got.
@@ -178,7 +180,8 @@ impl Tail {
     }
 
     /// Appends what storage has committed, at the positions that storage gave.
-    pub(super) fn append(&self, entries: Vec<Arc<Entry>>) {
+    /// Entries that need not be kept any more are returned, to be dropped when all is done.
+    pub(super) fn append(&self, entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
         let mut woken = Vec::new();
         let mut ring = self.ring.lock();
         for entry in entries {
@@ -186,8 +189,8 @@ impl Tail {
         }
         let dropped = ring.trim();
         drop(ring);
-        drop(dropped);
         woken.iter().for_each(Task::wake);
+        dropped
     }
 
     /// Appends on a volatile bus.
@@ -215,8 +218,8 @@ impl Tail {
                 }
                 let dropped = ring.trim();
                 drop(ring);
-                drop(dropped);
                 woken.iter().for_each(Task::wake);
+                drop(dropped);
                 return Ok(first);
             }
             if admission == Admission::Fail || in_task() {
@@ -280,10 +283,11 @@ impl Tail {
         }
     }
 
-    /// Says that a reader is about to look.
-    pub(crate) fn looks(&self, reader: ReaderId) {
+    /// A reader begins its turn: it is at work, and looks at what it was sent.
+    pub(crate) fn begin(&self, reader: ReaderId) {
         if let Some(reader) = self.ring.lock().reader(reader) {
             reader.poked = false;
+            reader.phase = Phase::Working;
         }
     }
 
@@ -291,7 +295,7 @@ impl Tail {
     pub(crate) fn is_quiet(&self, parked_is_quiet: bool) -> bool {
         let ring = self.ring.lock();
         let rests = |reader: &Reader| match reader.phase {
-            Phase::Stopped => true,
+            Phase::Stopped | Phase::Failed => true,
             Phase::Settled => reader.idle,
             Phase::Parked => parked_is_quiet && reader.idle,
             Phase::Blocked => parked_is_quiet,
@@ -305,7 +309,9 @@ impl Tail {
     pub(crate) fn running(&self, group: GroupId) -> usize {
         let ring = self.ring.lock();
         let running = |group: &Group| {
-            group.readers.iter().filter(|reader| reader.phase != Phase::Stopped).count()
+            let at_work =
+                |reader: &&Reader| !matches!(reader.phase, Phase::Stopped | Phase::Failed);
+            group.readers.iter().filter(at_work).count()
         };
         ring.groups.get(&group).map_or(0, running)
     }
@@ -395,7 +401,7 @@ impl Ring {
             self.entries.len().saturating_sub(self.capacity)
         } else {
             let readers = self.groups.values().flat_map(|group| &group.readers);
-            let active = readers.filter(|reader| !reader.idle);
+            let active = readers.filter(|reader| !reader.idle && reader.phase != Phase::Failed);
             let needed = active.map(|reader| reader.next).min().unwrap_or(self.end);
             usize::try_from(needed.since(self.first())).unwrap_or(usize::MAX)
         };

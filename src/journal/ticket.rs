@@ -1,6 +1,7 @@
 //! The answer to a submitted transaction, now or later.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Poll, Waker},
 };
@@ -61,8 +62,9 @@ impl Ticket {
         let (waker, task) = (state.waker.take(), state.task.take());
         drop(state);
         self.changed.notify();
-        if let Some(waker) = waker {
-            waker.wake();
+        // Somebody else's code, which must not cost the others their answers.
+        if waker.is_some_and(|waker| catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err()) {
+            tracing::error!("a waker panicked");
         }
         if let Some(task) = task {
             task.wake();

@@ -96,7 +96,8 @@ impl Simulator {
     pub fn advance(&self, duration: Duration) {
         let end = self.driver.now().saturating_add(duration);
         while self.driver.step(Some(end)) {}
-        self.driver.state.lock().now = end;
+        let mut state = self.driver.state.lock();
+        state.now = state.now.max(end);
     }
 
     /// Kills every task and timer, as the end of a process would. Buses that ran on them are dead;

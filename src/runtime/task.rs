@@ -92,10 +92,10 @@ impl Task {
 
     /// Ends the task. A step that is running finishes; none starts after it.
     pub(crate) fn stop(&self) {
-        self.state.store(STOPPED, Ordering::Release);
-        // A step that is running holds the lock, and drops the body itself when it is done.
-        if let Some(mut body) = self.body.try_lock() {
-            *body = None;
+        let before = self.state.swap(STOPPED, Ordering::AcqRel);
+        // Whoever runs the step finds it stopped, and drops the body when the step is done.
+        if before != RUNNING && before != WOKEN {
+            *self.body.lock() = None;
         }
     }
 

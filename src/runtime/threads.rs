@@ -160,7 +160,7 @@ mod tests {
         let pool = runtime.pool(Runtime::DEFAULT_POOL, 2);
         let task = runtime.task(pool, move || {
             let step = count.fetch_add(1, Ordering::Relaxed);
-            if step % 3 == 0 { Step::Wait } else { Step::Again }
+            if step.is_multiple_of(3) { Step::Wait } else { Step::Again }
         });
         let deadline = Instant::now() + std::time::Duration::from_mins(1);
         while steps.load(Ordering::Relaxed) < STEPS {

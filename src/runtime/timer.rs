@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
     thread,
     time::Instant,
@@ -69,6 +70,15 @@ impl Drop for Timer {
     }
 }
 
+/// The task may be dropped here, and with it what belongs to users; a panic of theirs must not cost
+/// the timer its thread.
+fn wake(task: &Weak<Task>) {
+    let wake = || task.upgrade().iter().for_each(Task::wake);
+    if catch_unwind(AssertUnwindSafe(wake)).is_err() {
+        tracing::error!("dropping a task panicked");
+    }
+}
+
 impl Shared {
     fn run(&self) {
         let mut state = self.state.lock();
@@ -81,11 +91,7 @@ impl Shared {
             if at <= self.started.elapsed() {
                 let task = entry.remove();
                 // Unlocked, since the task may hold the last reference to this very timer.
-                MutexGuard::unlocked(&mut state, || {
-                    if let Some(task) = task.upgrade() {
-                        task.wake();
-                    }
-                });
+                MutexGuard::unlocked(&mut state, || wake(&task));
                 continue;
             }
             match self.started.checked_add(at) {

@@ -395,3 +395,134 @@ fn a_successor_sees_what_was_still_on_its_way_to_storage() {
     bus.publish(Tick(8)).unwrap();
     assert_eq!(told.recv().unwrap(), (2, 8), "not the one before again");
 }
+
+#[test]
+fn large_outputs_of_many_handlers_commit_in_portions() {
+    let (sim, disk) = (Simulator::new(12), MemoryDisk::new());
+    let storage = FileStorage::builder("store").disk(disk).open().unwrap();
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    let mut pull = bus.subscribe("pull").stream::<Placed>().unwrap();
+    bus.publish_all((0..4).map(|order| placed(order, 0))).unwrap();
+    let mut orders: Vec<_> = (0..4).map(|_| pull.next().unwrap()).collect();
+    for order in &mut orders {
+        order.state().put("big", &"x".repeat(6 << 20)).unwrap();
+    }
+    orders.into_iter().for_each(tidings::Unsettled::ack);
+    sim.run_until_idle();
+    assert_eq!(pull.subscription().status().condition, Condition::Running);
+    assert_eq!(pull.subscription().status().handled, 4);
+    assert_eq!(pull.subscription().lag(), 0);
+}
+
+#[test]
+fn a_letter_discarded_before_its_batch_commits_stays_discarded() {
+    let sim = Simulator::new(13);
+    let storage = MemoryStorage::new();
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    let inside = bus.clone();
+    let first = Position::FIRST;
+    bus.subscribe("billing")
+        .on(move |e: &Placed, ctx: &mut Context| match (e.order, ctx.attempt()) {
+            (0, _) => Err(HandlerError::reject("no")),
+            (_, 1) => Err(HandlerError::reject("once")),
+            // In the same turn, after the first letter was tried again and rejected.
+            _ => inside.dead_letters("billing").discard(first).map_err(HandlerError::retry),
+        })
+        .start()
+        .unwrap();
+    bus.publish_all([placed(0, 0), placed(1, 0)]).unwrap();
+    sim.run_until_idle();
+    let letters = bus.dead_letters("billing");
+    assert_eq!(letters.list().unwrap().len(), 2);
+    letters.retry_all().unwrap();
+    sim.run_until_idle();
+    assert!(letters.list().unwrap().is_empty(), "{:?}", letters.list());
+}
+
+/// An event whose owner panics when it is dropped, once.
+#[derive(Serialize, Deserialize, Event)]
+#[event(name = "grenade")]
+struct Grenade(bool);
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.0) {
+            std::panic::resume_unwind(Box::new("boom"));
+        }
+    }
+}
+
+#[test]
+fn an_event_that_panics_when_dropped_stops_nobody() {
+    let bus = Bus::builder().storage(MemoryStorage::new()).ring(1).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    bus.subscribe("ticks").on(move |tick: &Tick| tell.send(tick.0).unwrap()).start().unwrap();
+    bus.publish(Grenade(true)).unwrap();
+    for n in 0..20 {
+        bus.publish(Tick(n)).unwrap();
+        drop(bus.enqueue(Tick(n)).unwrap());
+    }
+    assert!(bus.wait_idle(30 * SECOND));
+    assert_eq!(told.try_iter().count(), 40);
+    bus.shutdown(30 * SECOND).unwrap();
+}
+
+struct Boom;
+
+impl tidings::Outcome for Boom {
+    fn into_result(self) -> Result<(), HandlerError> {
+        panic!("on the way out")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_on_the_way_out_of_an_async_handler_is_an_error() {
+    let bus = Bus::volatile();
+    let subscription = bus.subscribe("async").retry(Backoff::never());
+    subscription.on_async(|_: Delivery<Tick>| async { Boom }).start().unwrap();
+    bus.enqueue(Tick(1)).unwrap().await.unwrap();
+    assert!(bus.wait_idle(30 * SECOND));
+    let letter = &bus.dead_letters("async").list().unwrap()[0];
+    assert_eq!(letter.error(), "the handler panicked: on the way out");
+}
+
+#[test]
+fn the_end_of_time_is_no_overflow() {
+    let (sim, bus) = simulated(14);
+    let subscription = bus
+        .subscribe("patient")
+        .retry(Backoff::constant(SECOND).max_attempts(3))
+        .on(|_: &Tick| -> Result<(), HandlerError> {
+            Err(HandlerError::retry_after("never", Duration::MAX))
+        })
+        .start()
+        .unwrap();
+    bus.publish(Tick(1)).unwrap();
+    sim.run_until_idle();
+    assert_eq!(subscription.status().condition, Condition::Running);
+    assert_eq!(subscription.status().dead_letters, 1);
+    bus.shutdown(Duration::MAX).unwrap();
+}
+
+#[test]
+fn a_parked_event_that_is_ignored_after_a_restart_is_let_go() {
+    let sim = Simulator::new(15);
+    let storage = MemoryStorage::new();
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    let failing = bus
+        .subscribe("reader")
+        .retry(Backoff::constant(3600 * SECOND))
+        .on(|_: &Placed| Err(HandlerError::retry("down")))
+        .on(|_: &Tick| ())
+        .start()
+        .unwrap();
+    bus.publish(placed(1, 0)).unwrap();
+    sim.advance(SECOND);
+    assert_eq!(failing.status().held, 1);
+    failing.stop(SECOND);
+    let reader = bus.subscribe("reader").ignore("orders.placed").on(|_: &Tick| ());
+    let reader = reader.start().unwrap();
+    sim.run_until_idle();
+    assert_eq!((reader.status().held, reader.status().dead_letters), (0, 0));
+    assert_eq!(reader.lag(), 0);
+}

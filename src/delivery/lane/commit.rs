@@ -1,5 +1,7 @@
 //! How a lane commits what it has done, and where it stands.
 
+use std::sync::Arc;
+
 use super::{Cursor, Held, Hole, Lane};
 use crate::{delivery::keys, message::Position, runtime::Timestamp};
 
@@ -38,10 +40,16 @@ impl Lane {
 
     fn send(&mut self, frontier: Position) {
         let cursor = self.cursor(frontier);
-        let batch = std::mem::take(&mut self.batch);
-        let settled = batch.settled;
-        let transaction = batch.into_transaction(&self.subscriber, cursor);
-        let Some(ticket) = self.handle.commit(&self.subscriber.journal, transaction) else {
+        let mut batch = std::mem::take(&mut self.batch);
+        let settled = batch.settled();
+        let subscriber = Arc::clone(&self.subscriber);
+        let writes = std::mem::take(&mut batch.writes);
+        let ticket = subscriber.dead.fence(writes, |writes| {
+            batch.writes = writes;
+            let transaction = batch.into_transaction(&subscriber, cursor);
+            self.handle.commit(&subscriber.journal, transaction)
+        });
+        let Some(ticket) = ticket else {
             self.over = true; // abandoned meanwhile; somebody else may have the name
             return;
         };

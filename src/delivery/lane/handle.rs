@@ -68,7 +68,15 @@ impl LaneHandle {
     ) -> Option<Arc<Ticket>> {
         let task = self.task()?;
         let left = self.left.lock();
-        (!*left).then(|| journal.commit(transaction, &task))
+        if *left {
+            return None;
+        }
+        if !journal.is_durable() {
+            // Nothing is kept that a successor could miss, and events may be dropped, which runs
+            // their owner's code.
+            drop(left);
+        }
+        Some(journal.commit(transaction, &task))
     }
 
     pub(in crate::delivery) fn send(&self, inbound: Inbound) {

@@ -40,7 +40,7 @@ impl Lane {
                 Err(error) => {
                     tracing::error!(subscription = &*subscriber.name, %from, error,
                     "the log cannot be read; trying again");
-                    self.wake_at(self.now() + PAUSE);
+                    self.wake_at(self.now().saturating_add(PAUSE));
                     return false;
                 }
             };
@@ -73,9 +73,13 @@ impl Lane {
                     return false;
                 }
             };
+            let is_owed = |entry: &Entry| subscriber.kinds.contains(&entry.kind);
+            let entry = entry.filter(is_owed);
             self.unloaded.pop_front();
-            if let Some(entry) = entry {
-                self.reload(hole, Arc::new(entry));
+            match entry {
+                Some(entry) => self.reload(hole, Arc::new(entry)),
+                // The subscription has given up on such events.
+                None => self.batch.settle(),
             }
         }
         true

@@ -52,6 +52,8 @@ pub(super) struct Lane {
     running: BTreeMap<Position, Held>,
     /// Dead letters that are being tried again, wherever they are in the lane.
     revived: BTreeSet<Position>,
+    /// Received, and not looked at yet.
+    inbox: VecDeque<Inbound>,
     batch: Batch,
     /// On its way to storage, with the number of events that it settles.
     commit: Option<(Arc<Ticket>, u64)>,
@@ -86,6 +88,7 @@ impl Lane {
             parked: Parked::default(),
             running: BTreeMap::new(),
             revived: BTreeSet::new(),
+            inbox: VecDeque::new(),
             batch: Batch::default(),
             commit: None,
             unloaded: cursor.holes.into(),
@@ -98,7 +101,7 @@ impl Lane {
 
     /// One turn. It ends with a commit on its way, or at rest.
     pub(super) fn step(&mut self) -> Step {
-        self.tail().looks(self.reader);
+        self.tail().begin(self.reader);
         let step = self.turn();
         if self.commit.is_none() {
             self.handle.report(self.low(), self.running.len());
@@ -107,15 +110,17 @@ impl Lane {
     }
 
     fn turn(&mut self) -> Step {
-        if self.over || !self.settle_commit() {
+        if self.over || self.subscriber.has_failed() {
+            self.over = true;
+            self.set_phase(Phase::Failed);
+            return Step::Wait;
+        }
+        if !self.settle_commit() {
             return Step::Wait;
         }
         let rests = self.subscriber.is_stopping() || self.subscriber.is_paused();
         // What comes in while the subscription is to rest is parked instead of handled.
-        self.turn_end = if rests { Tick::ZERO } else { self.now() + TURN_TIME };
-        if !rests {
-            self.set_phase(Phase::Working);
-        }
+        self.turn_end = if rests { Tick::ZERO } else { self.now().saturating_add(TURN_TIME) };
         self.receive();
         if self.subscriber.is_stopping() {
             return self.finish();
@@ -124,7 +129,7 @@ impl Lane {
             return self.rest();
         }
         if !self.load() {
-            self.wake_at(self.now() + PAUSE);
+            self.wake_at(self.now().saturating_add(PAUSE));
             return Step::Wait;
         }
         self.deliver_due();
@@ -135,9 +140,12 @@ impl Lane {
         self.rest()
     }
 
-    /// Takes what others have sent.
+    /// Takes what others have sent, as far as it fits into one commit.
     fn receive(&mut self) {
-        for inbound in self.handle.receive() {
+        self.inbox.extend(self.handle.receive());
+        while self.batch.bytes() < TURN_BYTES
+            && let Some(inbound) = self.inbox.pop_front()
+        {
             match inbound {
                 Inbound::Finished { position, result } => self.finished(position, result),
                 Inbound::GivenBack { position } => self.given_back(position),
@@ -155,7 +163,10 @@ impl Lane {
     /// Delivers what waited for its time, for at most half of the turn.
     fn deliver_due(&mut self) {
         let half = self.turn_end.saturating_sub(TURN_TIME / 2);
-        while self.batch.attempts < TURN_ATTEMPTS / 2 && self.has_room_to_run() {
+        while self.batch.attempts < TURN_ATTEMPTS / 2
+            && self.batch.bytes() < TURN_BYTES
+            && self.has_room_to_run()
+        {
             let now = self.now();
             if now >= half {
                 return;
@@ -169,6 +180,9 @@ impl Lane {
     /// may be more right away.
     fn deliver_new(&mut self) -> bool {
         loop {
+            if self.batch.bytes() >= TURN_BYTES {
+                return true;
+            }
             if !self.has_room_to_run() || !self.has_room_to_hold() {
                 return false;
             }
@@ -281,7 +295,7 @@ impl Lane {
     fn give_up(&mut self, why: &str) {
         self.over = true;
         self.subscriber.fail(why);
-        self.set_phase(Phase::Stopped);
+        self.set_phase(Phase::Failed);
     }
 
     fn has_room_to_run(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What becomes of an event after an attempt: done, parked, or dead.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Held, Lane, PAUSE};
 use crate::{
@@ -8,6 +8,9 @@ use crate::{
     message::Position,
     policy::Attempt,
 };
+
+/// Ten years: longer waits are as good as this one, and clocks have an end.
+const LONGEST_DELAY: Duration = Duration::from_hours(24 * 3650);
 
 impl Lane {
     /// A started delivery has ended.
@@ -27,19 +30,19 @@ impl Lane {
     /// A started delivery was never looked at. It comes again, and this was no attempt.
     pub(super) fn given_back(&mut self, position: Position) {
         if let Some(held) = self.running.remove(&position) {
-            self.parked.park(held, self.now() + PAUSE);
+            self.parked.park(held, self.now().saturating_add(PAUSE));
         }
     }
 
     pub(super) fn succeed(&mut self, held: &Held, staged: Staged) -> bool {
         self.batch.merge(staged);
-        self.batch.changed = true;
         if self.revived.remove(&held.position()) {
             self.subscriber.dead.remove(held.position(), &mut self.batch.writes);
             // Lanes may rest for lack of room among the dead letters.
             self.subscriber.wake();
+            self.batch.changed = true;
         } else {
-            self.batch.settled += 1;
+            self.batch.settle();
         }
         self.subscriber.counters.handled.add(1);
         true
@@ -61,7 +64,7 @@ impl Lane {
         let Some(delay) = self.subscriber.policy.retry.next_delay(attempt, self.random()) else {
             return self.bury(held, Verdict::new(DeadLetterReason::Exhausted, error));
         };
-        let delay = error.delay().unwrap_or(delay);
+        let delay = error.delay().unwrap_or(delay).min(LONGEST_DELAY);
         tracing::debug!(subscription = &*self.subscriber.name, position = %held.position(),
             event = &*held.entry.envelope.name, attempt = held.attempts, ?delay,
             error = error.describe(), "a handler failed; it will be tried again");
@@ -76,7 +79,7 @@ impl Lane {
     pub(super) fn bury(&mut self, mut held: Held, verdict: Verdict) -> bool {
         if !self.add_dead_letter(&held, &verdict) {
             held.verdict = Some(verdict);
-            self.parked.park(held, self.now() + PAUSE);
+            self.parked.park(held, self.now().saturating_add(PAUSE));
             return false;
         }
         tracing::warn!(subscription = &*self.subscriber.name, position = %held.position(),
@@ -84,7 +87,7 @@ impl Lane {
             attempts = held.all_attempts(), "an event became a dead letter");
         self.batch.changed = true;
         if !self.revived.remove(&held.position()) {
-            self.batch.settled += 1;
+            self.batch.settle();
         }
         self.subscriber.counters.dead_lettered.add(1);
         true
@@ -97,9 +100,10 @@ impl Lane {
         }
         let added = match subscriber.journal.payload(&held.entry) {
             Ok(payload) => {
+                self.batch.grow(payload.len() + verdict.error.len());
                 let letter = DeadLetter::new(held, verdict, payload, subscriber.runtime().wall());
-                let writes = &mut self.batch.writes;
-                subscriber.dead.add(letter, &held.entry, writes).map_err(|error| error.to_string())
+                let added = subscriber.dead.add(letter, held, &mut self.batch.writes);
+                added.map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
