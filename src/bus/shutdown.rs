@@ -74,9 +74,9 @@ pub(super) fn shutdown(bus: &Arc<Inner>, timeout: Duration) -> Result<Report, Sh
         subscriptions.closed = true;
         std::mem::take(&mut subscriptions.running)
     };
-    // What nobody has pulled yet is given back.
-    for subscriber in subscribers.values() {
-        subscriber.tell_stop();
+    // Nobody is left to pull, so there is nothing to wait for but what was pulled before.
+    for subscriber in subscribers.values().filter(|subscriber| subscriber.is_pulled()) {
+        subscriber.begin_stop();
     }
     let handled_before: Vec<_> = subscribers.values().map(|one| one.handled()).collect();
     if !journal.wait_quiet(Some(deadline), true) {

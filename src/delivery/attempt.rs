@@ -45,7 +45,7 @@ pub(super) fn attempt(
         subscriber: Arc::clone(subscriber),
         entry: Arc::clone(&held.entry),
         attempt: held.all_attempts() + 1,
-        alone: subscriber.lanes.len() == 1 && subscriber.is_inline(),
+
         staged: Staged::default(),
         earlier: keys::Writes::new(),
     };

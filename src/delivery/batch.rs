@@ -55,8 +55,9 @@ impl Batch {
 
     /// As a transaction, with the cursor. What a subscription that leaves nothing behind has written
     /// to its state stays in memory.
-    /// A batch that only moves the cursor need not be synced:
-    /// losing it to a power failure means handling again, never losing.
+    ///
+    /// A batch that only moves the cursor need not be synced: losing it to a power failure means
+    /// handling again, never losing.
     pub(super) fn into_transaction(
         mut self,
         subscriber: &Subscriber,

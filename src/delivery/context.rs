@@ -18,8 +18,6 @@ pub struct Context {
     pub(super) subscriber: Arc<Subscriber>,
     pub(super) entry: Arc<Entry>,
     pub(super) attempt: u32,
-    /// One event of the subscription at a time is handled, so state needs no key.
-    pub(super) alone: bool,
     pub(super) staged: Staged,
     /// What the lane has staged before and not yet committed.
     pub(super) earlier: keys::Writes,

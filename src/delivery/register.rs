@@ -68,6 +68,8 @@ pub(crate) fn register(
     let contract = journal.contract();
     let kinds: BTreeSet<_> =
         meta.events.iter().map(|name| contract.name_id(&name.as_str().into())).collect();
+    let is_inline = |(_, run): &(Arc<EventType>, Run)| matches!(run, Run::Inline(_));
+    let alone = cursors.len() == 1 && plan.handlers.iter().all(is_inline);
     let handlers = plan.handlers.into_iter();
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
@@ -78,6 +80,7 @@ pub(crate) fn register(
         kinds: kinds.clone(),
         lanes: cursors.iter().map(|_| Arc::default()).collect(),
         policy: plan.policy,
+        alone,
         counters: Counters::default(),
         is_stored,
         layers: meta.layers,

@@ -84,7 +84,7 @@ impl<'a> State<'a> {
 
     fn key(&self, name: &str) -> Result<Vec<u8>, StateError> {
         let key = self.ctx.key();
-        if key.is_none() && !self.ctx.alone {
+        if key.is_none() && !self.ctx.subscriber.alone {
             return Err(StateError::NoKey);
         }
         Ok(keys::state(&self.ctx.subscriber.name, key, name))

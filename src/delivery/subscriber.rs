@@ -53,6 +53,8 @@ pub(crate) struct Subscriber {
     pub(super) kinds: BTreeSet<NameId>,
     pub(super) lanes: Vec<Arc<LaneHandle>>,
     pub(super) policy: Policy,
+    /// One event at a time is handled, so state needs no key.
+    pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
     pub(super) counters: Counters,
     /// Its cursor and dead letters outlive the process.
@@ -162,10 +164,6 @@ impl Subscriber {
         self.failed.load(Ordering::Acquire)
     }
 
-    pub(super) fn is_inline(&self) -> bool {
-        self.handlers.values().all(|registered| matches!(registered.run, Run::Inline(_)))
-    }
-
     /// The committed value of a state key.
     pub(super) fn recall(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         if self.is_stored {
@@ -244,8 +242,12 @@ impl Subscriber {
         self.wake();
     }
 
+    pub(crate) fn is_pulled(&self) -> bool {
+        self.on_stop.lock().is_some()
+    }
+
     /// Tells whoever pulls that nothing more will come.
-    pub(crate) fn tell_stop(&self) {
+    fn tell_stop(&self) {
         let on_stop = self.on_stop.lock().take();
         if let Some(on_stop) = on_stop {
             on_stop();

@@ -216,16 +216,24 @@ impl Journal {
         Ok((0..).zip(records).map(entry).collect())
     }
 
+    /// The event at a position that was read before.
+    pub(crate) fn read_one(&self, position: Position) -> Result<Entry, StorageError> {
+        let found = self.read(position, position.next())?.into_iter().next();
+        found.ok_or_else(|| StorageError::Truncated { wanted: position, first: self.first() })
+    }
+
     /// The encoded payload of an entry, where there is one.
     pub(crate) fn payload(&self, entry: &Entry) -> Result<Vec<u8>, StorageError> {
         if let Body::Encoded(payload) = &entry.body {
             return Ok(payload.clone());
         }
-        let Some(log) = &self.log else {
+        if self.log.is_none() {
             return Ok(Vec::new());
-        };
-        let records = log.storage().read(entry.position, 1, usize::MAX)?;
-        Ok(records.into_iter().next().map(|record| record.payload).unwrap_or_default())
+        }
+        match self.read_one(entry.position)?.body {
+            Body::Encoded(payload) => Ok(payload),
+            Body::Value(_) => Ok(Vec::new()),
+        }
     }
 
     /// The oldest position that can be read.

@@ -1,7 +1,11 @@
 //! Corners where events get lost, repeated or stuck in other buses.
 
 use std::{
-    sync::{Arc, Barrier, OnceLock, mpsc},
+    sync::{
+        Arc, Barrier, OnceLock,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -334,9 +338,9 @@ fn an_answer_can_be_asked_for_twice() {
     assert_eq!(pending.wait().unwrap(), receipt);
 }
 
-/// Storage that takes its time.
+/// Storage that takes its time to commit, and can be blind for what it has.
 #[derive(Debug)]
-struct Slow(MemoryStorage);
+struct Slow(MemoryStorage, Arc<AtomicBool>);
 
 impl Storage for Slow {
     fn end(&self) -> Position {
@@ -358,6 +362,9 @@ impl Storage for Slow {
         records: usize,
         bytes: usize,
     ) -> Result<Vec<Record>, StorageError> {
+        if self.1.load(Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
         self.0.read(from, records, bytes)
     }
 
@@ -381,7 +388,7 @@ impl Storage for Slow {
 
 #[test]
 fn a_successor_sees_what_was_still_on_its_way_to_storage() {
-    let bus = Bus::builder().storage(Slow(MemoryStorage::new())).build().unwrap();
+    let bus = Bus::builder().storage(Slow(MemoryStorage::new(), Arc::default())).build().unwrap();
     let (tell, told) = mpsc::channel();
     let first = tell.clone();
     let reader = bus.subscribe("reader").on(move |tick: &Tick| first.send((1, tick.0)).unwrap());
@@ -525,4 +532,28 @@ fn a_parked_event_that_is_ignored_after_a_restart_is_let_go() {
     sim.run_until_idle();
     assert_eq!((reader.status().held, reader.status().dead_letters), (0, 0));
     assert_eq!(reader.lag(), 0);
+}
+
+#[test]
+fn an_open_event_that_storage_does_not_find_is_not_acknowledged() {
+    let (storage, blind) = (MemoryStorage::new(), Arc::<AtomicBool>::default());
+    let bus = Bus::builder().storage(Slow(storage.clone(), Arc::clone(&blind))).build().unwrap();
+    let failing = bus.subscribe("reader").retry(Backoff::constant(3600 * SECOND));
+    let failing = failing.on(|_: &Tick| Err(HandlerError::retry("down"))).start().unwrap();
+    bus.publish(Tick(7)).unwrap();
+    while failing.status().retried == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    bus.shutdown(30 * SECOND).unwrap();
+
+    blind.store(true, Ordering::SeqCst);
+    let storage = Slow(storage.reopened(), Arc::clone(&blind));
+    let bus = Bus::builder().storage(storage).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    let reader = bus.subscribe("reader").on(move |tick: &Tick| tell.send(tick.0).unwrap());
+    let reader = reader.start().unwrap();
+    assert!(told.recv_timeout(Duration::from_millis(300)).is_err());
+    assert_eq!(reader.status().held, 1, "it is still owed");
+    blind.store(false, Ordering::SeqCst);
+    assert_eq!(told.recv_timeout(30 * SECOND), Ok(7));
 }

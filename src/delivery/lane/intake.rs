@@ -65,21 +65,19 @@ impl Lane {
         while let Some(hole) = self.unloaded.front().copied() {
             let Some(position) = Position::new(hole.position) else { return true };
             let subscriber = &self.subscriber;
-            let entry = match subscriber.journal.read(position, position.next()) {
-                Ok(entries) => entries.into_iter().next(),
+            let entry = match subscriber.journal.read_one(position) {
+                Ok(entry) => entry,
                 Err(error) => {
                     tracing::error!(subscription = &*subscriber.name, %position, %error,
                         "an unacknowledged event cannot be read; trying again");
                     return false;
                 }
             };
-            let is_owed = |entry: &Entry| subscriber.kinds.contains(&entry.kind);
-            let entry = entry.filter(is_owed);
             self.unloaded.pop_front();
-            match entry {
-                Some(entry) => self.reload(hole, Arc::new(entry)),
-                // The subscription has given up on such events.
-                None => self.batch.settle(),
+            if self.subscriber.kinds.contains(&entry.kind) {
+                self.reload(hole, Arc::new(entry));
+            } else {
+                self.batch.settle(); // the subscription has given up on such events
             }
         }
         true
