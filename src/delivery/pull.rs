@@ -5,7 +5,7 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::Arc,
-    task::{Poll, Waker},
+    task::Waker,
 };
 
 use parking_lot::Mutex;
@@ -164,8 +164,10 @@ impl<E: Event> PullQueue<E> {
         self.state.lock().ready.pop_front()
     }
 
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code))] // for the `Stream`
-    pub(crate) fn poll_next(&self, waker: &Waker) -> Poll<Option<Unsettled<E>>> {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_next(&self, waker: &Waker) -> std::task::Poll<Option<Unsettled<E>>> {
+        use std::task::Poll;
+
         let mut state = self.state.lock();
         if let Some(event) = state.ready.pop_front() {
             return Poll::Ready(Some(event));

@@ -173,14 +173,14 @@ impl Tail {
         }
         let dropped = ring.trim();
         drop(ring);
-        drop(dropped);
         left.readers.iter().for_each(|reader| reader.task.stop());
         self.room.notify();
         self.quiet.notify();
+        drop(dropped);
     }
 
-    /// Appends what storage has committed, at the positions that storage gave.
-    /// Entries that need not be kept any more are returned, to be dropped when all is done.
+    /// Appends what storage has committed, at the positions that storage gave. Returns the entries
+    /// that need not be kept any more, to be dropped when all is done.
     pub(super) fn append(&self, entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
         let mut woken = Vec::new();
         let mut ring = self.ring.lock();
