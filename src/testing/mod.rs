@@ -3,4 +3,4 @@
 pub use crate::runtime::simulator::Simulator;
 pub mod conformance;
 
-pub use crate::storage::file::MemoryDisk;
+pub use crate::storage::file::{Call, Fault, MemoryDisk};

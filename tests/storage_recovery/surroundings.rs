@@ -143,6 +143,10 @@ impl DiskFile for ExplosiveFile {
         self.0.write_all_at(bytes, offset)
     }
 
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         assert!(!self.1.load(Ordering::SeqCst), "boom");
         self.0.sync_data()

@@ -27,7 +27,7 @@ use std::{
 };
 
 #[cfg(any(test, feature = "testing"))]
-pub use disk::MemoryDisk;
+pub use disk::{Call, Fault, MemoryDisk};
 pub use disk::{Disk, DiskFile, DiskLock, LockError, RealDisk};
 use parking_lot::{Mutex, RwLock};
 pub use report::RecoveryReport;

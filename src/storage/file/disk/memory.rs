@@ -1,67 +1,39 @@
-//! A simulated disk that can lose power.
+//! A simulated disk that fails and loses power when told to.
 
 use std::{
-    collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use parking_lot::Mutex;
 
-use self::file::Inode;
-use super::{Disk, DiskFile, DiskLock, LockError};
-use crate::runtime::Random;
+use self::state::State;
+pub use self::{call::Call, fault::Fault};
 
+mod call;
+mod chance;
+mod change;
+mod fault;
 mod file;
+mod image;
+mod state;
+mod tree;
 
-/// A simulated disk that can lose power. A clone is the same disk.
+/// A simulated disk that fails and loses power when told to. A clone is the same disk.
 ///
-/// It knows which bytes, lengths and names were synced. [`MemoryDisk::crash`] leaves what a power
-/// loss may leave, by a seed; [`MemoryDisk::kill`] what the crash of the process leaves. Either
-/// makes every open file dead and releases every lock. [`MemoryDisk::fail_after`] makes calls fail.
+/// It knows which bytes, lengths and names were synced. What was not is made of atoms, each of which
+/// a power loss keeps or loses on its own, later ones over earlier ones:
+/// - each piece of a write, divided where its file is divided by [`MemoryDisk::set_tear`];
+/// - the growth of a file that a write brings with it. Bytes that are kept without it make the file
+///   as long as they need; growth without its bytes shows zeros;
+/// - each [`DiskFile::set_len`](super::DiskFile::set_len);
+/// - each file made, renamed or removed. A rename is one atom.
+///
+/// [`MemoryDisk::after_power_loss`] is the disk with the atoms one chooses, [`MemoryDisk::crash`]
+/// leaves what a seed decides, and [`MemoryDisk::kill`] what the death of the process leaves.
+/// [`MemoryDisk::fail`] makes calls fail.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk(Arc<Mutex<State>>);
-
-#[derive(Debug, Clone, Default)]
-struct State {
-    inodes: BTreeMap<u64, Inode>,
-    /// Directories are durable as soon as they are made, see [`Disk::create_dir_all`].
-    dirs: Vec<PathBuf>,
-    names: BTreeMap<PathBuf, u64>,
-    synced_names: BTreeMap<PathBuf, u64>,
-    unsynced: Vec<NameChange>,
-    locks: BTreeMap<PathBuf, u64>,
-    /// Counts crashes: handles of an earlier life are dead.
-    life: u64,
-    ids: u64,
-    io_count: u64,
-    fail_from: Option<u64>,
-}
-
-#[derive(Debug, Clone)]
-struct NameChange {
-    from: Option<PathBuf>,
-    to: Option<PathBuf>,
-    inode: u64,
-}
-
-impl NameChange {
-    fn is_in(&self, dir: &Path) -> bool {
-        [&self.from, &self.to].into_iter().flatten().any(|path| path.parent() == Some(dir))
-    }
-
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        if let Some(from) = &self.from
-            && names.get(from) == Some(&self.inode)
-        {
-            names.remove(from);
-        }
-        if let Some(to) = &self.to {
-            names.insert(to.clone(), self.inode);
-        }
-    }
-}
 
 impl MemoryDisk {
     /// An empty disk.
@@ -70,47 +42,84 @@ impl MemoryDisk {
         Self::default()
     }
 
-    /// An independent disk that holds the same.
+    fn of(state: State) -> Self {
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// An independent disk that holds the same, is as full, fails and is locked alike.
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.0.lock().clone())))
+        Self::of(self.0.lock().clone())
     }
 
-    /// A power loss. What was not synced is kept, lost or torn, as `seed` decides: each write, each
-    /// growth of a file and each change of a name on its own.
-    pub fn crash(&self, seed: u64) {
-        let mut state = self.0.lock();
-        let mut random = Random::new(seed);
-        for inode in state.inodes.values_mut() {
-            inode.lose_power(&mut random);
-        }
-        let mut names = std::mem::take(&mut state.synced_names);
-        for change in std::mem::take(&mut state.unsynced) {
-            if random.below(2) == 0 {
-                change.apply(&mut names);
+    /// How many atoms were not synced: a power loss leaves one of up to `2^atoms` disks.
+    #[must_use]
+    pub fn atoms(&self) -> usize {
+        self.0.lock().atoms().count()
+    }
+
+    /// An independent disk as after a power loss that kept exactly the atoms, counted from 0 in the
+    /// order of issue, of which `kept` says so. All it holds is durable, nothing is locked, nothing
+    /// fails, no calls were counted or recorded; capacity and tear are the same.
+    #[must_use]
+    pub fn after_power_loss(&self, kept: impl Fn(usize) -> bool) -> Self {
+        let state = self.0.lock();
+        let mut image = state.durable.clone();
+        for (index, (change, piece)) in state.atoms().enumerate() {
+            if kept(index) {
+                change.apply_piece(piece, &mut image);
             }
         }
-        state.names.clone_from(&names);
-        state.synced_names = names;
-        state.restart();
+        Self::of(state.holding(image))
     }
 
-    /// A crash of the process: everything that was written stays, synced or not.
+    /// An independent disk as after the death of the process: it holds the same, and what was not
+    /// synced still is not. Otherwise as [`MemoryDisk::after_power_loss`].
+    #[must_use]
+    pub fn after_kill(&self) -> Self {
+        Self::of(self.0.lock().as_after_kill())
+    }
+
+    /// A power loss. What was not synced is kept, lost or torn at any byte, as `seed` decides: each
+    /// atom on its own. Open files are dead then, locks released.
+    pub fn crash(&self, seed: u64) {
+        self.0.lock().crash(seed);
+    }
+
+    /// The death of the process: everything that was written stays, synced or not. Open files are
+    /// dead then, locks released.
     pub fn kill(&self) {
         self.0.lock().restart();
     }
 
-    /// Makes the `n`th I/O call from now on, and every later one, fail; 0 and 1 both mean the next.
-    /// A write that fails has written some of its bytes; a sync that fails has made some of them
-    /// durable and forgets the others, as Linux does. Survives [`MemoryDisk::crash`].
-    pub fn fail_after(&self, n: u64) {
-        let mut state = self.0.lock();
-        state.fail_from = Some(state.io_count + n.max(1));
+    /// Divides every file at the multiples of so many bytes: a write across them may be torn there.
+    /// 512 if it is not said; 0 is as 1. Holds for what was written before, too.
+    pub fn set_tear(&self, bytes: u64) {
+        self.0.lock().tear = usize::try_from(bytes.max(1)).unwrap_or(usize::MAX);
     }
 
-    /// Ends what [`MemoryDisk::fail_after`] began.
+    /// How many bytes fit in all files together; `None`, as at the beginning, for no limit. A write
+    /// or a length that goes beyond it is done as far as it fits and fails with
+    /// [`StorageFull`](std::io::ErrorKind::StorageFull). Names and directories take no room.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.0.lock().capacity = bytes;
+    }
+
+    /// Makes calls fail, instead of those that any earlier fault makes fail. Survives
+    /// [`MemoryDisk::crash`] and [`MemoryDisk::kill`].
+    pub fn fail(&self, fault: Fault) {
+        let mut state = self.0.lock();
+        state.fault = Some(fault.after(state.io_count));
+    }
+
+    /// Makes the `n`th I/O call from now on, and every later one, fail: [`Fault::at`].
+    pub fn fail_after(&self, n: u64) {
+        self.fail(Fault::at(n));
+    }
+
+    /// Ends what [`MemoryDisk::fail`] or [`MemoryDisk::fail_after`] began.
     pub fn heal(&self) {
-        self.0.lock().fail_from = None;
+        self.0.lock().fault = None;
     }
 
     /// How many I/O calls there were so far.
@@ -119,191 +128,67 @@ impl MemoryDisk {
         self.0.lock().io_count
     }
 
+    /// Records I/O calls from now on.
+    pub fn record_trace(&self) {
+        self.0.lock().trace.get_or_insert_default();
+    }
+
+    /// The I/O calls recorded so far, none before [`MemoryDisk::record_trace`].
+    #[must_use]
+    pub fn trace(&self) -> Vec<Call> {
+        self.0.lock().trace.clone().unwrap_or_default()
+    }
+
+    /// Forgets the I/O calls recorded so far; later ones are recorded.
+    pub fn clear_trace(&self) {
+        if let Some(trace) = &mut self.0.lock().trace {
+            trace.clear();
+        }
+    }
+
     /// The paths of all files, sorted.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        self.0.lock().names.keys().cloned().collect()
+        self.0.lock().current.names.keys().cloned().collect()
     }
 
     /// The bytes of a file, or `None` where there is none. Not counted as I/O.
     #[must_use]
     pub fn contents(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
         let state = self.0.lock();
-        let id = state.names.get(path.as_ref())?;
-        Some(state.inodes.get(id)?.bytes().to_vec())
+        let file = state.file(path.as_ref()).ok()?;
+        Some(state.current.bytes(file).to_vec())
     }
 
     /// Puts a file in place, durably, as bit rot or an operator would. Not counted as I/O.
     pub fn set_contents(&self, path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) {
-        let mut state = self.0.lock();
-        let id = state.new_id();
-        state.inodes.insert(id, Inode::durable(bytes.into()));
-        let path = path.into();
-        state.names.insert(path.clone(), id);
-        state.synced_names.insert(path, id);
+        let state: &mut State = &mut self.0.lock();
+        let (file, path, bytes) = (state.new_id(), path.into(), bytes.into());
+        for image in [&mut state.current, &mut state.durable] {
+            image.bytes_mut(file).clone_from(&bytes);
+            image.names.insert(path.clone(), file);
+        }
     }
 
     /// Flips the bits of `mask` in one byte of a file, under whoever has it open. Nothing happens
     /// where there is no such byte. Not counted as I/O.
     pub fn rot(&self, path: impl AsRef<Path>, offset: usize, mask: u8) {
-        let mut state = self.0.lock();
-        let inode = state.names.get(path.as_ref()).copied();
-        if let Some(inode) = inode.and_then(|id| state.inodes.get_mut(&id)) {
-            inode.rot(offset, mask);
+        let state: &mut State = &mut self.0.lock();
+        let Ok(file) = state.file(path.as_ref()) else {
+            return;
+        };
+        for image in [&mut state.current, &mut state.durable] {
+            if let Some(byte) = image.bytes_mut(file).get_mut(offset) {
+                *byte ^= mask;
+            }
         }
     }
 
     /// Takes a file away, durably. Not counted as I/O.
     pub fn lose(&self, path: impl AsRef<Path>) {
-        let mut state = self.0.lock();
-        state.names.remove(path.as_ref());
-        state.synced_names.remove(path.as_ref());
-    }
-}
-
-impl State {
-    fn restart(&mut self) {
-        self.life += 1;
-        self.locks.clear();
-    }
-
-    fn new_id(&mut self) -> u64 {
-        self.ids += 1;
-        self.ids
-    }
-
-    /// Counts a call; an error where it is to fail.
-    fn call(&mut self) -> io::Result<()> {
-        self.io_count += 1;
-        match self.fail_from {
-            Some(from) if self.io_count >= from => Err(io::Error::other("simulated failure")),
-            _ => Ok(()),
-        }
-    }
-
-    fn change(&mut self, change: NameChange) {
-        change.apply(&mut self.names);
-        self.unsynced.push(change);
-    }
-
-    fn inode_of(&self, path: &Path) -> io::Result<u64> {
-        let found = self.names.get(path).copied();
-        found.ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn check_dir(&self, dir: Option<&Path>) -> io::Result<()> {
-        match dir {
-            Some(dir) if self.dirs.iter().any(|known| known == dir) => Ok(()),
-            _ => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-}
-
-impl Disk for MemoryDisk {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.0.lock();
-        state.call()?;
-        for dir in dir.ancestors() {
-            if state.check_dir(Some(dir)).is_err() {
-                state.dirs.push(dir.to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let mut state = self.0.lock();
-        state.call()?;
-        state.check_dir(Some(dir))?;
-        let paths = state.names.keys().chain(&state.dirs);
-        let inside = paths.filter(|path| path.parent() == Some(dir));
-        let names = inside.filter_map(|path| path.file_name()?.to_str());
-        Ok(names.map(str::to_owned).collect())
-    }
-
-    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.0.lock();
-        state.call()?;
-        state.check_dir(path.parent())?;
-        let inode = match state.inode_of(path) {
-            Ok(inode) => inode,
-            Err(error) if !create => return Err(error),
-            Err(_) => {
-                let inode = state.new_id();
-                state.inodes.insert(inode, Inode::default());
-                let to = Some(path.to_owned());
-                state.change(NameChange { from: None, to, inode });
-                inode
-            }
-        };
-        Ok(Arc::new(file::Handle::new(self.clone(), inode, state.life)))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.0.lock();
-        state.call()?;
-        state.check_dir(to.parent())?;
-        let inode = state.inode_of(from)?;
-        let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
-        state.change(NameChange { from, to, inode });
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.0.lock();
-        state.call()?;
-        let inode = state.inode_of(path)?;
-        let from = Some(path.to_owned());
-        state.change(NameChange { from, to: None, inode });
-        Ok(())
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.0.lock();
-        state.call()?;
-        state.check_dir(Some(dir))?;
-        let unsynced = std::mem::take(&mut state.unsynced);
-        let (here, elsewhere) = unsynced.into_iter().partition(|change| change.is_in(dir));
-        state.unsynced = elsewhere;
-        let here: Vec<NameChange> = here;
-        for change in here {
-            change.apply(&mut state.synced_names);
-        }
-        Ok(())
-    }
-
-    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
-        let mut state = self.0.lock();
-        state.call()?;
-        if let Some(holder) = state.locks.get(path) {
-            let text = format!("holder {holder} of the simulated disk");
-            return Err(LockError::Held(text));
-        }
-        let holder = state.new_id();
-        state.locks.insert(path.to_owned(), holder);
-        Ok(Box::new(Lock { disk: self.clone(), path: path.to_owned(), holder }))
-    }
-
-    fn entropy(&self) -> u64 {
-        let id = self.0.lock().new_id();
-        Random::new(id).next()
-    }
-}
-
-#[derive(Debug)]
-struct Lock {
-    disk: MemoryDisk,
-    path: PathBuf,
-    holder: u64,
-}
-
-impl DiskLock for Lock {}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        let mut state = self.disk.0.lock();
-        if state.locks.get(&self.path) == Some(&self.holder) {
-            state.locks.remove(&self.path);
+        let state: &mut State = &mut self.0.lock();
+        for image in [&mut state.current, &mut state.durable] {
+            image.names.remove(path.as_ref());
         }
     }
 }

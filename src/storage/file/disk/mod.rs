@@ -11,7 +11,7 @@ use std::{
 };
 
 #[cfg(any(test, feature = "testing"))]
-pub use memory::MemoryDisk;
+pub use memory::{Call, Fault, MemoryDisk};
 pub use real::RealDisk;
 
 /// Directories and files, as [`FileStorage`](super::FileStorage) needs them.
@@ -46,6 +46,14 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// As the system says; [`io::ErrorKind::NotFound`] where there is no such file.
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens a file that is there for reading only.
+    ///
+    /// # Errors
+    /// As the system says; [`io::ErrorKind::NotFound`] where there is no such file.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(path, false)
+    }
 
     /// Gives a file another name, replacing the file that has it.
     ///
@@ -95,6 +103,13 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// As the system says. What the file holds there is unknown then.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes the file `len` bytes long: cuts off what is beyond, or adds zeros. Durable with the
+    /// next [`DiskFile::sync_data`], like a write.
+    ///
+    /// # Errors
+    /// As the system says. How long the file is then is unknown.
+    fn set_len(&self, len: u64) -> io::Result<()>;
 
     /// Makes the file's bytes and length durable.
     ///

@@ -15,6 +15,7 @@ use super::{Disk, DiskFile, DiskLock, LockError};
 use crate::runtime::Timestamp;
 
 /// The file system of the machine. Directories and files are made for their owner alone (Unix).
+/// A path that names a symbolic link is not opened; its directory may be reached through one.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct RealDisk;
@@ -61,7 +62,11 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(RealFile(options(create).open(path)?)))
+        Ok(Arc::new(RealFile(open(path, &options(create))?)))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(RealFile(open(path, File::options().read(true))?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -77,7 +82,7 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
-        let file = options(true).open(path)?;
+        let file = open(path, &options(true))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(path))),
@@ -87,7 +92,7 @@ impl Disk for RealDisk {
         let text = format!("process {} since {since}\n", process::id());
         let (file, path) = (RealFile(file), path.to_owned());
         let lock = RealLock { file, path, owner: process::id() };
-        lock.file.0.set_len(0)?;
+        lock.file.set_len(0)?;
         lock.file.write_all_at(text.as_bytes(), 0)?;
         Ok(Box::new(lock))
     }
@@ -121,6 +126,16 @@ fn options(create: bool) -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Refuses a link that was left in place of a file, by mistake or to misdirect. Not proof against
+/// whoever puts one there between the two calls: they may write to the directory anyway.
+fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        let text = format!("{} is a symbolic link", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    options.open(path)
 }
 
 #[cfg(unix)]
@@ -179,6 +194,10 @@ impl DiskFile for RealFile {
             }
         }
         Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
