@@ -1,10 +1,15 @@
 //! The simulated disk loses what a power loss may take, and nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::{collections::BTreeSet, path::Path};
+mod faults;
+mod power_loss;
+mod real;
+mod trace;
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use tidings::{
-    storage::file::{Disk, LockError},
+    storage::file::{Disk, DiskFile, LockError},
     testing::MemoryDisk,
 };
 
@@ -14,6 +19,14 @@ fn disk() -> MemoryDisk {
     let disk = MemoryDisk::new();
     disk.create_dir_all(Path::new("/d")).unwrap();
     disk
+}
+
+/// A disk with one file, all of it durable.
+fn synced(bytes: &[u8]) -> (MemoryDisk, Arc<dyn DiskFile>) {
+    let disk = disk();
+    disk.set_contents(FILE, bytes);
+    let file = disk.open(Path::new(FILE), false).unwrap();
+    (disk, file)
 }
 
 /// All that different seeds leave of a file.

@@ -1,0 +1,80 @@
+//! What the simulated disk does, the real one does as well.
+
+use std::{fs, io::ErrorKind, path::Path};
+
+use tempfile::TempDir;
+use tidings::storage::file::{Disk, RealDisk};
+
+/// Does the same with either disk, in a directory of its own.
+fn with_each(check: impl Fn(&dyn Disk, &Path)) {
+    let dir = TempDir::new().unwrap();
+    check(&RealDisk::new(), dir.path());
+    check(&super::disk(), Path::new("/d"));
+}
+
+fn contents(disk: &dyn Disk, path: &Path) -> Vec<u8> {
+    let file = disk.open_read(path).unwrap();
+    let mut bytes = vec![0; 100];
+    let count = file.read_at(&mut bytes, 0).unwrap();
+    assert_eq!(file.size().unwrap(), count as u64);
+    bytes.truncate(count);
+    bytes
+}
+
+#[test]
+fn a_length_cuts_off_or_adds_zeros() {
+    with_each(|disk, dir| {
+        let path = dir.join("file");
+        let file = disk.open(&path, true).unwrap();
+        file.write_all_at(b"abcd", 0).unwrap();
+        file.set_len(2).unwrap();
+        assert_eq!(contents(disk, &path), b"ab");
+        file.set_len(4).unwrap();
+        assert_eq!(contents(disk, &path), b"ab\0\0");
+        file.set_len(4).unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(contents(disk, &path), b"ab\0\0");
+        file.set_len(0).unwrap();
+        assert_eq!(contents(disk, &path), b"");
+    });
+}
+
+#[test]
+fn a_file_opened_for_reading_is_not_written_nor_made() {
+    with_each(|disk, dir| {
+        let path = dir.join("file");
+        assert_eq!(disk.open_read(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        let writer = disk.open(&path, true).unwrap();
+        let reader = disk.open_read(&path).unwrap();
+        writer.write_all_at(b"ab", 0).unwrap();
+        reader.write_all_at(b"x", 0).unwrap_err();
+        reader.set_len(0).unwrap_err();
+        assert_eq!(contents(disk, &path), b"ab");
+        assert_eq!(disk.list(dir).unwrap(), ["file"]);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_not_opened_but_a_directory_may_be_one() {
+    let (disk, dir) = (RealDisk::new(), TempDir::new().unwrap());
+    let (inside, link) = (dir.path().join("inside"), dir.path().join("link"));
+    fs::create_dir(&inside).unwrap();
+    std::os::unix::fs::symlink(&inside, &link).unwrap();
+    disk.open(&link.join("file"), true).unwrap();
+    for (target, name) in [("file", "there"), ("nothing", "dangling")] {
+        let path = inside.join(name);
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        let errors = [
+            disk.open(&path, false).unwrap_err(),
+            disk.open(&path, true).unwrap_err(),
+            disk.open_read(&path).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(name), "{error} names it");
+        }
+        disk.lock(&path).unwrap_err();
+    }
+    assert!(!inside.join("nothing").exists(), "nothing was made through a link");
+}
