@@ -182,6 +182,27 @@ fn a_file_has_never_two_names() {
 }
 
 #[test]
+fn a_file_is_renamed_also_if_its_earlier_rename_is_lost() {
+    let disk = disk();
+    disk.set_contents("/d/a", "x");
+    disk.set_contents("/d/b", "y");
+    disk.rename(Path::new("/d/a"), Path::new("/d/b")).unwrap();
+    disk.rename(Path::new("/d/b"), Path::new("/d/c")).unwrap();
+    expect_directories(&disk, &["/d/a=x /d/b=y", "/d/b=x", "/d/b=y /d/c=x", "/d/c=x"]);
+}
+
+#[test]
+fn a_name_made_again_may_come_without_its_removal() {
+    let disk = disk();
+    disk.set_contents("/d/a", "x");
+    disk.remove(Path::new("/d/a")).unwrap();
+    let file = disk.open(Path::new("/d/a"), true).unwrap();
+    file.write_all_at(b"y", 0).unwrap();
+    file.sync_data().unwrap();
+    expect_directories(&disk, &["/d/a=x", "", "/d/a=y"]);
+}
+
+#[test]
 fn a_sync_of_another_directory_keeps_no_name() {
     let disk = disk();
     disk.create_dir_all(Path::new("/e")).unwrap();
@@ -199,13 +220,29 @@ fn what_is_left_is_durable_unlocked_sound_and_independent() {
     disk.fail_after(1);
     let left = disk.after_power_loss(|_| true);
     assert_eq!((left.atoms(), left.io_count()), (0, 0));
+    left.open(Path::new("/d/new"), true).unwrap().write_all_at(b"new", 0).unwrap();
     left.lock(path).unwrap();
+    assert_eq!(left.contents(FILE).unwrap(), b"ab", "a new file is another file");
+    left.remove(Path::new("/d/new")).unwrap();
+    left.sync_dir(Path::new("/d")).unwrap();
     left.open(Path::new(FILE), false).unwrap().write_all_at(b"z", 0).unwrap();
     disk.heal();
     assert_eq!(disk.contents(FILE).unwrap(), b"ab");
     file.write_all_at(b"cd", 0).unwrap();
-    assert_eq!(left.contents(FILE).unwrap(), b"zb");
+    assert_eq!(left.contents(FILE).unwrap(), b"zb", "neither disk sees the other");
     expect(&left, &["ab", "zb"]);
+}
+
+#[test]
+fn the_device_is_the_same_after_a_power_loss_or_a_kill() {
+    let (disk, _) = synced(b"..");
+    disk.set_tear(1);
+    disk.set_capacity(Some(2));
+    for left in [disk.after_power_loss(|_| false), disk.after_kill()] {
+        let file = left.open(Path::new(FILE), false).unwrap();
+        file.write_all_at(b"abc", 0).unwrap_err();
+        expect(&left, &["..", "a.", ".b", "ab"]);
+    }
 }
 
 #[test]

@@ -71,12 +71,9 @@ impl Change {
             }
             Self::Grow { file, to, .. } => image.grow(*file, *to),
             Self::Resize { file, len } => image.bytes_mut(*file).resize(*len, 0),
-            Self::Name { file, from, to } => {
-                if let Some(from) = from
-                    && image.names.get(from) == Some(file)
-                {
-                    image.names.remove(from);
-                }
+            Self::Name { file, to, .. } => {
+                // Not only `from`: where an earlier rename was lost, the file is elsewhere.
+                image.names.retain(|_, named| named != file);
                 if let Some(to) = to {
                     image.names.insert(to.clone(), *file);
                 }
