@@ -1,1 +1,0 @@
-//! Nothing: the benchmarks are the package.

@@ -1,0 +1,136 @@
+//! How figures are shown: a table for people, and a line per peer for scripts.
+
+use std::fmt;
+
+use crate::rounds::{Samples, spread};
+
+/// What is measured, and whether more of it is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Events a second. More is better.
+    EventsPerSecond,
+    /// Milliseconds. Less is better.
+    Milliseconds,
+    /// Nanoseconds. Less is better.
+    Nanoseconds,
+    /// Bytes for each event. Less is better.
+    BytesPerEvent,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::EventsPerSecond => "ev/s",
+            Self::Milliseconds => "ms",
+            Self::Nanoseconds => "ns",
+            Self::BytesPerEvent => "B/ev",
+        }
+    }
+
+    /// How many times better `ours` is than `theirs`.
+    fn ratio(self, ours: f64, theirs: f64) -> f64 {
+        let (better, worse) =
+            if self == Self::EventsPerSecond { (ours, theirs) } else { (theirs, ours) };
+        better / worse
+    }
+}
+
+/// Everyone's figures in one workload. The first contender is ours.
+///
+/// Prints a table with each one's median and range, then the lines for scripts. Their `ratio` is
+/// that of the medians, their `spread` the range of the ratio round by round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison<'a> {
+    workload: &'a str,
+    unit: Unit,
+    samples: Vec<Samples>,
+}
+
+impl<'a> Comparison<'a> {
+    /// The figures of one workload.
+    #[must_use]
+    pub fn new(workload: &'a str, unit: Unit, samples: Vec<Samples>) -> Self {
+        Self { workload, unit, samples }
+    }
+
+    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} [{}]", self.workload, self.unit.name())?;
+        let ours = self.samples.first().map_or(0.0, Samples::median);
+        for (at, peer) in self.samples.iter().enumerate() {
+            let (least, greatest) = spread(peer.figures.iter().copied());
+            let (median, range) =
+                (short(peer.median()), format!("{}..{}", short(least), short(greatest)));
+            write!(f, "  {:<22}{median:>9}  {range:<19}", peer.name)?;
+            if at > 0 {
+                write!(f, "ours {:.2}x", self.unit.ratio(ours, peer.median()))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    fn lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((ours, peers)) = self.samples.split_first() else { return Ok(()) };
+        let start =
+            format!("RESULT {} {} ours={}", self.workload, self.unit.name(), plain(ours.median()));
+        if peers.is_empty() {
+            writeln!(f, "{start}")?;
+        }
+        for peer in peers {
+            let ratio = self.unit.ratio(ours.median(), peer.median());
+            let each = ours.figures.iter().zip(&peer.figures);
+            let (least, greatest) = spread(each.map(|(ours, peer)| self.unit.ratio(*ours, *peer)));
+            writeln!(
+                f,
+                "{start} {}={} ratio={ratio:.3} spread={least:.3}..{greatest:.3}",
+                peer.name,
+                plain(peer.median()),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Comparison<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.table(f)?;
+        self.lines(f)
+    }
+}
+
+/// A figure without grouping, for scripts.
+fn plain(figure: f64) -> String {
+    if figure >= 1000.0 { format!("{figure:.0}") } else { format!("{figure:.3}") }
+}
+
+/// A figure in three or four digits.
+fn short(figure: f64) -> String {
+    match figure {
+        1e9.. => format!("{:.2}G", figure / 1e9),
+        1e6.. => format!("{:.2}M", figure / 1e6),
+        1e3.. => format!("{:.1}k", figure / 1e3),
+        10.0.. => format!("{figure:.1}"),
+        _ => format!("{figure:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(unit: Unit) -> String {
+        let of = |name, figures: &[f64]| Samples { name, figures: figures.to_vec() };
+        let samples = vec![of("ours", &[2000.0, 1000.0]), of("raw", &[500.0, 1000.0])];
+        let shown = Comparison::new("log/x", unit, samples).to_string();
+        shown.lines().filter(|line| line.starts_with("RESULT")).collect()
+    }
+
+    #[test]
+    fn a_ratio_above_one_is_better_for_us() {
+        let line = lines(Unit::EventsPerSecond);
+        assert_eq!(line, "RESULT log/x ev/s ours=1500 raw=750.000 ratio=2.000 spread=1.000..4.000");
+        let line = lines(Unit::Milliseconds);
+        assert_eq!(line, "RESULT log/x ms ours=1500 raw=750.000 ratio=0.500 spread=0.250..1.000");
+    }
+}
