@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
+    participants::OPENED,
     store::{self, Payloads},
-    workloads::OPENED,
 };
 
 /// How many events a batch has.

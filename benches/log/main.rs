@@ -10,6 +10,7 @@
 
 mod killed;
 mod ours;
+mod participants;
 mod peers;
 mod store;
 mod timing;

@@ -1,4 +1,4 @@
-//! What is measured, and who takes part.
+//! What is measured.
 
 use std::{cell::Cell, path::Path};
 
@@ -6,8 +6,8 @@ use tidings_bench::{Contender, Unit, rounds};
 
 use crate::{
     Bench, killed,
-    ours::{OpenBus, OpenLog},
-    peers::{Batcher, commitlog::Commitlog, fjall::Fjall, raw::Raw, redb::Redb, sqlite::Sqlite},
+    ours::OpenBus,
+    participants::{BUFFERED, GROUPED, KEPT, OPENED, PIPELINED, REPLAYED, SYNCED},
     show,
     store::{self, Payloads, Pipeliner, Reader, Replay, Writer},
     timing::{Window, batch_rate, blocking_rate, milliseconds},
@@ -34,108 +34,6 @@ pub(crate) const ALL: &[Workload] = &[
     Workload { name: "log/open/sealed", run: open_sealed },
     Workload { name: "log/bytes/1", run: |bench, name| bytes(bench, name, 1) },
     Workload { name: "log/bytes/64", run: |bench, name| bytes(bench, name, 64) },
-];
-
-const SYNCED: &[Writer] = &[
-    Writer { name: "ours", open: |dir| Box::new(OpenBus::synced(dir)) },
-    Writer { name: "sqlite-full", open: |dir| Box::new(Sqlite::full(dir)) },
-    Writer { name: "fjall", open: |dir| Box::new(Fjall::synced(dir)) },
-    Writer { name: "redb", open: |dir| Box::new(Redb::open(dir)) },
-    Writer { name: "raw", open: |dir| Box::new(Raw::synced(dir)) },
-];
-
-const GROUPED: &[Writer] = &[
-    Writer { name: "ours", open: |dir| Box::new(OpenBus::synced(dir)) },
-    Writer {
-        name: "sqlite-full-batched",
-        open: |dir| Box::new(Batcher::around(Sqlite::full(dir))),
-    },
-    Writer { name: "fjall-batched", open: |dir| Box::new(Batcher::around(Fjall::synced(dir))) },
-    Writer { name: "sqlite-full", open: |dir| Box::new(Sqlite::full(dir)) },
-    Writer { name: "fjall", open: |dir| Box::new(Fjall::synced(dir)) },
-    Writer { name: "redb", open: |dir| Box::new(Redb::open(dir)) },
-];
-
-const PIPELINED: &[Pipeliner] = &[
-    Pipeliner { name: "ours", open: |dir| Box::new(OpenBus::synced(dir)) },
-    Pipeliner {
-        name: "sqlite-full-batched",
-        open: |dir| Box::new(Batcher::around(Sqlite::full(dir))),
-    },
-    Pipeliner { name: "fjall-batched", open: |dir| Box::new(Batcher::around(Fjall::synced(dir))) },
-    Pipeliner { name: "raw", open: |dir| Box::new(Raw::synced(dir)) },
-];
-
-const BUFFERED: &[Writer] = &[
-    Writer { name: "ours", open: |dir| Box::new(OpenBus::buffered(dir)) },
-    Writer { name: "sqlite-normal", open: |dir| Box::new(Sqlite::normal(dir)) },
-    Writer { name: "fjall", open: |dir| Box::new(Fjall::buffered(dir)) },
-    Writer { name: "commitlog", open: |dir| Box::new(Commitlog::open(dir)) },
-    Writer { name: "raw", open: |dir| Box::new(Raw::buffered(dir)) },
-];
-
-const REPLAYED: &[Reader] = &[
-    Reader {
-        name: "ours",
-        fill: |dir| Box::new(OpenBus::buffered(dir)),
-        open: |dir| Box::new(OpenLog::open(dir)),
-    },
-    Reader {
-        name: "sqlite-normal",
-        fill: |dir| Box::new(Sqlite::normal(dir)),
-        open: |dir| Box::new(Sqlite::normal(dir)),
-    },
-    Reader {
-        name: "fjall",
-        fill: |dir| Box::new(Fjall::buffered(dir)),
-        open: |dir| Box::new(Fjall::buffered(dir)),
-    },
-    Reader {
-        name: "redb",
-        fill: |dir| Box::new(Redb::open(dir)),
-        open: |dir| Box::new(Redb::open(dir)),
-    },
-    Reader {
-        name: "commitlog",
-        fill: |dir| Box::new(Commitlog::open(dir)),
-        open: |dir| Box::new(Commitlog::open(dir)),
-    },
-    Reader {
-        name: "raw",
-        fill: |dir| Box::new(Raw::growing(dir)),
-        open: |dir| Box::new(Raw::growing(dir)),
-    },
-];
-
-pub(crate) const OPENED: &[Reader] = &[
-    Reader {
-        name: "ours",
-        fill: |dir| Box::new(OpenBus::synced(dir)),
-        open: |dir| Box::new(OpenLog::open(dir)),
-    },
-    Reader {
-        name: "sqlite-full",
-        fill: |dir| Box::new(Sqlite::full(dir)),
-        open: |dir| Box::new(Sqlite::full(dir)),
-    },
-    Reader {
-        name: "fjall",
-        fill: |dir| Box::new(Fjall::synced(dir)),
-        open: |dir| Box::new(Fjall::synced(dir)),
-    },
-    Reader {
-        name: "redb",
-        fill: |dir| Box::new(Redb::open(dir)),
-        open: |dir| Box::new(Redb::open(dir)),
-    },
-];
-
-/// Ours keeps key, id and correlation id itself; the others get them as part of the payload.
-const KEPT: &[Writer] = &[
-    Writer { name: "ours", open: |dir| Box::new(OpenBus::with_metadata(dir)) },
-    Writer { name: "sqlite-normal", open: |dir| Box::new(Sqlite::normal(dir)) },
-    Writer { name: "fjall", open: |dir| Box::new(Fjall::buffered(dir)) },
-    Writer { name: "commitlog", open: |dir| Box::new(Commitlog::open(dir)) },
 ];
 
 /// So many threads, each of which waits until its event is stored.
