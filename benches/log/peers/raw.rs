@@ -15,8 +15,8 @@ use crate::{
     timing::Window,
 };
 
-/// How much is zeroed ahead, and written again and again.
-const ZEROED: u64 = 64 * 1024 * 1024;
+/// How much is written again and again.
+const REUSED: u64 = 64 * 1024 * 1024;
 const CHUNK: usize = 256 * 1024;
 const HEADER: usize = 8;
 
@@ -32,17 +32,17 @@ pub(crate) struct Raw {
 impl Raw {
     /// Each write is synced, into blocks that are there already.
     pub(crate) fn synced(dir: &Path) -> Self {
-        Self { syncs: true, ..Self::buffered(dir) }
-    }
-
-    pub(crate) fn buffered(dir: &Path) -> Self {
-        let raw = Self { wraps_at: ZEROED, ..Self::growing(dir) };
+        let raw = Self { syncs: true, ..Self::buffered(dir) };
         let zeros = vec![0; 1 << 20];
-        for at in (0..ZEROED).step_by(zeros.len()) {
+        for at in (0..REUSED).step_by(zeros.len()) {
             raw.file.write_all_at(&zeros, at).unwrap();
         }
         raw.file.sync_all().unwrap();
         raw
+    }
+
+    pub(crate) fn buffered(dir: &Path) -> Self {
+        Self { wraps_at: REUSED, ..Self::growing(dir) }
     }
 
     pub(crate) fn growing(dir: &Path) -> Self {
