@@ -9,7 +9,7 @@ use divan::{Bencher, counter::ItemsCount};
 use serde::{Deserialize, Serialize};
 use tidings::{
     Bus, Context, Durability, Envelope, Event, MessageId, Position,
-    storage::{Commit, FileStorage, Record, Storage},
+    storage::{Commit, FileStorage, Query, Record, Storage},
     testing::MemoryDisk,
 };
 
@@ -140,7 +140,7 @@ fn storage_read(bencher: Bencher, bytes: usize) {
     bencher.counter(ItemsCount::new(records)).bench_local(|| {
         let mut from = Position::FIRST;
         while from < storage.end() {
-            let chunk = storage.read(from, 512, 1 << 20).unwrap();
+            let chunk = storage.read(&Query::from(from)).unwrap().records;
             from = from.plus(chunk.len() as u64);
         }
     });

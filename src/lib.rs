@@ -89,12 +89,12 @@ pub mod testing;
 pub use bus::{
     Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Error, OpenError, Pending,
     Publisher, Receipt, Report, ShutdownError, SubscribeError, Subscription, SubscriptionBuilder,
-    SubscriptionReport,
+    SubscriptionReport, TrimError,
 };
 pub use contract::NameTaken;
 pub use delivery::{
     Condition, Context, DeadLetter, DeadLetterReason, Delivery, Handler, HandlerError,
-    HandlerErrorExt, IntoHandler, Outcome, State, StateError, Status, Unsettled,
+    HandlerErrorExt, IntoHandler, Loss, Outcome, State, StateError, Status, Unsettled,
 };
 pub use event::{Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};
@@ -102,7 +102,7 @@ pub use message::{
     CorrelationId, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError, Position,
     Publishable,
 };
-pub use policy::{Attempt, Backoff, Durability, Start};
+pub use policy::{Attempt, Backoff, Durability, Retention, Start, Unread};
 pub use runtime::{Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

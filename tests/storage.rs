@@ -1,13 +1,13 @@
 //! Every storage passes the conformance suite, and what only files can do.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-#![allow(clippy::cast_precision_loss, clippy::disallowed_methods)] // measurements, real files
+#![allow(clippy::disallowed_methods)] // real files
 
 use std::{path::Path, sync::Arc};
 
 use tempfile::TempDir;
 use tidings::{
-    Durability, Envelope, MessageId, Position,
-    storage::{Commit, FileStorage, MemoryStorage, Record, Storage, StorageError, Write},
+    Envelope, MessageId, Position,
+    storage::{Commit, FileStorage, MemoryStorage, Query, Record, Storage, StorageError, Write},
     testing::{
         MemoryDisk,
         conformance::{self, StorageFixture},
@@ -122,16 +122,20 @@ fn a_failed_open_does_not_keep_the_lock() {
 }
 
 #[test]
-fn unknown_files_are_left_alone() {
+fn unknown_files_are_left_alone_or_set_aside_and_never_deleted() {
     let disk = MemoryDisk::new();
     let fixture = Simulated(disk.clone(), 0);
     fixture.open().unwrap().close().unwrap();
     for path in ["/store/notes.txt", "/store/segments/1.log", "/store/segments/x.log"] {
         disk.set_contents(path, "mine");
     }
-    fixture.open().unwrap().close().unwrap();
-    assert_eq!(disk.contents("/store/segments/1.log").unwrap(), b"mine");
+    let storage = fixture.open().unwrap();
     assert_eq!(disk.contents("/store/notes.txt").unwrap(), b"mine");
+    assert_eq!(storage.recovery().set_aside.len(), 2);
+    for path in &storage.recovery().set_aside {
+        assert!(path.starts_with("/store/quarantine"));
+        assert_eq!(disk.contents(path).unwrap(), b"mine");
+    }
 }
 
 fn typical(number: u64) -> Record {
@@ -183,68 +187,10 @@ fn after_a_failed_write_reads_go_on_and_commits_do_not() {
     assert!(matches!(storage.commit(commit(2)), Err(StorageError::Indeterminate { .. })));
     disk.heal();
     assert!(matches!(storage.commit(commit(3)), Err(StorageError::Poisoned)));
-    assert_eq!(storage.read(Position::FIRST, 9, 9999).unwrap(), [typical(1)]);
+    let page = storage.read(&Query::from(Position::FIRST)).unwrap();
+    assert_eq!(page.records, [(Position::FIRST, typical(1))]);
     assert_eq!(storage.get(b"n").unwrap().unwrap(), b"1");
     assert!(matches!(storage.close(), Err(StorageError::Poisoned)));
     assert!(matches!(storage.commit(commit(3)), Err(StorageError::Closed)));
     storage.close().unwrap();
-}
-
-/// Speeds in release mode: `cargo test --release --test storage -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn measure() {
-    let dir = TempDir::new_in(std::env::var("MEASURE_IN").unwrap_or(".".into())).unwrap();
-    let storage = FileStorage::open(dir.path().join("store")).unwrap();
-    let commit = |n: usize, bytes: usize, durability| Commit {
-        records: (0..n as u64)
-            .map(|n| Record { payload: vec![b'x'; bytes], ..typical(n) })
-            .collect(),
-        durability,
-        ..Commit::default()
-    };
-    let timed = |what: &str, times: u32, commit: Commit| {
-        let bytes: usize = commit.records.iter().map(|record| record.payload.len()).sum();
-        let commits: Vec<Commit> = (0..times).map(|_| commit.clone()).collect();
-        let start = std::time::Instant::now();
-        for commit in commits {
-            storage.commit(commit).unwrap();
-        }
-        let each = start.elapsed() / times;
-        println!("{what}: {each:?} a commit, {:.0} MB/s", bytes as f64 / each.as_secs_f64() / 1e6);
-    };
-    timed("1 x 200 B, synced", 500, commit(1, 200, Durability::Synced));
-    timed("64 x 200 B, synced", 200, commit(64, 200, Durability::Synced));
-    let read = |what: &str, from: Position| {
-        let start = std::time::Instant::now();
-        let (mut next, mut bytes) = (from, 0);
-        loop {
-            let found = storage.read(next, 256, 1 << 20).unwrap();
-            if found.is_empty() {
-                break;
-            }
-            next = next.plus(found.len() as u64);
-            bytes += found.iter().map(|record| record.payload.len() + 60).sum::<usize>();
-        }
-        let (took, count) = (start.elapsed(), next.since(from));
-        let rate = bytes as f64 / took.as_secs_f64() / 1e6;
-        println!(
-            "read {what}: {count} records, {rate:.0} MB/s, {:.0} ns each",
-            took.as_secs_f64() / count as f64 * 1e9
-        );
-    };
-    for (records, bytes, times) in
-        [(1, 200, 20_000), (64, 200, 2000), (64, 1024, 2000), (64, 8192, 300)]
-    {
-        let from = storage.end();
-        let what = format!("{records} x {bytes} B");
-        timed(&format!("{what}, buffered"), times, commit(records, bytes, Durability::Buffered));
-        read(&what, from);
-    }
-    let start = std::time::Instant::now();
-    storage.close().unwrap();
-    println!("close: {:?}", start.elapsed());
-    let start = std::time::Instant::now();
-    let again = FileStorage::open(dir.path().join("store")).unwrap();
-    println!("open: {:?}, {:?}", start.elapsed(), again.recovery());
 }

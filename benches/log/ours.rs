@@ -1,12 +1,12 @@
 //! tidings, as a user has it: events through a durable bus, and the log read back.
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 use serde::{Deserialize, Serialize};
 use tidings::{
     Bus, Durability, Event, Message, MessageId, Position, Publisher,
     codec::{Codec, CodecError},
-    storage::{FileStorage, Storage},
+    storage::{FileStorage, Query, RecordRef, Storage},
 };
 
 use crate::{
@@ -113,12 +113,12 @@ impl Replay for OpenLog {
 
     fn replay(&self) -> u64 {
         let mut bytes = 0;
-        let mut next = Position::FIRST;
-        while next < self.0.end() {
-            let records = self.0.read(next, 512, 1 << 20).unwrap();
-            next = next.plus(records.len() as u64);
-            bytes += records.iter().map(|record| record.payload.len() as u64).sum::<u64>();
-        }
+        let mut visit = |record: RecordRef<'_>| {
+            bytes += record.payload.len() as u64;
+            ControlFlow::Continue(())
+        };
+        let end = self.0.visit(&Query::from(Position::FIRST), &mut visit).unwrap();
+        assert_eq!(end, self.0.end());
         bytes
     }
 }

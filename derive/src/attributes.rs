@@ -7,7 +7,7 @@ use syn::{
 
 use crate::{name, problems::Problems, setting::Setting, suggest};
 
-const OPTIONS: [&str; 5] = ["name", "version", "key", "key_with", "codec"];
+const OPTIONS: [&str; 6] = ["name", "version", "key", "key_with", "codec", "durability"];
 
 /// What `#[event(..)]` says. Mistakes are among the problems already.
 #[derive(Default)]
@@ -16,6 +16,7 @@ pub(crate) struct Attributes {
     pub(crate) version: Option<u32>,
     pub(crate) key: Option<KeySource>,
     pub(crate) codec: Option<Path>,
+    pub(crate) durability: Option<Ident>,
 }
 
 pub(crate) enum KeySource {
@@ -52,6 +53,7 @@ impl Attributes {
             "key" => self.key = Some(KeySource::Field(setting.text("order_id")?)),
             "key_with" => self.key = Some(KeySource::Function(setting.path("path::to::function")?)),
             "codec" => self.codec = Some(setting.path("path::to::Codec")?),
+            "durability" => self.durability = Some(durability(setting)?),
             _ => return Err(unknown_option(&setting.option)),
         }
         Ok(())
@@ -88,6 +90,16 @@ fn version(setting: &Setting) -> Result<u32> {
         Err(_) => format!("a version is a number from 1 to {}", u32::MAX),
     };
     Err(Error::new(number.span(), problem))
+}
+
+/// The variant of `Durability` that is meant.
+fn durability(setting: &Setting) -> Result<Ident> {
+    let text = setting.text("buffered")?;
+    match text.value().as_str() {
+        "buffered" => Ok(Ident::new("Buffered", text.span())),
+        "synced" => Ok(Ident::new("Synced", text.span())),
+        _ => Err(Error::new(text.span(), "a durability is \"buffered\" or \"synced\"")),
+    }
 }
 
 fn find<'a>(settings: &'a [Setting], option: &str) -> Option<&'a Setting> {

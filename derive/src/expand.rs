@@ -57,9 +57,16 @@ fn body(attributes: &Attributes, input: &DeriveInput, problems: &mut Problems) -
             }
         }
     });
+    let durability = attributes.durability.as_ref().map(|level| {
+        quote! {
+            const DURABILITY: ::core::option::Option<::tidings::Durability> =
+                ::core::option::Option::Some(::tidings::Durability::#level);
+        }
+    });
     quote! {
         const NAME: &'static str = #name;
         const VERSION: u32 = #version;
+        #durability
         #key
         #codec
     }

@@ -39,6 +39,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `key = "order_id"` | The field that says what the event is about. Events of one key are handled in order. |
 /// | `key_with = "path::to::function"` | The same, computed: a `fn(&Self) -> impl ToKey`. |
 /// | `codec = "path::to::Codec"` | The codec of the payload: the path of a unit struct or a static. Default: JSON. |
+/// | `durability = "buffered"` | What an acknowledged publish survives, `"buffered"` or `"synced"`, where it is not what the bus says. |
 ///
 /// # Keys
 ///

@@ -4,11 +4,11 @@ use std::{path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{Bus, Inner, OpenError};
+use super::{Bus, Inner, OpenError, retention::Retainer};
 use crate::{
     event::is_valid_name,
     journal::Journal,
-    policy::Durability,
+    policy::{Durability, Retention},
     runtime::Runtime,
     storage::{FileStorage, Storage},
 };
@@ -20,6 +20,7 @@ pub struct BusBuilder {
     runtime: Option<Runtime>,
     storage: Option<Arc<dyn Storage>>,
     durability: Durability,
+    retention: Retention,
     ring: usize,
     queue: usize,
     pools: Vec<(String, usize)>,
@@ -31,6 +32,7 @@ impl BusBuilder {
             runtime: None,
             storage: None,
             durability: Durability::default(),
+            retention: Retention::forever(),
             ring: 8192,
             queue: 65_536,
             pools: Vec::new(),
@@ -47,6 +49,12 @@ impl BusBuilder {
     /// volatile bus.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// How long events are kept. For ever by default; no effect on a volatile bus.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
         self
     }
 
@@ -125,6 +133,10 @@ impl BusBuilder {
             }
             None => Journal::volatile(runtime, self.ring),
         };
+        if !self.retention.is_forever() {
+            let retainer = Retainer::new(Arc::downgrade(&journal), self.retention);
+            journal.after_upkeep(move || retainer.run());
+        }
         let inner = Inner { journal, subscriptions: Mutex::default(), report: Mutex::default() };
         Bus { inner: Arc::new(inner) }
     }

@@ -5,6 +5,7 @@ mod dead_letters;
 mod deliveries;
 mod error;
 mod publish;
+mod retention;
 mod shutdown;
 mod subscribe;
 mod subscription;
@@ -24,6 +25,7 @@ pub use dead_letters::{DeadLetterError, DeadLetters};
 pub use deliveries::Deliveries;
 pub use error::{Error, OpenError};
 pub use publish::{Pending, Publisher, Receipt};
+pub use retention::TrimError;
 pub use shutdown::{Report, ShutdownError, SubscriptionReport};
 pub use subscribe::{SubscribeError, SubscriptionBuilder};
 pub use subscription::Subscription;
@@ -33,6 +35,7 @@ use crate::{
     event::Event,
     journal::{Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
+    storage::StorageError,
 };
 
 /// An event bus. Cheap to clone: every clone is the same bus.
@@ -140,6 +143,18 @@ impl Bus {
     /// one of that name stopped.
     pub fn subscribe(&self, name: &str) -> SubscriptionBuilder {
         SubscriptionBuilder::new(Arc::clone(&self.inner), name)
+    }
+
+    /// Copies everything that is committed into a directory that is empty or not there yet: events,
+    /// cursors, dead letters, state, all as of one moment. Publishing and handling go on meanwhile.
+    ///
+    /// To restore it, open a bus on the copy, or on a copy of the copy.
+    ///
+    /// # Errors
+    /// The directory is not empty, or the copy could not be written; a volatile bus, or a storage
+    /// without backups.
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<(), StorageError> {
+        self.inner.journal.backup(path.as_ref())
     }
 
     /// The dead letters of a subscription. To list them, it need not be running.

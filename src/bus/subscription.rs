@@ -8,8 +8,9 @@ use std::{
 
 use super::Inner;
 use crate::{
-    delivery::{Status, Subscriber},
+    delivery::{Loss, Status, Subscriber},
     runtime::Runtime,
+    storage::StorageError,
 };
 
 /// The handle of a running subscription. Dropping it changes nothing; it keeps no bus alive.
@@ -53,6 +54,14 @@ impl Subscription {
     #[must_use]
     pub fn status(&self) -> Status {
         self.subscriber.status()
+    }
+
+    /// What it never got, because the log no longer had it: dropped unread, or lost in a salvage.
+    ///
+    /// # Errors
+    /// Failing reads.
+    pub fn losses(&self) -> Result<Vec<Loss>, StorageError> {
+        self.subscriber.losses()
     }
 
     /// Has the handlers finish what they are at, and stops. The name may be used again; a stored

@@ -27,6 +27,32 @@ pub(super) fn cursors(name: &str) -> Vec<u8> {
     under("cursor", name)
 }
 
+pub(super) fn all_cursors() -> Vec<u8> {
+    b"cursor\0".to_vec()
+}
+
+/// The subscription that a cursor's key names.
+pub(super) fn subscription_of(key: &[u8]) -> Option<&str> {
+    let name = key.strip_prefix(b"cursor\0")?.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(name).ok()
+}
+
+pub(super) fn loss(name: &str, first: Position) -> Vec<u8> {
+    let mut key = losses(name);
+    key.extend(first.get().to_be_bytes());
+    key
+}
+
+pub(super) fn losses(name: &str) -> Vec<u8> {
+    under("loss", name)
+}
+
+/// What a salvage could not save: the key ends with the first position of a gap, the value is its
+/// last one.
+pub(super) fn unsalvaged() -> Vec<u8> {
+    b"lost\0".to_vec()
+}
+
 pub(super) fn dead_letters(name: &str) -> Vec<u8> {
     under("dead", name)
 }

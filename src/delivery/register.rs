@@ -14,6 +14,7 @@ use super::{
     cursor::{Cursor, Layer},
     keys,
     lane::{Lane, LaneHandle},
+    loss::{self, Loss},
     subscriber::{Counters, Policy, Registered},
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     message::Position,
     policy::Start,
     runtime::{PoolId, Step, Timestamp},
-    storage::{StorageError, Write},
+    storage::{Filter, StorageError, Write},
 };
 
 /// A subscription as its builder describes it.
@@ -68,6 +69,7 @@ pub(crate) fn register(
     let contract = journal.contract();
     let kinds: BTreeSet<_> =
         meta.events.iter().map(|name| contract.name_id(&name.as_str().into())).collect();
+    let names = meta.events.iter().map(|name| name.as_str().into()).collect();
     let is_inline = |(_, run): &(Arc<EventType>, Run)| matches!(run, Run::Inline(_));
     let alone = cursors.len() == 1 && plan.handlers.iter().all(is_inline);
     let handlers = plan.handlers.into_iter();
@@ -78,6 +80,7 @@ pub(crate) fn register(
         group: journal.tail().new_group(),
         handlers: handlers.map(|(event, run)| (event.id, Registered { event, run })).collect(),
         kinds: kinds.clone(),
+        filter: Filter { names, ..Filter::default() },
         lanes: cursors.iter().map(|_| Arc::default()).collect(),
         policy: plan.policy,
         alone,
@@ -91,6 +94,10 @@ pub(crate) fn register(
         failed: false.into(),
         failure: Mutex::default(),
     });
+    if is_stored {
+        let losses = loss::list(journal, &subscriber.name)?;
+        subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
+    }
     let lanes = (0..).zip(cursors).zip(&subscriber.lanes);
     let readers = lanes
         .map(|((lane, cursor), handle)| set_up(&subscriber, lane, cursor, handle, plan.pool))
@@ -142,7 +149,15 @@ fn resume(
         store(journal, plan, &meta, Some(&cursors))?;
         return Ok((meta, cursors));
     };
-    let cursors = load_cursors(journal, plan, stored.lanes)?;
+    let mut cursors = load_cursors(journal, plan, stored.lanes)?;
+    let missed = loss::missed(journal, &cursors)?;
+    if loss::clip(&mut cursors, journal.first()) || !missed.is_empty() {
+        for loss in &missed {
+            loss.report(&plan.name);
+        }
+        let losses = missed.iter().map(|loss| loss.write(&plan.name));
+        journal.write(losses.collect())?;
+    }
     let mut meta = stored.clone();
     meta.events.extend(events);
     meta.events.retain(|event| !plan.ignored.contains(event));
@@ -210,19 +225,19 @@ fn start_position(journal: &Journal, start: Start) -> Result<Position, StorageEr
     }
 }
 
-/// The first event published at that time or later. Looks at every event before it.
+/// The first event published at that time or later.
 fn first_since(journal: &Journal, time: Timestamp) -> Result<Position, StorageError> {
     let (mut from, end) = (journal.first(), journal.tail().end());
+    let filter = Filter { since: Some(time), ..Filter::default() };
     while from < end {
-        let entries = journal.read(from, end)?;
-        let found = entries.iter().find(|entry| entry.envelope.published_at >= time);
-        if let Some(found) = found {
+        let (entries, next) = journal.read(from, end, &filter)?;
+        if let Some(found) = entries.first() {
             return Ok(found.position);
         }
-        if entries.is_empty() {
+        if next <= from {
             break;
         }
-        from = from.plus(entries.len() as u64);
+        from = next;
     }
     Ok(end)
 }

@@ -15,6 +15,7 @@ use super::{
     cursor::Layer,
     keys,
     lane::{Inbound, LaneHandle},
+    loss::{self, Loss},
     parking::Held,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     message::Position,
     policy::Backoff,
     runtime::{Runtime, Tick},
-    storage::StorageError,
+    storage::{Filter, StorageError, Write},
 };
 
 /// The choices that lanes ask about.
@@ -51,6 +52,8 @@ pub(crate) struct Subscriber {
     pub(super) handlers: BTreeMap<NameId, Registered>,
     /// What it is owed: the events of its handlers, and of handlers that it once had.
     pub(super) kinds: BTreeSet<NameId>,
+    /// The same, for storage.
+    pub(super) filter: Filter,
     pub(super) lanes: Vec<Arc<LaneHandle>>,
     pub(super) policy: Policy,
     /// One event at a time is handled, so state needs no key.
@@ -76,6 +79,8 @@ pub(super) struct Counters {
     pub(super) handled: Counter,
     pub(super) retried: Counter,
     pub(super) dead_lettered: Counter,
+    /// Positions, in earlier runs too.
+    pub(super) lost: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +108,8 @@ pub struct Status {
     pub retried: u64,
     /// Events that became dead letters since the process started.
     pub dead_lettered: u64,
+    /// Positions that it never got, because the log no longer has them; see `Subscription::losses`.
+    pub lost: u64,
     /// Events in its lanes: being handled, waiting for a retry, or behind such a one.
     pub held: u64,
     /// Dead letters that are kept.
@@ -296,11 +303,9 @@ impl Subscriber {
         let mut from = frontiers.iter().min().copied().unwrap_or(first);
         let mut behind = 0;
         while from < first && self.runtime().now() < deadline {
-            let Ok(entries) = self.journal.read(from, first) else { break };
-            if entries.is_empty() {
-                break;
-            }
-            from = from.plus(entries.len() as u64);
+            let read = self.journal.read(from, first, &self.filter);
+            let Some((entries, next)) = read.ok().filter(|(_, next)| *next > from) else { break };
+            from = next;
             behind += entries.iter().filter(|entry| untaken(entry)).count() as u64;
         }
         held + in_ring + behind
@@ -323,6 +328,18 @@ impl Subscriber {
         low.map(|low| end.since(low)).max().unwrap_or(0)
     }
 
+    /// What it never got, because the log no longer has it.
+    pub(crate) fn losses(&self) -> Result<Vec<Loss>, StorageError> {
+        loss::list(&self.journal, &self.name)
+    }
+
+    /// Takes note of a loss. The write keeps it on record.
+    pub(super) fn lose(&self, loss: Loss) -> Write {
+        loss.report(&self.name);
+        self.counters.lost.add(loss.positions());
+        loss.write(&self.name)
+    }
+
     pub(crate) fn handled(&self) -> u64 {
         self.counters.handled.get()
     }
@@ -333,6 +350,7 @@ impl Subscriber {
             handled: self.counters.handled.get(),
             retried: self.counters.retried.get(),
             dead_lettered: self.counters.dead_lettered.get(),
+            lost: self.counters.lost.get(),
             held: self.lanes.iter().map(|lane| lane.held()).sum(),
             dead_letters: self.dead.count(),
         }

@@ -6,7 +6,10 @@ pub use key::{Key, ToKey};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::codec::{Codec, Json};
+use crate::{
+    codec::{Codec, Json},
+    policy::Durability,
+};
 
 /// A fact that happened, as a plain struct.
 ///
@@ -42,6 +45,9 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Raise it when old payloads no longer decode into this struct. A payload of another version
     /// goes to the dead letters of the subscription that meets it; it is never guessed at.
     const VERSION: u32 = 1;
+
+    /// What an acknowledged publish survives, where that is to be less or more than the bus promises.
+    const DURABILITY: Option<Durability> = None;
 
     /// What the event is about, such as the order's id. Events of one key reach each subscription
     /// in order; `None` (the default) means that order does not matter.

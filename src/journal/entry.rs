@@ -34,6 +34,8 @@ pub(crate) struct Draft {
     pub(super) value: Value,
     /// Empty on a volatile bus.
     pub(super) payload: Vec<u8>,
+    /// What it is to survive, where that is not what the bus promises.
+    pub(super) durability: Option<Durability>,
 }
 
 impl Draft {
@@ -42,8 +44,10 @@ impl Draft {
         envelope: Envelope,
         event: E,
         payload: Vec<u8>,
+        durability: Option<Durability>,
     ) -> Self {
-        Self { kind, envelope: Arc::new(envelope), value: Arc::new(event), payload }
+        let (envelope, value) = (Arc::new(envelope), Arc::new(event));
+        Self { kind, envelope, value, payload, durability }
     }
 
     pub(crate) fn envelope(&self) -> &Envelope {
@@ -64,7 +68,8 @@ impl Draft {
     /// holds the value, neither of which happens to a draft that was refused.
     pub(super) fn into_message<E: Event>(self) -> Option<Message<E>> {
         let event = Arc::into_inner(self.value.downcast::<E>().ok()?)?;
-        Some(Message::unseal(event, Arc::unwrap_or_clone(self.envelope)))
+        let envelope = Arc::unwrap_or_clone(self.envelope);
+        Some(Message::unseal(event, envelope, self.durability))
     }
 }
 
@@ -73,13 +78,23 @@ impl Draft {
 pub(crate) struct Transaction {
     pub(crate) drafts: Vec<Draft>,
     pub(crate) writes: Vec<Write>,
-    /// At most the bus's own level counts; `None` asks for that.
+    /// What it is to survive; `None`: what its events ask for, and otherwise what the bus promises.
     pub(crate) durability: Option<Durability>,
 }
 
 impl Transaction {
     pub(crate) fn publishing(drafts: Vec<Draft>) -> Self {
         Self { drafts, ..Self::default() }
+    }
+
+    /// What it is to survive on a bus that promises `usual`.
+    pub(super) fn level(&self, usual: Durability) -> Durability {
+        if let Some(level) = self.durability {
+            return level.min(usual);
+        }
+        let own = (!self.writes.is_empty()).then_some(usual);
+        let drafts = self.drafts.iter().map(|draft| draft.durability.unwrap_or(usual));
+        own.into_iter().chain(drafts).max().unwrap_or(usual)
     }
 
     /// About how much storage will have to write.

@@ -1,54 +1,51 @@
-//! The durable part of the journal: group commit into storage.
+//! The durable part of the journal: who waits for a commit, and who makes it.
 //!
-//! One thread at a time leads: it takes everything that waits, commits it as one, and shows it to
-//! the readers. A blocking publisher that finds no leader leads itself, which saves two thread
-//! switches; those that come meanwhile form the next commit. What was enqueued without waiting is
-//! led by a task of its own, on its own thread, so that busy handlers cannot hold it up.
+//! One thread at a time leads: it takes everything that waits and commits it as one. A blocking
+//! publisher that finds no leader leads itself, which saves two thread switches; those that come
+//! meanwhile form the next commit. What was enqueued without waiting is led by a task of its own, on
+//! its own thread, so that busy handlers cannot hold it up.
 
 use std::{
     collections::VecDeque,
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, atomic::AtomicBool},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 
-use super::{Draft, Journal, PublishFailure, Rejected, Ticket, Transaction};
+use super::{Draft, Journal, PublishFailure, Rejected, Ticket, Transaction, caretaker::Caretaker};
 use crate::{
     message::Position,
     policy::Durability,
     runtime::{Runtime, Step, Task},
-    storage::{Commit, Record, Storage, StorageError},
+    storage::{Storage, StorageError},
 };
 
-/// The most payload bytes that one group takes.
-const GROUP_BYTES: usize = 4 * 1024 * 1024;
+/// How long to wait for room before trying again.
+const NO_ROOM: Duration = Duration::from_millis(100);
 
 /// The thread for commits that nobody blocks on.
 const POOL: &str = "tidings commit"; // no user can name it so
 
 pub(crate) struct Log {
-    storage: Arc<dyn Storage>,
-    durability: Durability,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) durability: Durability,
     capacity: usize,
-    queue: Mutex<Queue>,
+    pub(super) queue: Mutex<Queue>,
     committer: OnceLock<Arc<Task>>,
+    pub(super) caretaker: Caretaker,
     /// The storage has panicked, and is not asked again.
-    broken: AtomicBool,
+    pub(super) broken: AtomicBool,
     runtime: Runtime,
 }
 
 #[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Request>,
+pub(super) struct Queue {
+    pub(super) waiting: VecDeque<Request>,
     /// Events in `waiting`.
-    events: usize,
+    pub(super) events: usize,
     /// Requests that are in `waiting` or being committed.
-    open: usize,
+    pub(super) open: usize,
     /// Somebody leads, or has been told to.
     led: bool,
     /// Users' publishes are refused.
@@ -57,11 +54,20 @@ struct Queue {
     closed: bool,
 }
 
-struct Request {
-    transaction: Transaction,
-    ticket: Arc<Ticket>,
+pub(super) struct Request {
+    pub(super) transaction: Transaction,
+    pub(super) ticket: Arc<Ticket>,
     /// A thread waits for the ticket, and can lead.
-    blocks: bool,
+    pub(super) blocks: bool,
+    /// It makes room, and so may use what is left of it.
+    pub(super) urgent: bool,
+}
+
+impl Request {
+    /// Whether it waits for room rather than be refused.
+    pub(super) fn is_patient(&self) -> bool {
+        self.urgent && !self.blocks
+    }
 }
 
 impl Log {
@@ -72,11 +78,12 @@ impl Log {
         capacity: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
-            storage,
             durability,
             capacity,
             queue: Mutex::default(),
             committer: OnceLock::new(),
+            caretaker: Caretaker::new(runtime, &storage),
+            storage,
             broken: AtomicBool::new(false),
             runtime: runtime.clone(),
         })
@@ -85,6 +92,7 @@ impl Log {
     /// Sets the committer up. Separate from `new`, since it refers back to the journal.
     pub(super) fn start(&self, journal: &Arc<Journal>) {
         let pool = self.runtime.pool(POOL, 1);
+        self.caretaker.start();
         let journal = Arc::downgrade(journal);
         self.committer.get_or_init(|| {
             self.runtime.task(pool, move || match journal.upgrade() {
@@ -98,6 +106,10 @@ impl Log {
         &self.storage
     }
 
+    pub(super) fn after_upkeep(&self, work: impl Fn() + Send + Sync + 'static) {
+        self.caretaker.afterwards(work);
+    }
+
     /// Publishes from a user's thread, which may become the leader.
     pub(super) fn publish(
         &self,
@@ -105,7 +117,8 @@ impl Log {
         transaction: Transaction,
     ) -> Result<Position, Rejected> {
         let ticket = Ticket::new(None);
-        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks: true };
+        let urgent = transaction.drafts.is_empty();
+        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks: true, urgent };
         let mut leads = self.push(request, Bound::Intake(usize::MAX))?;
         if !leads {
             self.runtime.wait(ticket.changed(), None, || ticket.is_done() || ticket.leads());
@@ -131,7 +144,8 @@ impl Log {
     /// Queues a user's publish for the committer.
     pub(super) fn enqueue(&self, transaction: Transaction) -> Result<Arc<Ticket>, Rejected> {
         let ticket = Ticket::new(None);
-        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks: false };
+        let (blocks, urgent) = (false, false);
+        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent };
         if self.push(request, Bound::Intake(self.capacity))? {
             self.wake_committer();
         }
@@ -141,7 +155,8 @@ impl Log {
     /// Queues what a lane has done, however full the queue is.
     pub(super) fn submit(&self, transaction: Transaction, waker: &Arc<Task>) -> Arc<Ticket> {
         let ticket = Ticket::new(Some(waker));
-        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks: false };
+        let (blocks, urgent) = (false, true);
+        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent };
         match self.push(request, Bound::None) {
             Ok(true) => self.wake_committer(),
             Ok(false) => {}
@@ -171,6 +186,7 @@ impl Log {
         if let Some(committer) = self.committer.get() {
             committer.stop();
         }
+        self.caretaker.stop();
         self.storage.close()
     }
 
@@ -199,9 +215,16 @@ impl Log {
 
     /// One turn of the committer, which is only woken to lead.
     fn serve(&self, journal: &Journal) -> Step {
-        self.commit_group(journal);
+        let has_room = self.commit_group(journal);
         let mut queue = self.queue.lock();
         queue.led = !queue.waiting.is_empty();
+        if !has_room && queue.led {
+            // It leads on, and so nobody tries in vain meanwhile.
+            if let Some(committer) = self.committer.get() {
+                self.runtime.wake_at(self.runtime.now().saturating_add(NO_ROOM), committer);
+            }
+            return Step::Wait;
+        }
         if queue.led { Step::Again } else { Step::Wait }
     }
 
@@ -220,63 +243,6 @@ impl Log {
             committer.wake();
         }
     }
-
-    /// Commits what waits, shows it to the readers, and answers. Only the leader calls it.
-    fn commit_group(&self, journal: &Journal) {
-        let mut group = self.take_group();
-        let answered = group.len();
-        match self.store(self.commit_of(&mut group)) {
-            Ok(first) => show(journal, first, group),
-            Err(error) => reject(error, group),
-        }
-        self.queue.lock().open -= answered;
-        journal.tail.quiet().notify();
-    }
-
-    /// A storage that panics is taken to have failed midway: the leader must live on to answer.
-    fn store(&self, commit: Commit) -> Result<Position, StorageError> {
-        if self.broken.load(Ordering::Acquire) {
-            return Err(StorageError::Poisoned);
-        }
-        let stored = catch_unwind(AssertUnwindSafe(|| self.storage.commit(commit)));
-        stored.unwrap_or_else(|_| {
-            self.broken.store(true, Ordering::Release);
-            let source = Arc::new(io::Error::other("the storage panicked"));
-            Err(StorageError::Indeterminate { doing: "committing", source })
-        })
-    }
-
-    fn take_group(&self) -> Vec<Request> {
-        let mut queue = self.queue.lock();
-        let mut bytes = 0;
-        let mut group = Vec::new();
-        while let Some(next) = queue.waiting.front() {
-            bytes += next.transaction.bytes();
-            if bytes > GROUP_BYTES && !group.is_empty() {
-                break;
-            }
-            queue.events -= next.transaction.drafts.len();
-            group.extend(queue.waiting.pop_front());
-        }
-        group
-    }
-
-    fn commit_of(&self, group: &mut [Request]) -> Commit {
-        let mut commit = Commit { durability: Durability::Buffered, ..Commit::default() };
-        for Request { transaction, .. } in group {
-            commit.durability = commit.durability.max(self.level(transaction));
-            commit.writes.append(&mut transaction.writes);
-            commit.records.extend(transaction.drafts.iter_mut().map(|draft| Record {
-                envelope: Arc::clone(&draft.envelope),
-                payload: std::mem::take(&mut draft.payload),
-            }));
-        }
-        commit
-    }
-
-    fn level(&self, transaction: &Transaction) -> Durability {
-        transaction.durability.map_or(self.durability, |asked| asked.min(self.durability))
-    }
 }
 
 /// Who may be refused for what.
@@ -288,40 +254,6 @@ enum Bound {
     None,
 }
 
-fn show(journal: &Journal, first: Position, group: Vec<Request>) {
-    let mut next = first;
-    let mut entries = Vec::new();
-    let mut answers = Vec::with_capacity(group.len());
-    for request in group {
-        answers.push((request.ticket, next));
-        for draft in request.transaction.drafts {
-            entries.push(Arc::new(draft.into_entry(next)));
-            next = next.next();
-        }
-    }
-    let dropped = journal.tail.append(entries);
-    for (ticket, first) in answers {
-        ticket.complete(Ok(first));
-    }
-    // Dropping an event runs its owner's code. A panic there must not cost the log its leader.
-    if catch_unwind(AssertUnwindSafe(|| drop(dropped))).is_err() {
-        tracing::error!("dropping an event panicked");
-    }
-}
-
-fn reject(error: StorageError, group: Vec<Request>) {
-    let failure = match error {
-        StorageError::Closed => PublishFailure::Closed,
-        error => {
-            tracing::error!(%error, "a commit failed");
-            PublishFailure::Storage(error)
-        }
-    };
-    for Request { transaction, ticket, .. } in group {
-        ticket.complete(Err(Rejected { failure: failure.share(), drafts: transaction.drafts }));
-    }
-}
-
-fn closed(drafts: Vec<Draft>) -> Rejected {
+pub(super) fn closed(drafts: Vec<Draft>) -> Rejected {
     Rejected { failure: PublishFailure::Closed, drafts }
 }

@@ -3,13 +3,15 @@
 //! The newest part is the [`Tail`] in memory. Behind it, on a durable bus, is the [`Log`], which
 //! commits first and shows events only then. A volatile bus has the tail alone.
 
+mod caretaker;
 mod entry;
 mod error;
+mod lead;
 mod log;
 mod tail;
 mod ticket;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 pub(crate) use entry::{Body, Draft, Entry, Transaction};
 pub(crate) use error::Rejected;
@@ -25,14 +27,11 @@ use crate::{
     message::{CorrelationId, Envelope, Message, MessageId, Position},
     policy::Durability,
     runtime::{Runtime, Task, Tick},
-    storage::{KeyValue, Record, Storage, StorageError, Write},
+    storage::{Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim, Write},
 };
 
 /// The longest payload that can be published, in bytes.
 const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
-
-/// How many records a lagging reader gets from storage at once, and how many bytes.
-const CHUNK: (usize, usize) = (512, 1024 * 1024);
 
 /// The bus's single total order.
 pub(crate) struct Journal {
@@ -105,11 +104,14 @@ impl Journal {
             return Err(PublishError::new(refused.clone().into(), message));
         }
         let now = self.runtime.wall();
+        let level = message.level();
         let fresh = || MessageId::v7(now, [self.runtime.random(), self.runtime.random()]);
         let (event, envelope) = message.seal(fresh, now, (&known.name, &known.codec), cause);
         match self.encode(&event, &envelope) {
-            Ok(payload) => Ok(Draft::new(known.id, envelope, event, payload)),
-            Err(failure) => Err(PublishError::new(failure, Message::unseal(event, envelope))),
+            Ok(payload) => Ok(Draft::new(known.id, envelope, event, payload, level)),
+            Err(failure) => {
+                Err(PublishError::new(failure, Message::unseal(event, envelope, level)))
+            }
         }
     }
 
@@ -199,27 +201,65 @@ impl Journal {
         }
     }
 
-    /// What storage has from `from` on, as entries, below `end`. For readers that the tail has
-    /// left behind.
-    pub(crate) fn read(&self, from: Position, end: Position) -> Result<Vec<Entry>, StorageError> {
+    /// What storage has from `from` on and below `end` that passes a filter, as entries, and where to
+    /// go on. For readers that the tail has left behind.
+    pub(crate) fn read(
+        &self,
+        from: Position,
+        end: Position,
+        filter: &Filter,
+    ) -> Result<(Vec<Entry>, Position), StorageError> {
         let Some(log) = &self.log else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), from));
         };
-        let wanted = usize::try_from(end.since(from)).unwrap_or(usize::MAX).min(CHUNK.0);
-        let records = log.storage().read(from, wanted, CHUNK.1)?;
-        let entry = |(at, record): (u64, Record)| Entry {
-            position: from.plus(at),
+        let mut query = Query::from(from).to(end);
+        query.filter = filter.clone();
+        let page = log.storage().read(&query)?;
+        let entry = |(position, record): (Position, Record)| Entry {
+            position,
             kind: self.contract.name_id(&record.envelope.name),
             envelope: record.envelope,
             body: Body::Encoded(record.payload),
         };
-        Ok((0..).zip(records).map(entry).collect())
+        Ok((page.records.into_iter().map(entry).collect(), page.next))
+    }
+
+    /// What storage answers; nothing on a volatile bus.
+    pub(crate) fn query(&self, query: &Query) -> Result<Page, StorageError> {
+        match &self.log {
+            Some(log) => log.storage().read(query),
+            None => Ok(Page { records: Vec::new(), next: query.from }),
+        }
+    }
+
+    /// Drops old records. Returns the first position that is kept.
+    pub(crate) fn trim(&self, trim: &Trim) -> Result<Position, StorageError> {
+        self.log.as_ref().map_or_else(|| Ok(self.first()), |log| log.storage().trim(trim))
+    }
+
+    /// Copies everything that is committed.
+    pub(crate) fn backup(&self, path: &Path) -> Result<(), StorageError> {
+        let nothing = Err(StorageError::Unsupported { what: "log to copy" });
+        self.log.as_ref().map_or(nothing, |log| log.storage().backup(path))
+    }
+
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.storage().log_bytes())
+    }
+
+    /// Has something done after each upkeep of the storage, on its thread.
+    pub(crate) fn after_upkeep(&self, work: impl Fn() + Send + Sync + 'static) {
+        if let Some(log) = &self.log {
+            log.after_upkeep(work);
+        }
     }
 
     /// The event at a position that was read before.
     pub(crate) fn read_one(&self, position: Position) -> Result<Entry, StorageError> {
-        let found = self.read(position, position.next())?.into_iter().next();
-        found.ok_or_else(|| StorageError::Truncated { wanted: position, first: self.first() })
+        let (entries, _) = self.read(position, position.next(), &Filter::default())?;
+        let reason = "an event that was there is not found";
+        let missing = || StorageError::Corrupt { file: "log".into(), offset: 0, reason };
+        entries.into_iter().next().ok_or_else(missing)
     }
 
     /// The encoded payload of an entry, where there is one.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::{
     event::{Event, Key},
+    policy::Durability,
     runtime::Timestamp,
 };
 
@@ -39,6 +40,7 @@ pub struct Message<E> {
     correlation: Option<CorrelationId>,
     causation: Option<MessageId>,
     headers: Headers,
+    durability: Option<Durability>,
     refused: Option<HeaderError>,
 }
 
@@ -53,6 +55,7 @@ impl<E: Event> Message<E> {
             correlation: None,
             causation: None,
             headers: Headers::default(),
+            durability: E::DURABILITY,
             refused: None,
         }
     }
@@ -94,6 +97,19 @@ impl<E: Event> Message<E> {
             self.refused.get_or_insert(error);
         }
         self
+    }
+
+    /// What the acknowledged publish survives, where that is to be less or more than the event's type
+    /// or the bus promises. What commits together has the highest level that any of it asks for.
+    #[must_use]
+    pub fn durability(mut self, level: Durability) -> Self {
+        self.durability = Some(level);
+        self
+    }
+
+    /// What the publish is to survive, where it is not what the bus promises.
+    pub(crate) fn level(&self) -> Option<Durability> {
+        self.durability
     }
 
     /// The event inside.
@@ -138,7 +154,7 @@ impl<E: Event> Message<E> {
     }
 
     /// The inverse of [`Message::seal`], for a publish that failed.
-    pub(crate) fn unseal(event: E, envelope: Envelope) -> Self {
+    pub(crate) fn unseal(event: E, envelope: Envelope, durability: Option<Durability>) -> Self {
         Self {
             event,
             id: Some(envelope.id),
@@ -146,6 +162,7 @@ impl<E: Event> Message<E> {
             correlation: envelope.correlation,
             causation: envelope.causation,
             headers: envelope.headers,
+            durability,
             refused: None,
         }
     }

@@ -12,6 +12,9 @@ impl Position {
     /// The first position of every journal.
     pub const FIRST: Self = Self(NonZeroU64::MIN);
 
+    /// A position after every other.
+    pub const LAST: Self = Self(NonZeroU64::MAX);
+
     /// The position with this number; `None` for 0.
     #[must_use]
     pub const fn new(number: u64) -> Option<Self> {

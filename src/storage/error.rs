@@ -68,9 +68,18 @@ pub enum StorageError {
         /// The cause.
         source: Arc<io::Error>,
     },
+    /// A directory that was to be filled has something in it already. Nothing changed.
+    #[error("{} is not empty", .path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
     /// An earlier write failed. Nothing changed; open the storage anew.
     #[error("an earlier write failed and the log takes no more until it is opened anew")]
     Poisoned,
+    /// The storage was opened for reading alone. Nothing changed.
+    #[error("the storage was opened for reading alone")]
+    ReadOnly,
     /// The commit is larger than the storage takes. Nothing changed.
     #[error("the commit has {bytes} bytes, more than the {limit} that fit")]
     TooLarge {
@@ -86,5 +95,11 @@ pub enum StorageError {
         wanted: Position,
         /// The oldest position that is kept.
         first: Position,
+    },
+    /// The storage cannot do that.
+    #[error("this storage has no {what}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
     },
 }

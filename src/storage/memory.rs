@@ -1,13 +1,16 @@
 //! Storage in memory: the reference implementation.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
 
-use super::{Commit, KeyValue, Record, Storage, StorageError, state::State};
+use super::{Commit, KeyValue, Page, Query, Record, Storage, StorageError, Trim, state::State};
 use crate::message::Position;
 
 /// Storage in memory: the reference implementation. A clone is the same storage.
@@ -22,13 +25,23 @@ pub struct MemoryStorage {
 
 #[derive(Debug, Default)]
 struct Data {
-    records: Vec<Record>,
+    records: VecDeque<Record>,
+    /// How many records before these were dropped.
+    dropped: u64,
     state: State,
 }
 
 impl Data {
+    fn bytes(&self) -> u64 {
+        self.records.iter().map(|record| record.payload.len() as u64).sum()
+    }
+
     fn end(&self) -> Position {
-        Position::FIRST.plus(self.records.len() as u64)
+        self.first().plus(self.records.len() as u64)
+    }
+
+    fn first(&self) -> Position {
+        Position::FIRST.plus(self.dropped)
     }
 }
 
@@ -70,7 +83,7 @@ impl Storage for MemoryStorage {
     }
 
     fn first(&self) -> Position {
-        Position::FIRST
+        self.data.lock().first()
     }
 
     fn commit(&self, commit: Commit) -> Result<Position, StorageError> {
@@ -84,23 +97,26 @@ impl Storage for MemoryStorage {
         Ok(end)
     }
 
-    fn read(
-        &self,
-        from: Position,
-        max_records: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<Record>, StorageError> {
+    fn read(&self, query: &Query) -> Result<Page, StorageError> {
         self.check_open()?;
         let data = self.data.lock();
-        let skip = usize::try_from(from.since(Position::FIRST)).unwrap_or(usize::MAX);
+        if query.from < data.first() {
+            return Err(StorageError::Truncated { wanted: query.from, first: data.first() });
+        }
+        let mut page = Page { records: Vec::new(), next: query.from };
+        let end = query.to.min(data.end());
         let mut bytes = 0;
-        let fitting = |record: &&Record| {
-            let fits = bytes <= max_bytes;
-            bytes += record.payload.len();
-            fits
-        };
-        let rest = data.records.iter().skip(skip).take(max_records);
-        Ok(rest.take_while(fitting).cloned().collect())
+        while page.next < end && page.records.len() < query.max_records && bytes <= query.max_bytes
+        {
+            let at = usize::try_from(page.next.since(data.first())).unwrap_or(usize::MAX);
+            let Some(record) = data.records.get(at) else { break };
+            if query.filter.matches(&record.envelope) {
+                bytes += record.payload.len();
+                page.records.push((page.next, record.clone()));
+            }
+            page.next = page.next.next();
+        }
+        Ok(page)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
@@ -116,6 +132,27 @@ impl Storage for MemoryStorage {
     ) -> Result<Vec<KeyValue>, StorageError> {
         self.check_open()?;
         Ok(self.data.lock().state.scan(prefix, after, max))
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.data.lock().bytes()
+    }
+
+    fn trim(&self, trim: &Trim) -> Result<Position, StorageError> {
+        self.check_open()?;
+        let mut data = self.data.lock();
+        let mut bytes = data.bytes();
+        while data.first() < trim.before
+            && let Some(oldest) = data.records.front()
+        {
+            if !trim.is_due(|| oldest.envelope.published_at, bytes) {
+                break;
+            }
+            bytes -= oldest.payload.len() as u64;
+            data.records.pop_front();
+            data.dropped += 1;
+        }
+        Ok(data.first())
     }
 
     fn close(&self) -> Result<(), StorageError> {

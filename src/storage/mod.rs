@@ -8,16 +8,28 @@ mod commit;
 mod error;
 pub mod file;
 mod memory;
+mod query;
 mod state;
 
-use std::fmt;
+use std::{fmt, ops::ControlFlow, path::Path};
 
 pub use commit::{Commit, Precondition, Record, Write};
 pub use error::StorageError;
-pub use file::{FileStorage, FileStorageBuilder};
+pub use file::{FileReader, FileStorage, FileStorageBuilder};
 pub use memory::MemoryStorage;
+pub use query::{Filter, Page, Query, RecordRef, Trim};
 
 use crate::message::Position;
+
+/// What is left to do after a call of [`Storage::upkeep`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Upkeep {
+    /// Nothing for now.
+    Done,
+    /// Something: call it again.
+    More,
+}
 
 /// A state key and its value.
 pub type KeyValue = (Vec<u8>, Vec<u8>);
@@ -50,17 +62,48 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// that the commit may or may not survive.
     fn commit(&self, commit: Commit) -> Result<Position, StorageError>;
 
-    /// Records from `from` on, at consecutive positions: at least one if there is one, at most
-    /// `max_records`, and no more after `max_bytes` of payload have been exceeded. Empty at the end.
+    /// Sees to it that the next commit finds room for so many bytes. Where there is little left, the
+    /// rest is kept for `urgent` commits: those of handlers that have done their work.
     ///
     /// # Errors
-    /// [`StorageError::Truncated`] where `from` is no longer kept; damage and failing reads.
-    fn read(
+    /// [`StorageError::Full`]: nothing changed, and it may work later.
+    fn make_room(&self, _bytes: u64, _urgent: bool) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// The records that a query asks for, in order. Where any of them are left, it returns at least
+    /// one, or goes on to a later position.
+    ///
+    /// # Errors
+    /// [`StorageError::Truncated`] where the query begins before what is kept; damage and failing
+    /// reads.
+    fn read(&self, query: &Query) -> Result<Page, StorageError>;
+
+    /// Shows the records that a query asks for where they lie, until told to stop or nothing is
+    /// left. Faster than [`Storage::read`] where records need not be kept; `max_records` and
+    /// `max_bytes` have no meaning here, but that no records are asked for. Returns where to go on.
+    ///
+    /// # Errors
+    /// As for [`Storage::read`].
+    fn visit(
         &self,
-        from: Position,
-        max_records: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<Record>, StorageError>;
+        query: &Query,
+        visit: &mut dyn FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Result<Position, StorageError> {
+        let mut query = query.clone();
+        loop {
+            let page = self.read(&query)?;
+            for (position, record) in &page.records {
+                if visit(RecordRef::new(*position, record)).is_break() {
+                    return Ok(position.next());
+                }
+            }
+            if page.next <= query.from {
+                return Ok(page.next);
+            }
+            query.from = page.next;
+        }
+    }
 
     /// The value of a state key.
     ///
@@ -79,6 +122,46 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         after: Option<&[u8]>,
         max: usize,
     ) -> Result<Vec<KeyValue>, StorageError>;
+
+    /// How many bytes the log takes, about.
+    fn log_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Drops the oldest records, whole files of them: at most those that are not wanted, and perhaps
+    /// fewer. Returns the first position that is kept. The state stays as it is.
+    ///
+    /// # Errors
+    /// Failing writes; what counts is [`Storage::first`].
+    fn trim(&self, _trim: &Trim) -> Result<Position, StorageError> {
+        Ok(self.first())
+    }
+
+    /// Copies everything into a directory that is empty or not there yet, as it is at one moment.
+    /// Commits go on meanwhile. The copy can be opened like the original.
+    ///
+    /// # Errors
+    /// [`StorageError::Unsupported`] where a storage has other ways, [`StorageError::NotEmpty`], and
+    /// failing reads and writes. What there is of the copy then is of no use.
+    fn backup(&self, _path: &Path) -> Result<(), StorageError> {
+        Err(StorageError::Unsupported { what: "backups" })
+    }
+
+    /// Whether [`Storage::upkeep`] should be called soon. Cheap; asked after every commit.
+    fn wants_upkeep(&self) -> bool {
+        false
+    }
+
+    /// Does a part of what need not be done within commits: preparing files, writing the state away,
+    /// removing what is no longer kept. A bus calls it on a thread of its own: where it is wanted,
+    /// and in quiet moments.
+    ///
+    /// # Errors
+    /// What was to be done is not done; it is tried again the next time. Commits notice by
+    /// themselves whether they still work.
+    fn upkeep(&self) -> Result<Upkeep, StorageError> {
+        Ok(Upkeep::Done)
+    }
 
     /// Makes everything durable, then releases the storage, so that it can be opened again at
     /// once. Later calls fail with [`StorageError::Closed`]. Closing twice is fine.

@@ -13,14 +13,6 @@ impl State {
         self.0.get(key).map(Vec::as_slice)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
-    }
-
     /// Applies writes in order.
     pub(super) fn apply(&mut self, writes: Vec<Write>) {
         for Write { key, value } in writes {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidings::{
     Backoff, Bus, Context, DeadLetterReason, Event, HandlerError, OpenError, Start,
-    storage::{FileStorage, MemoryStorage, Storage, StorageError},
+    storage::{FileStorage, MemoryStorage, Query, Storage, StorageError},
     testing::{MemoryDisk, Simulator},
 };
 
@@ -311,7 +311,10 @@ fn a_storage_of_ones_own_needs_nothing_else() {
     let bus = Bus::builder().storage(storage.clone()).build().unwrap();
     bus.publish(Tick(1)).unwrap();
     bus.shutdown(SECOND).unwrap();
-    assert_eq!(storage.reopened().read(tidings::Position::FIRST, 9, 999).unwrap().len(), 1);
+    assert_eq!(
+        storage.reopened().read(&Query::from(tidings::Position::FIRST)).unwrap().records.len(),
+        1
+    );
 }
 
 #[test]

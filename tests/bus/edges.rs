@@ -14,7 +14,7 @@ use tidings::{
     Backoff, Bus, Condition, Context, DeadLetterReason, Delivery, Event, HandlerError, Position,
     PublishFailure, Subscription,
     codec::{Codec, CodecError},
-    storage::{Commit, FileStorage, KeyValue, MemoryStorage, Record, Storage, StorageError},
+    storage::{Commit, FileStorage, KeyValue, MemoryStorage, Page, Query, Storage, StorageError},
     testing::{MemoryDisk, Simulator},
 };
 
@@ -356,16 +356,11 @@ impl Storage for Slow {
         self.0.commit(commit)
     }
 
-    fn read(
-        &self,
-        from: Position,
-        records: usize,
-        bytes: usize,
-    ) -> Result<Vec<Record>, StorageError> {
+    fn read(&self, query: &Query) -> Result<Page, StorageError> {
         if self.1.load(Ordering::SeqCst) {
-            return Ok(Vec::new());
+            return Ok(Page { records: Vec::new(), next: query.from });
         }
-        self.0.read(from, records, bytes)
+        self.0.read(query)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {

@@ -4,9 +4,12 @@
 mod events;
 
 mod asynchronous;
+mod backup;
 mod durable;
 mod edges;
 mod handlers;
 mod publishing;
+mod retention;
+mod room;
 mod stopping;
 mod threads;

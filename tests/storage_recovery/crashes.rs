@@ -8,7 +8,7 @@ use tidings::{
 
 use crate::{
     model::{Dice, numbered, open, whole_commits},
-    sample::{Outcome, damaged, image, outcome, segments},
+    sample::{Outcome, damaged, image, newest_len, outcome, segments},
 };
 
 /// What is known about a store from what it acknowledged.
@@ -32,6 +32,10 @@ fn work(storage: &FileStorage, known: &mut Known, dice: &mut Dice) {
             Err(StorageError::Indeterminate { .. }) => {
                 let after = storage.commit(numbered(known.begun, durability));
                 assert!(matches!(after, Err(StorageError::Poisoned)));
+                return;
+            }
+            Err(StorageError::Io { .. } | StorageError::Full { .. }) => {
+                known.begun = known.acknowledged;
                 return;
             }
             Err(error) => panic!("{error}"),
@@ -59,7 +63,6 @@ fn crash_rounds(seed: u64) {
     let (disk, mut known, mut dice) = (MemoryDisk::new(), Known::default(), Dice::new(seed));
     for round in 0..4 {
         let opened = open(&disk).unwrap_or_else(|error| panic!("{seed}, {round}: {error}"));
-        assert_eq!(opened.recovery().snapshot, None, "{seed}, {round}: an unfinished snapshot");
         let found = whole_commits(&opened);
         let least = known.acknowledged;
         assert!(found >= least && found <= known.begun, "{seed}, {round}: {found} of {known:?}");
@@ -93,7 +96,7 @@ fn no_crash_loses_or_tears_what_was_promised() {
 
 #[test]
 fn a_failure_at_every_call_loses_nothing_acknowledged() {
-    for n in 1..=120 {
+    for n in 1..=200 {
         for power_loss in [false, true] {
             let (disk, mut known) = (MemoryDisk::new(), Known::default());
             disk.fail_after(n);
@@ -120,11 +123,11 @@ fn commits_after_a_torn_tail_survive_the_next_restart() {
     let storage = open(&disk).unwrap();
     storage.commit(numbered(1, Durability::Synced)).unwrap();
     let path = segments(&disk).pop().unwrap();
-    let bytes = disk.contents(&path).unwrap();
+    let whole = newest_len(&disk);
     storage.commit(numbered(2, Durability::Synced)).unwrap();
     disk.kill();
     let mut torn = disk.contents(&path).unwrap();
-    torn.truncate(bytes.len() + 50);
+    torn[whole + 50..].fill(0);
     disk.set_contents(&path, torn.clone());
 
     let storage = open(&disk).unwrap();
@@ -138,7 +141,7 @@ fn commits_after_a_torn_tail_survive_the_next_restart() {
     let storage = open(&disk).unwrap();
     assert_eq!(whole_commits(&storage), 3);
     assert_eq!(storage.recovery().discarded_bytes, 0);
-    assert_eq!(disk.contents(&path).unwrap(), torn, "the torn bytes are left where they are");
+    assert!(disk.contents(&path).unwrap() == torn, "the torn bytes are left where they are");
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn a_storage_of_before_the_crash_touches_nothing() {
     after.commit(numbered(2, Durability::Synced)).unwrap();
     let image_before = image(&disk);
     assert!(before.close().is_err());
-    assert_eq!(image(&disk), image_before);
+    assert!(image(&disk) == image_before, "it touched something");
     assert!(matches!(open(&disk), Err(StorageError::InUse { .. })), "its lock is not ours to drop");
     after.close().unwrap();
     assert_eq!(whole_commits(&open(&disk).unwrap()), 2);

@@ -1,90 +1,123 @@
 //! Flipped bits and cut files.
 
-use std::path::Path;
-
 use proptest::{collection::vec, prelude::*};
 use tidings::{
     Position,
-    storage::{Storage, StorageError},
+    storage::StorageError,
 };
 
 use crate::{
-    model::{model, open},
+    model::{model, open, read},
     sample::{Outcome, batch_starts, damaged, outcome, segments, three_segments},
 };
 
 #[test]
-fn after_a_clean_close_any_damage_to_the_log_is_refused() {
-    let (disk, _) = three_segments(true);
-    for path in segments(&disk) {
-        let length = disk.contents(&path).unwrap().len();
-        for at in 0..length {
-            let cut = damaged(&disk, &path, |bytes| bytes.truncate(at));
-            assert!(matches!(cut, Outcome::Refused), "{} cut at {at}", path.display());
-            let flip = damaged(&disk, &path, |bytes| bytes[at] ^= 1 << (at % 8));
-            assert!(matches!(flip, Outcome::Refused), "{} flipped at {at}", path.display());
+fn after_a_clean_close_no_damage_to_the_log_goes_unnoticed() {
+    let (disk, count) = three_segments(true);
+    let files = segments(&disk);
+    for path in &files {
+        let newest = files.last() == Some(path);
+        let bytes = disk.contents(path).unwrap();
+        let used = *batch_starts(&bytes).last().unwrap();
+        for at in 0..bytes.len() {
+            let cut = damaged(&disk, path, |bytes| bytes.truncate(at));
+            let flip = damaged(&disk, path, |bytes| bytes[at] ^= 1 << (at % 8));
+            for (found, what) in [(cut, "cut"), (flip, "flipped")] {
+                match found {
+                    Outcome::Refused => {}
+                    // Zeros after a sealed segment, or writes that a file of the state has as well.
+                    Outcome::Opened { commits, reported: false } if commits == count => {
+                        assert!(!newest, "{} {what} at {at}", path.display());
+                        assert!(what == "flipped" || at >= used, "cut at {at} of {used}");
+                    }
+                    Outcome::Opened { .. } => panic!("{} {what} at {at}", path.display()),
+                }
+            }
         }
     }
 }
 
 #[test]
-fn without_a_close_only_the_end_of_the_log_is_ambiguous() {
+fn without_a_close_or_a_checkpoint_older_segments_are_verified_by_opening() {
     let (disk, count) = three_segments(false);
-    let files = segments(&disk);
-    let (newest, older) = files.split_last().unwrap();
-    for path in older {
-        for at in 0..disk.contents(path).unwrap().len() {
+    for path in segments(&disk).split_last().unwrap().1 {
+        let bytes = disk.contents(path).unwrap();
+        let used = *batch_starts(&bytes).last().unwrap();
+        for at in 0..bytes.len() {
             let cut = damaged(&disk, path, |bytes| bytes.truncate(at));
-            assert!(matches!(cut, Outcome::Refused), "{} cut at {at}", path.display());
             let flip = damaged(&disk, path, |bytes| bytes[at] ^= 1 << (at % 8));
-            assert!(matches!(flip, Outcome::Refused), "{} flipped at {at}", path.display());
+            for found in [cut, flip] {
+                match found {
+                    Outcome::Refused => assert!(at < used, "{} at {at}", path.display()),
+                    Outcome::Opened { commits, reported } => {
+                        assert!(at >= used && commits == count && !reported, "at {at} of {used}");
+                    }
+                }
+            }
         }
     }
-    let bytes = disk.contents(newest).unwrap();
+}
+
+#[test]
+fn without_a_close_only_the_last_commit_is_ambiguous() {
+    let (disk, count) = three_segments(false);
+    let newest = segments(&disk).pop().unwrap();
+    let bytes = disk.contents(&newest).unwrap();
     let starts = batch_starts(&bytes);
-    assert_eq!(*starts.last().unwrap(), bytes.len());
-    let in_newest = starts.len() as u64 - 1;
-    let last = starts[starts.len() - 2];
+    let (used, last) = (starts[starts.len() - 1], starts[starts.len() - 2]);
     for at in 0..bytes.len() {
-        // Nothing is left that says there was more: indistinguishable from commits that never were.
-        let whole = starts.iter().filter(|start| **start <= at).count().saturating_sub(1) as u64;
-        match damaged(&disk, newest, |bytes| bytes.truncate(at)) {
-            Outcome::Opened { commits, reported } => {
-                assert_eq!(commits, count - in_newest + whole, "cut at {at}");
-                assert_eq!(reported, !starts.contains(&at), "cut at {at}");
-            }
-            Outcome::Refused => panic!("a newest segment cut at {at} was refused"),
-        }
+        let cut = damaged(&disk, &newest, |bytes| bytes.truncate(at));
+        assert!(matches!(cut, Outcome::Refused), "files of the log never get shorter: {at}");
         // Later batches vouch for all but the last one.
-        match damaged(&disk, newest, |bytes| bytes[at] ^= 1 << (at % 8)) {
+        match damaged(&disk, &newest, |bytes| bytes[at] ^= 1 << (at % 8)) {
             Outcome::Refused => assert!(at < last, "flipped at {at}"),
             Outcome::Opened { commits, reported } => {
                 assert!(at >= last && reported, "flipped at {at}");
-                assert_eq!(commits, count - 1);
+                assert_eq!(commits, if at < used { count - 1 } else { count });
             }
         }
     }
 }
 
 #[test]
-fn a_damaged_or_missing_snapshot_is_rebuilt_from_the_log() {
-    let (disk, count) = three_segments(true);
-    let path = Path::new("/store/state.snapshot");
-    let check = |found, what: &str| match found {
-        Outcome::Opened { commits, reported: false } => assert_eq!(commits, count, "{what}"),
-        Outcome::Opened { .. } => panic!("{what}: something was discarded"),
-        // The version is looked at before the checksum.
-        Outcome::Refused => assert!(what.starts_with("version"), "{what}: refused"),
-    };
-    for at in 0..disk.contents(path).unwrap().len() {
-        let what = if (8..12).contains(&at) { "version" } else { "flip" };
-        let flip = damaged(&disk, path, |bytes| bytes[at] ^= 1 << (at % 8));
-        check(flip, &format!("{what} at {at}"));
-        check(damaged(&disk, path, |bytes| bytes.truncate(at)), &format!("cut at {at}"));
+fn zeros_instead_of_the_last_commits_look_like_commits_that_never_were() {
+    let (disk, count) = three_segments(false);
+    let newest = segments(&disk).pop().unwrap();
+    let bytes = disk.contents(&newest).unwrap();
+    let starts = batch_starts(&bytes);
+    let older = count - (starts.len() as u64 - 1);
+    for at in 0..bytes.len() {
+        let is_lost = |range: &[u8]| range.iter().any(|byte| *byte != 0);
+        let mut ends = starts.iter().skip(1);
+        let whole = ends.position(|end| at < *end && is_lost(&bytes[at..*end]));
+        let whole = whole.unwrap_or(starts.len() - 1);
+        match damaged(&disk, &newest, |bytes| bytes[at..].fill(0)) {
+            Outcome::Refused => assert!(at < 96, "zeros from {at}"),
+            Outcome::Opened { commits, reported } => {
+                assert_eq!(commits, older + whole as u64, "zeros from {at}");
+                assert_eq!(reported, at > starts[whole] && whole + 1 < starts.len(), "at {at}");
+            }
+        }
     }
-    let without = disk.copy();
-    without.lose(path);
-    check(outcome(&without), "missing");
+}
+
+#[test]
+fn damaged_or_missing_files_of_the_state_and_manifests_are_refused() {
+    let (disk, _) = three_segments(true);
+    let mut files = disk.files();
+    files.retain(|path| path.extension() == Some("run".as_ref()) || path.ends_with("MANIFEST"));
+    assert_eq!(files.len(), 2);
+    for path in &files {
+        for at in 0..disk.contents(path).unwrap().len() {
+            let flip = damaged(&disk, path, |bytes| bytes[at] ^= 1 << (at % 8));
+            assert!(matches!(flip, Outcome::Refused), "{} flipped at {at}", path.display());
+            let cut = damaged(&disk, path, |bytes| bytes.truncate(at));
+            assert!(matches!(cut, Outcome::Refused), "{} cut at {at}", path.display());
+        }
+        let without = disk.copy();
+        without.lose(path);
+        assert!(matches!(outcome(&without), Outcome::Refused), "without {}", path.display());
+    }
 }
 
 #[test]
@@ -92,13 +125,13 @@ fn damage_that_appears_later_is_found_when_reading() {
     let (disk, count) = three_segments(true);
     let all = model(count).0.len();
     for path in segments(&disk) {
-        for at in (64..disk.contents(&path).unwrap().len()).step_by(3) {
+        for at in (96..disk.contents(&path).unwrap().len()).step_by(3) {
             let disk = disk.copy();
             let storage = open(&disk).unwrap();
             disk.rot(&path, at, 1 << (at % 8));
             let mut found = Vec::new();
             let error = loop {
-                match storage.read(Position::FIRST.plus(found.len() as u64), 5, 10_000) {
+                match read(&storage, Position::FIRST.plus(found.len() as u64), 5) {
                     Ok(more) if more.is_empty() => break None,
                     Ok(more) => found.extend(more),
                     Err(error) => break Some(error),
@@ -106,7 +139,7 @@ fn damage_that_appears_later_is_found_when_reading() {
             };
             assert!(model(count).0.starts_with(&found), "{} rotten at {at}", path.display());
             match error {
-                // Only the state was hit, and that is held in memory.
+                // What was hit is not a record.
                 None => assert_eq!(found.len(), all),
                 Some(StorageError::Corrupt { file, .. }) => assert_eq!(file, path),
                 Some(other) => panic!("{other}"),
@@ -119,9 +152,9 @@ fn damage_that_appears_later_is_found_when_reading() {
 fn zeros_after_the_log_are_no_commits() {
     let (disk, count) = three_segments(false);
     let path = segments(&disk).pop().unwrap();
-    for zeros in [1, 47, 48, 49, 5000] {
+    for zeros in [1, 7, 8, 47, 48, 49, 5000] {
         let found = damaged(&disk, &path, |bytes| bytes.resize(bytes.len() + zeros, 0));
-        assert!(matches!(found, Outcome::Opened { commits, reported: true } if commits == count));
+        assert!(matches!(found, Outcome::Opened { commits, reported: false } if commits == count));
     }
 }
 
@@ -135,15 +168,15 @@ proptest! {
     ) {
         let (disk, count) = three_segments(closed);
         let mut files = segments(&disk);
-        files.push("/store/state.snapshot".into());
+        files.push("/store/MANIFEST".into());
         let found = damaged(&disk, &files[file], |bytes| {
             let end = bytes.len().max(at + mess.len());
             bytes.resize(end, 0);
             bytes[at..at + mess.len()].copy_from_slice(&mess);
         });
-        if let Outcome::Opened { commits, .. } = found {
+        if let Outcome::Opened { commits, reported } = found {
             prop_assert!(commits <= count);
-            prop_assert!(commits == count || (file == 2 && !closed));
+            prop_assert!(commits == count || (file == 2 && !closed && reported));
         }
     }
 }

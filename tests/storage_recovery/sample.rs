@@ -8,14 +8,14 @@ use tidings::{
     testing::MemoryDisk,
 };
 
-use crate::model::{numbered, open, whole_commits};
+use crate::model::{numbered, open, try_whole_commits};
 
 /// A store with three segments, and how many synced commits it holds.
 pub(crate) fn three_segments(closed: bool) -> (MemoryDisk, u64) {
     let disk = MemoryDisk::new();
     let storage = open(&disk).unwrap();
     let mut count = 0;
-    while segments(&disk).len() < 3 || newest_len(&disk) < 700 {
+    while segments(&disk).len() < 3 || newest_len(&disk) < 600 {
         count += 1;
         storage.commit(numbered(count, Durability::Synced)).unwrap();
     }
@@ -32,16 +32,19 @@ pub(crate) fn segments(disk: &MemoryDisk) -> Vec<PathBuf> {
     files
 }
 
+/// Where the batches of the newest segment end.
 pub(crate) fn newest_len(disk: &MemoryDisk) -> usize {
-    disk.contents(segments(disk).last().unwrap()).unwrap().len()
+    let bytes = disk.contents(segments(disk).last().unwrap()).unwrap();
+    *batch_starts(&bytes).last().unwrap()
 }
 
 /// Where batches of a segment begin, and where the last one ends.
 pub(crate) fn batch_starts(bytes: &[u8]) -> Vec<usize> {
-    let mut starts = vec![64];
-    while let Some(length) = bytes.get(starts.last().unwrap() + 4..).and_then(|at| at.first_chunk())
+    let mut starts = vec![96];
+    while let Some(&[b't', b'd', b'b', _, a, b, c, d]) =
+        bytes.get(*starts.last().unwrap()..).and_then(|at| at.first_chunk())
     {
-        let frame = 48 + u32::from_le_bytes(*length) as usize;
+        let frame = (48 + u32::from_le_bytes([a, b, c, d]) as usize).next_multiple_of(8);
         starts.push(starts.last().unwrap() + frame);
     }
     starts
@@ -54,22 +57,31 @@ pub(crate) fn image(disk: &MemoryDisk) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 pub(crate) enum Outcome {
+    /// When opening, or when reading what is damaged.
     Refused,
-    Opened { commits: u64, reported: bool },
+    Opened {
+        commits: u64,
+        reported: bool,
+    },
 }
 
 pub(crate) fn outcome(disk: &MemoryDisk) -> Outcome {
     let before = image(disk);
-    match open(disk) {
-        Ok(storage) => Outcome::Opened {
-            commits: whole_commits(&storage),
-            reported: storage.recovery().discarded_bytes > 0
-                || storage.recovery().set_aside.is_some(),
-        },
+    let storage = match open(disk) {
+        Ok(storage) => storage,
         Err(StorageError::Corrupt { .. } | StorageError::Format { .. }) => {
-            assert_eq!(image(disk), before, "a refusal modified something");
-            Outcome::Refused
+            assert!(image(disk) == before, "a refusal modified something");
+            return Outcome::Refused;
         }
+        Err(error) => panic!("{error}"),
+    };
+    match try_whole_commits(&storage) {
+        Ok(commits) => {
+            let report = storage.recovery();
+            let reported = report.reason.is_some() || !report.set_aside.is_empty();
+            Outcome::Opened { commits, reported }
+        }
+        Err(StorageError::Corrupt { .. }) => Outcome::Refused,
         Err(error) => panic!("{error}"),
     }
 }

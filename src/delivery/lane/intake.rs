@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Hole, Lane, PAUSE};
 use crate::{
+    delivery::loss::Loss,
     journal::{Entry, Taken},
     message::Position,
     policy::Attempt,
+    storage::{StorageError, Write},
 };
 
 /// How many events a lane takes from the tail at once.
@@ -32,23 +34,37 @@ impl Lane {
 
     fn fetch_stored(&mut self, from: Position, to: Position) -> bool {
         let (subscriber, lane) = (Arc::clone(&self.subscriber), self.reader.lane);
-        let read = subscriber.journal.read(from, to).map_err(|error| error.to_string());
+        let read = subscriber.journal.read(from, to, &subscriber.filter);
+        if let Err(StorageError::Truncated { first, .. }) = &read
+            && let Some(loss) = Loss::new(from, *first)
+        {
+            self.lose(loss);
+            self.scanned = *first;
+            self.tail().advance(self.reader, self.scanned);
+            return true;
+        }
+        let read = read.map_err(|error| error.to_string());
         let nothing = || "storage has nothing there".to_owned();
-        let entries =
-            match read.and_then(|all| if all.is_empty() { Err(nothing()) } else { Ok(all) }) {
-                Ok(entries) => entries,
-                Err(error) => {
-                    tracing::error!(subscription = &*subscriber.name, %from, error,
+        let moved = read.and_then(|page| if page.1 > from { Ok(page) } else { Err(nothing()) });
+        let (entries, next) = match moved {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(subscription = &*subscriber.name, %from, error,
                     "the log cannot be read; trying again");
-                    self.wake_at(self.now().saturating_add(PAUSE));
-                    return false;
-                }
-            };
-        self.scanned = from.plus(entries.len() as u64);
+                self.wake_at(self.now().saturating_add(PAUSE));
+                return false;
+            }
+        };
+        self.scanned = next;
         let entries = entries.into_iter().map(Arc::new);
         self.keep(entries.filter(|entry| subscriber.wants(entry, lane)));
         self.tail().advance(self.reader, self.scanned);
         true
+    }
+
+    fn lose(&mut self, loss: Loss) {
+        let Write { key, value } = self.subscriber.lose(loss);
+        self.batch.writes.insert(key, value);
     }
 
     fn keep(&mut self, entries: impl IntoIterator<Item = Arc<Entry>>) {
@@ -67,6 +83,14 @@ impl Lane {
             let subscriber = &self.subscriber;
             let entry = match subscriber.journal.read_one(position) {
                 Ok(entry) => entry,
+                Err(StorageError::Truncated { .. }) => {
+                    self.unloaded.pop_front();
+                    self.batch.settle();
+                    Loss::new(position, position.next())
+                        .into_iter()
+                        .for_each(|loss| self.lose(loss));
+                    continue;
+                }
                 Err(error) => {
                     tracing::error!(subscription = &*subscriber.name, %position, %error,
                         "an unacknowledged event cannot be read; trying again");

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::bytes::{Reader, Writer};
 use crate::{
     event::Key,
-    message::{CorrelationId, Envelope, Headers, MessageId},
+    message::{CorrelationId, Envelope, Headers, MessageId, Position},
     runtime::Timestamp,
-    storage::{Record, Write},
+    storage::{Filter, Record, RecordRef, Write},
 };
 
 const KEY: u8 = 1;
@@ -161,6 +161,20 @@ pub(super) struct RecordReader {
     time: u64,
 }
 
+/// A record as it lies in a body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Raw<'s, 'a> {
+    flags: u8,
+    schema: &'s Schema,
+    id: [u8; 16],
+    pub(super) time: u64,
+    pub(super) key: Option<&'a str>,
+    correlation: &'a [u8],
+    causation: Option<[u8; 16]>,
+    headers: &'a [u8],
+    payload: &'a [u8],
+}
+
 impl RecordReader {
     /// Begins a body. The schemas are kept where they are those of the body before.
     pub(super) fn begin(&mut self, reader: &mut Reader<'_>) -> Option<()> {
@@ -174,28 +188,83 @@ impl RecordReader {
     }
 
     /// The next record, or `None` if the bytes are not one.
-    pub(super) fn record(&mut self, reader: &mut Reader<'_>) -> Option<Record> {
+    #[inline]
+    pub(super) fn next<'a>(&mut self, reader: &mut Reader<'a>) -> Option<Raw<'_, 'a>> {
         let flags = reader.u8().filter(|flags| flags & !KNOWN == 0)?;
         let has = |flag| flags & flag != 0;
         let schema = self.schemas.get(reader.size()?)?;
-        let id = MessageId::from_bytes(reader.array()?);
+        let id = reader.array()?;
         self.time = self.time.wrapping_add(unzigzag(reader.varint()?));
-        let envelope = Envelope {
-            name: Arc::clone(&schema.name),
-            version: schema.version,
-            codec: Arc::clone(&schema.codec),
+        Some(Raw {
+            flags,
+            schema,
             id,
-            published_at: Timestamp::from_nanos(self.time),
-            key: if has(KEY) { Some(Key::new(reader.text()?)) } else { None },
+            time: self.time,
+            key: if has(KEY) { Some(reader.text()?) } else { None },
             correlation: read_correlation(reader, flags)?,
-            causation: if has(CAUSATION) {
-                Some(MessageId::from_bytes(reader.array()?))
-            } else {
-                None
-            },
-            headers: if has(HEADERS) { read_headers(reader)? } else { Headers::default() },
+            causation: if has(CAUSATION) { Some(reader.array()?) } else { None },
+            headers: if has(HEADERS) { skip_headers(reader)? } else { &[] },
+            payload: reader.prefixed()?,
+        })
+    }
+}
+
+impl Raw<'_, '_> {
+    pub(super) fn name(&self) -> &str {
+        &self.schema.name
+    }
+
+    pub(super) fn passes(&self, filter: &Filter) -> bool {
+        filter.lets_pass(&self.schema.name, self.key, Timestamp::from_nanos(self.time))
+    }
+
+    #[inline]
+    pub(super) fn at(&self, position: Position) -> RecordRef<'_> {
+        RecordRef {
+            position,
+            name: &self.schema.name,
+            version: self.schema.version,
+            codec: &self.schema.codec,
+            id: MessageId::from_bytes(self.id),
+            published_at: Timestamp::from_nanos(self.time),
+            key: self.key,
+            payload: self.payload,
+        }
+    }
+
+    /// A copy of its own, or `None` if its correlation or headers are not what they should be.
+    pub(super) fn to_record(&self) -> Option<Record> {
+        let envelope = Envelope {
+            name: Arc::clone(&self.schema.name),
+            version: self.schema.version,
+            codec: Arc::clone(&self.schema.codec),
+            id: MessageId::from_bytes(self.id),
+            published_at: Timestamp::from_nanos(self.time),
+            key: self.key.map(Key::new),
+            correlation: self.correlation()?,
+            causation: self.causation.map(MessageId::from_bytes),
+            headers: self.headers()?,
         };
-        Some(Record { envelope: Arc::new(envelope), payload: reader.prefixed()?.to_vec() })
+        Some(Record { envelope: Arc::new(envelope), payload: self.payload.to_vec() })
+    }
+
+    #[allow(clippy::option_option)] // the outer one is "not a record"
+    fn correlation(&self) -> Option<Option<CorrelationId>> {
+        Some(match self.flags & (CORRELATION_ID | CORRELATION_TEXT) {
+            0 => None,
+            CORRELATION_ID => Some(MessageId::from_bytes(self.correlation.try_into().ok()?).into()),
+            _ => Some(std::str::from_utf8(self.correlation).ok()?.into()),
+        })
+    }
+
+    fn headers(&self) -> Option<Headers> {
+        let mut headers = Headers::default();
+        let mut reader = Reader::new(self.headers);
+        while !reader.is_empty() {
+            let (name, value) = (reader.text()?, reader.text()?);
+            headers.insert(name, value).ok()?;
+        }
+        Some(headers)
     }
 }
 
@@ -212,23 +281,23 @@ fn read_schemas(table: &[u8]) -> Option<Vec<Schema>> {
     Some(schemas)
 }
 
-#[allow(clippy::option_option)] // the outer one is "not a record"
-fn read_correlation(reader: &mut Reader<'_>, flags: u8) -> Option<Option<CorrelationId>> {
-    Some(match flags & (CORRELATION_ID | CORRELATION_TEXT) {
-        0 => None,
-        CORRELATION_ID => Some(MessageId::from_bytes(reader.array()?).into()),
-        CORRELATION_TEXT => Some(reader.text()?.into()),
-        _ => return None,
-    })
+fn read_correlation<'a>(reader: &mut Reader<'a>, flags: u8) -> Option<&'a [u8]> {
+    match flags & (CORRELATION_ID | CORRELATION_TEXT) {
+        0 => Some(&[]),
+        CORRELATION_ID => reader.bytes(16),
+        CORRELATION_TEXT => reader.prefixed(),
+        _ => None,
+    }
 }
 
-fn read_headers(reader: &mut Reader<'_>) -> Option<Headers> {
-    let mut headers = Headers::default();
-    for _ in 0..reader.size()? {
-        let (name, value) = (reader.text()?, reader.text()?);
-        headers.insert(name, value).ok()?;
+fn skip_headers<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
+    let count = reader.size()?;
+    let start = reader.rest();
+    for _ in 0..count {
+        reader.prefixed()?;
+        reader.prefixed()?;
     }
-    Some(headers)
+    start.get(..start.len() - reader.rest().len())
 }
 
 #[cfg(test)]
@@ -266,7 +335,7 @@ mod tests {
         let mut reader = Reader::new(bytes);
         let mut records = RecordReader::default();
         records.begin(&mut reader)?;
-        let read = (0..count).map(|_| records.record(&mut reader)).collect();
+        let read = (0..count).map(|_| records.next(&mut reader)?.to_record()).collect();
         if reader.is_empty() { read } else { None }
     }
 

@@ -1,38 +1,75 @@
 //! The end of the log: where commits go, one at a time.
 
-use std::sync::Arc;
+use std::{io, path::Path, sync::Arc};
+
+use parking_lot::Mutex;
 
 use super::{
-    disk::{Disk, DiskLock},
-    failure::{doing, indeterminate},
-    frame::{BatchHeader, Frame},
-    layout::Layout,
+    directory::Directory,
+    disk::{DiskFile, DiskLock},
+    failure::{doing, full, indeterminate},
+    frame::{BatchHeader, Frame, Place},
+    manifest::{LogEnd, Manifest, Phase, ReplaceError, Seal, SegmentEntry},
+    planted::Mistake,
     segment::{self, Segment, SegmentHeader},
-    snapshot,
 };
-use crate::{
-    policy::Durability,
-    storage::{StorageError, state::State},
-};
+use crate::{policy::Durability, storage::StorageError};
+
+/// How much of a file is filled with zeros at once where nobody did so in advance.
+const PREPARED: u64 = 1024 * 1024;
 
 /// The end of the log.
 #[derive(Debug)]
 pub(super) struct Log {
-    pub(super) phase: Phase,
-    pub(super) active: Arc<Segment>,
-    /// The seq of the last commit.
+    pub(super) usable: Usable,
+    pub(super) manifest: Manifest,
+    pub(super) active: Active,
+    /// The seq of the last batch.
     pub(super) seq: u64,
     /// The position that the next record will get.
     pub(super) end: u64,
     /// The last seq known to be durable.
     pub(super) durable: u64,
+    /// The CRC of the last batch's header.
+    pub(super) crc: u32,
+    /// Whether a batch or the manifest says that all commits are durable.
+    pub(super) vouched: bool,
+    /// How large a segment becomes.
     pub(super) segment_bytes: u64,
+    pub(super) next: Arc<Mutex<Next>>,
     /// Held while open.
     pub(super) lock: Option<Box<dyn DiskLock>>,
 }
 
+/// The segment that commits go to.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) segment: Arc<Segment>,
+    pub(super) file: Arc<dyn DiskFile>,
+    /// Up to here the file is there, durably: zeros where nothing has been written.
+    pub(super) prepared: u64,
+}
+
+/// The segment after the active one. Taken by commits after the log, and by upkeep alone.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub(super) id: u64,
+    /// Its file, if that is ready.
+    pub(super) spare: Option<Spare>,
+    /// Whether a file under its name is one of ours that does not count.
+    ours: bool,
+}
+
+/// A file of zeros under the name of the next segment, durable with its name.
+#[derive(Debug)]
+pub(super) struct Spare {
+    pub(super) id: u64,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) size: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum Usable {
     Open,
     /// A write or sync failed; what is on disk is unknown.
     Poisoned,
@@ -41,83 +78,340 @@ pub(super) enum Phase {
 
 impl Log {
     pub(super) fn check_usable(&self) -> Result<(), StorageError> {
-        match self.phase {
-            Phase::Open => Ok(()),
-            Phase::Poisoned => Err(StorageError::Poisoned),
-            Phase::Closed => Err(StorageError::Closed),
+        match self.usable {
+            // Files that belong to somebody else by now are not ours to change.
+            Usable::Open if !self.lock.as_ref().is_some_and(|lock| lock.is_held()) => {
+                Err(StorageError::Poisoned)
+            }
+            Usable::Open => Ok(()),
+            Usable::Poisoned => Err(StorageError::Poisoned),
+            Usable::Closed => Err(StorageError::Closed),
         }
     }
 
-    pub(super) fn is_full(&self, more: u64) -> bool {
-        let used = self.active.valid();
-        used > segment::HEADER as u64 && used + more > self.segment_bytes
-    }
-
-    /// Runs a step that changes files. If it fails, or panics, nothing more is written, ever.
+    /// Runs a step that changes what may already count. If it fails, or panics, nothing more is
+    /// written, ever.
     pub(super) fn step<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        self.phase = Phase::Poisoned;
+        self.usable = Usable::Poisoned;
         let done = step(self).map_err(indeterminate)?;
-        self.phase = Phase::Open;
+        self.usable = Usable::Open;
         Ok(done)
     }
 
-    /// Writes a commit at the end. The caller then makes it visible.
+    /// Runs a step that may fail before anything counts. If it fails later, or panics, nothing more is
+    /// written, ever.
+    fn attempt<T>(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<T, ReplaceError>,
+    ) -> Result<T, StorageError> {
+        self.usable = Usable::Poisoned;
+        let done = match step(self) {
+            Ok(done) => Ok(done),
+            Err(ReplaceError::Unchanged(error)) => Err(error),
+            Err(ReplaceError::Ambiguous(error)) => return Err(indeterminate(error)),
+        };
+        self.usable = Usable::Open;
+        done
+    }
+
+    fn size_of(&self, id: u64) -> u64 {
+        size_of(id, self.segment_bytes)
+    }
+
+    /// Sees to it that `more` bytes can be written at the end. True: in another segment.
+    ///
+    /// Where it fails for lack of room nothing changed, and the next try may succeed.
+    pub(super) fn make_room(&mut self, dir: &Directory, more: u64) -> Result<bool, StorageError> {
+        let used = self.active.segment.valid();
+        let limit = self.size_of(self.active.segment.header.id);
+        if used > segment::HEADER as u64 && used + more > limit {
+            self.roll(dir, more)?;
+            return Ok(true);
+        }
+        self.prepare(used + more)?;
+        Ok(false)
+    }
+
+    /// Makes the active file at least so long, with zeros.
+    fn prepare(&mut self, end: u64) -> Result<(), StorageError> {
+        let prepared = self.active.prepared;
+        if end <= prepared {
+            return Ok(());
+        }
+        let limit = self.size_of(self.active.segment.header.id);
+        let (least, more) = (end.next_multiple_of(4096), prepared + PREPARED);
+        let target = more.min(limit).max(least);
+        let (file, path) = (Arc::clone(&self.active.file), self.active.segment.path.clone());
+        zero(&*file, prepared, target).map_err(full("extending", &path, target - prepared))?;
+        self.step(|log| {
+            file.sync_data().map_err(doing("syncing", &path))?;
+            log.durable = log.seq;
+            Ok(())
+        })?;
+        self.active.prepared = target;
+        Ok(())
+    }
+
+    /// Writes a commit at the end, where there is room. The caller then makes it visible.
     pub(super) fn append(
         &mut self,
+        dir: &Directory,
         frame: &mut Frame,
         durability: Durability,
     ) -> Result<BatchHeader, StorageError> {
-        let header = frame.seal(self.seq + 1, self.end, self.durable, self.active.seed);
-        let written = self.active.file.write_all_at(frame.bytes(), self.active.valid());
-        written.map_err(doing("writing a commit", &self.active.path))?;
-        self.seq = header.seq;
+        let seq = self.seq + 1;
+        let lies = dir.makes(Mistake::ClaimTooMuch)
+            || frame.is_empty() && dir.makes(Mistake::WatermarkTooHigh);
+        let claims = if lies { self.seq } else { self.durable };
+        let place = Place { seq, position: self.end, durable: claims, previous: self.crc };
+        let Active { segment, file, .. } = &self.active;
+        let header = frame.seal(place, segment.seed);
+        let written = file.write_all_at(frame.bytes(), segment.valid());
+        if !dir.makes(Mistake::ForgetFailedWrite) {
+            written.map_err(doing("writing a commit", &segment.path))?;
+        }
+        self.vouched = frame.is_empty();
+        self.seq = seq;
         self.end = header.end_position();
-        if durability == Durability::Synced {
-            self.sync()?;
+        self.crc = header.crc;
+        if durability == Durability::Synced && !dir.makes(Mistake::AcknowledgeUnsynced) {
+            self.sync(dir)?;
         }
         Ok(header)
     }
 
     /// Makes all commits durable.
-    pub(super) fn sync(&mut self) -> Result<(), StorageError> {
+    pub(super) fn sync(&mut self, dir: &Directory) -> Result<(), StorageError> {
         if self.durable < self.seq {
             let synced = self.active.file.sync_data();
-            synced.map_err(doing("syncing commits", &self.active.path))?;
+            if !dir.makes(Mistake::ForgetFailedSync) {
+                synced.map_err(doing("syncing commits", &self.active.segment.path))?;
+            }
             self.durable = self.seq;
         }
         Ok(())
     }
 
-    /// Writes the state to its own file. All commits are durable then.
-    pub(super) fn save(
-        &mut self,
-        disk: &dyn Disk,
-        layout: &Layout,
-        state: &State,
-    ) -> Result<(), StorageError> {
-        self.sync()?;
-        snapshot::write(disk, layout, self.active.header.store, self.seq, state)
+    /// Begins the next segment; the one before is durable by then.
+    pub(super) fn roll(&mut self, dir: &Directory, more: u64) -> Result<(), StorageError> {
+        if !dir.makes(Mistake::RollUnsynced) {
+            self.step(|log| log.sync(dir))?;
+        }
+        let last = &self.active.segment;
+        let seal = Seal { len: last.valid(), crc: self.crc };
+        self.begin(dir, last.header.id + 1, seal, more)
     }
 
-    /// Begins the next segment; the one before is durable by then.
-    pub(super) fn roll(
+    /// Begins a segment that has room for `more` bytes. Until the manifest says so, nothing counts.
+    pub(super) fn begin(
         &mut self,
-        disk: &dyn Disk,
-        layout: &Layout,
-    ) -> Result<Arc<Segment>, StorageError> {
-        self.sync()?;
+        dir: &Directory,
+        id: u64,
+        seal: Seal,
+        more: u64,
+    ) -> Result<(), StorageError> {
+        let room = segment::HEADER as u64 + more;
+        let next = Arc::clone(&self.next);
+        let mut next = next.lock();
+        let spare = match next.spare.take().filter(|spare| spare.size >= room) {
+            Some(spare) => spare,
+            None => next.create(dir, first_size(self.size_of(id)).max(room))?,
+        };
+        next.ours = false;
+        let begun = self.attempt(|log| log.begin_in(dir, spare, seal));
+        match &begun {
+            Ok(()) => next.id = id + 1,
+            // It does not count, and is in the way of the next attempt.
+            Err(_) if self.usable == Usable::Open => {
+                next.ours = true;
+                dir.discard(&dir.segment(id));
+            }
+            Err(_) => {}
+        }
+        begun
+    }
+
+    fn begin_in(&mut self, dir: &Directory, spare: Spare, seal: Seal) -> Result<(), ReplaceError> {
+        let next = self.manifest_with(spare.id, seal);
+        if dir.makes(Mistake::ManifestBeforeSegment) {
+            self.manifest.replace(dir, next.clone())?;
+        }
         let header = SegmentHeader {
-            id: self.active.header.id + 1,
-            store: self.active.header.store,
+            store: self.manifest.store,
+            id: spare.id,
+            epoch: self.manifest.epoch,
+            timeline: self.manifest.timeline,
             position: self.end,
             seq: self.seq + 1,
-            previous_len: self.active.valid(),
+            previous_len: seal.len,
+            previous_crc: seal.crc,
+            size: spare.size,
         };
-        let segment = Arc::new(Segment::create(disk, &layout.segments, header)?);
-        self.active = Arc::clone(&segment);
-        Ok(segment)
+        spare.begin(dir, &header).map_err(ReplaceError::Unchanged)?;
+        if !dir.makes(Mistake::ManifestBeforeSegment) && !dir.makes(Mistake::ManifestForgotten) {
+            self.manifest.replace(dir, next)?;
+        }
+        let (path, valid) = (dir.segment(spare.id), segment::HEADER as u64);
+        let segment = Segment::new(&dir.disk, path, header, Some(&spare.file), valid);
+        let (file, prepared) = (spare.file, spare.size);
+        self.active = Active { segment: Arc::new(segment), file, prepared };
+        Ok(())
     }
+
+    fn manifest_with(&self, id: u64, seal: Seal) -> Manifest {
+        let mut next = self.manifest.clone();
+        next.durable = self.durable;
+        if let Some(last) = next.segments.last_mut() {
+            last.seal = Some(seal);
+        }
+        let (epoch, position, seq) = (next.epoch, self.end, self.seq + 1);
+        next.segments.push(SegmentEntry { id, epoch, position, seq, seal: None });
+        next
+    }
+
+    /// Replaces the manifest. Where it is unclear which one counts, nothing more is written, ever.
+    pub(super) fn replace_manifest(
+        &mut self,
+        dir: &Directory,
+        next: Manifest,
+    ) -> Result<(), StorageError> {
+        self.attempt(|log| log.manifest.replace(dir, next))
+    }
+
+    /// Writes, unsynced, that all commits are durable, so that damage to the last ones is told from
+    /// what a crash leaves. Only where there is room.
+    pub(super) fn vouch(&mut self, dir: &Directory) -> Result<Option<BatchHeader>, StorageError> {
+        let durable = self.durable == self.seq || dir.makes(Mistake::WatermarkTooHigh);
+        let mut frame = Frame::watermark(self.manifest.seed());
+        let end = self.active.segment.valid() + frame.len();
+        if self.vouched || !durable || end > self.active.prepared {
+            return Ok(None);
+        }
+        self.step(|log| log.append(dir, &mut frame, Durability::Buffered)).map(Some)
+    }
+
+    /// Where the log ends.
+    pub(super) fn log_end(&self) -> LogEnd {
+        LogEnd { len: self.active.segment.valid(), seq: self.seq, crc: self.crc }
+    }
+
+    /// Makes everything durable, and the next start a certain one.
+    pub(super) fn finish(&mut self, dir: &Directory) -> Result<(), StorageError> {
+        self.step(|log| {
+            if !dir.makes(Mistake::CloseUnsynced) {
+                log.sync(dir)?;
+                // Also where nothing is left to sync: a file that no longer works must not be
+                // vouched for.
+                let Active { segment, file, .. } = &log.active;
+                file.sync_data().map_err(doing("syncing", &segment.path))?;
+            }
+            let mut next = log.manifest.clone();
+            next.durable = log.seq;
+            next.phase = Phase::Closed(log.log_end());
+            log.manifest.replace(dir, next).map_err(ReplaceError::into_inner)
+        })
+    }
+}
+
+impl Next {
+    /// Of the segment with this id. There is no file of ours under its name.
+    pub(super) fn new(id: u64) -> Self {
+        Self { id, spare: None, ours: false }
+    }
+
+    /// Makes the file, in the place of one that came to nothing.
+    pub(super) fn create(&mut self, dir: &Directory, size: u64) -> Result<Spare, StorageError> {
+        if self.ours {
+            dir.remove(&dir.segment(self.id))?;
+        }
+        let file = dir.segment(self.id);
+        if dir.exists(&file)? {
+            let reason = "another file is where the next segment was to begin";
+            return Err(StorageError::Corrupt { file, offset: 0, reason });
+        }
+        self.ours = true;
+        Spare::create(dir, self.id, size)
+    }
+}
+
+impl Spare {
+    /// Makes a file of zeros, durable with its name, where there is none.
+    pub(super) fn create(dir: &Directory, id: u64, size: u64) -> Result<Self, StorageError> {
+        let made = Self::fill(dir, id, size);
+        if made.is_err() {
+            dir.discard(&dir.segment(id));
+        }
+        made
+    }
+
+    /// Makes one of a file that is no longer needed.
+    pub(super) fn recycle(dir: &Directory, from: &Path, id: u64) -> Result<Self, StorageError> {
+        let path = dir.segment(id);
+        let file = dir.disk.open(from, false).map_err(doing("opening", from))?;
+        let size = file.size().map_err(doing("reading", from))?;
+        if !dir.makes(Mistake::RecycleUnzeroed) {
+            zero(&*file, 0, size).map_err(doing("clearing", from))?;
+            file.sync_data().map_err(doing("syncing", from))?;
+        }
+        if dir.exists(&path)? {
+            let reason = "another file is where the next segment was to begin";
+            return Err(StorageError::Corrupt { file: path, offset: 0, reason });
+        }
+        dir.disk.rename(from, &path).map_err(doing("renaming", from))?;
+        dir.sync(&dir.segments)?;
+        Ok(Self { id, file, size })
+    }
+
+    /// Turns it into a segment, durably.
+    pub(super) fn begin(
+        &self,
+        dir: &Directory,
+        header: &SegmentHeader,
+    ) -> Result<(), StorageError> {
+        let path = dir.segment(self.id);
+        let written = self.file.write_all_at(&header.encode(), 0);
+        written.map_err(full("writing a header to", &path, segment::HEADER as u64))?;
+        if dir.makes(Mistake::HeaderUnsynced) {
+            return Ok(());
+        }
+        let synced = self.file.sync_data();
+        synced.map_err(full("syncing", &path, segment::HEADER as u64))
+    }
+
+    fn fill(dir: &Directory, id: u64, size: u64) -> Result<Self, StorageError> {
+        let path = dir.segment(id);
+        let file = dir.disk.open(&path, true).map_err(full("creating", &path, size))?;
+        zero(&*file, 0, size).map_err(full("filling", &path, size))?;
+        file.sync_data().map_err(full("syncing", &path, size))?;
+        if !dir.makes(Mistake::SegmentNameUnsynced) {
+            dir.sync(&dir.segments)?;
+        }
+        Ok(Self { id, file, size })
+    }
+}
+
+/// How large the segment with this id becomes. Small stores have small files.
+pub(super) fn size_of(id: u64, segment_bytes: u64) -> u64 {
+    let grown = PREPARED << (2 * id.saturating_sub(1)).min(20);
+    grown.min(segment_bytes)
+}
+
+/// How long a segment's file is made at first where nobody did so in advance.
+pub(super) fn first_size(segment_bytes: u64) -> u64 {
+    segment_bytes.min(PREPARED)
+}
+
+/// Writes zeros.
+pub(super) fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    let mut offset = from;
+    while offset < to {
+        let count = usize::try_from(to - offset).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        file.write_all_at(ZEROS.get(..count).unwrap_or_default(), offset)?;
+        offset += count as u64;
+    }
+    Ok(())
 }

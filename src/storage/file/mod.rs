@@ -1,69 +1,98 @@
-//! Storage in files: one log of checksummed batches in segments, and the state in memory.
+//! Storage in files: a log of checksummed batches in segments, and the state in sorted runs.
 //!
-//! A directory holds `LOCK`, `segments/<id>.log`, `state.snapshot` and, after some crashes,
-//! `quarantine/`. Other files are left alone. One commit is one batch: a header and a body, each
-//! with a CRC-32C, where the header's is seeded with the store and the segment. Nothing that was
-//! written is ever overwritten with something else, and no file of the log is ever deleted.
+//! A directory holds `LOCK`, `MANIFEST`, `segments/`, `state/` and, after some crashes,
+//! `quarantine/`; `docs/format.md` describes every byte. One commit is one batch: a header and a
+//! body, each with a CRC-32C, where the header's is seeded with the store and the segment. The log is
+//! the truth; the runs hold what its batches wrote to the state, up to some batch, and memory holds
+//! the rest. Nothing that counts is ever overwritten with something else.
 
+mod backup;
 mod body;
 mod bytes;
+mod checksum;
 mod cursor;
+mod directory;
 mod disk;
 mod failure;
 mod frame;
-mod layout;
+mod index;
 mod log;
+mod manifest;
+mod planted;
+mod reader;
 mod recovery;
 mod report;
+mod retention;
 mod scan;
 mod segment;
-mod snapshot;
+mod state;
+mod upkeep;
 mod view;
 mod window;
 
 use std::{
+    ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 #[cfg(any(test, feature = "testing"))]
 pub use disk::{Call, Fault, MemoryDisk};
 pub use disk::{Disk, DiskFile, DiskLock, LockError, RealDisk};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+#[cfg(any(test, feature = "testing"))]
+pub use planted::Mistake;
+pub use reader::FileReader;
 pub use report::RecoveryReport;
 
 use self::{
+    body::Raw,
+    checksum::Seed,
     cursor::Cursors,
+    directory::Directory,
     failure::{doing, indeterminate},
     frame::Frame,
-    layout::Layout,
-    log::{Log, Phase},
+    index::Indexes,
+    log::{Log, Next, Usable},
+    planted::Planted,
     recovery::Recovered,
+    segment::StoreId,
+    upkeep::Keeper,
     view::View,
 };
-use super::{Commit, KeyValue, Record, Storage, StorageError};
+use super::{Commit, KeyValue, Page, Query, RecordRef, Storage, StorageError, Trim, Upkeep};
 use crate::{message::Position, policy::Durability};
 
 /// Storage in files, for one process at a time.
 ///
-/// The state is held in memory; the log is read from the files. A commit is at most
-/// [`FileStorage::MAX_COMMIT`] bytes.
+/// A commit is at most [`FileStorage::MAX_COMMIT`] bytes. The state may be larger than memory: it is
+/// kept in sorted files, and only what was written lately is in memory as well.
 ///
-/// What a crash left unfinished at the end of the log is discarded and reported
+/// What a crash left unfinished at the end of the log is set aside and reported
 /// ([`FileStorage::recovery`]). Damage to commits that are known to have been durable is refused.
-/// One case looks like the former and is the latter: damage to the last commits, or their loss with
-/// the end of the newest segment, where no commit, segment or close came after them to vouch for them.
+/// One case looks like the former and is the latter: damage to the last commits, where no commit,
+/// [upkeep](Storage::upkeep) or close came after them to vouch for them.
 ///
 /// Dropping the storage without [`Storage::close`] releases the directory and syncs nothing.
 #[derive(Debug)]
 pub struct FileStorage {
-    disk: Arc<dyn Disk>,
-    layout: Layout,
+    dir: Directory,
+    store: StoreId,
     report: RecoveryReport,
-    /// Taken by commits, before `view`.
+    segment_bytes: u64,
+    state_bytes: usize,
+    /// One upkeep at a time. Taken before `log`.
+    keeper: Mutex<Keeper>,
+    /// Taken by commits, before `next` and `view`.
     log: Mutex<Log>,
+    next: Arc<Mutex<Next>>,
     view: RwLock<View>,
+    /// The files of the state contain the writes of all batches up to this seq.
+    covered: AtomicU64,
+    indexes: Arc<Indexes>,
     cursors: Cursors,
+    /// Every sealed segment up to this id has an index.
+    indexed: AtomicU64,
 }
 
 /// How a [`FileStorage`] is to be opened.
@@ -73,6 +102,8 @@ pub struct FileStorageBuilder {
     disk: Arc<dyn Disk>,
     root: PathBuf,
     segment_bytes: u64,
+    state_bytes: usize,
+    planted: Planted,
 }
 
 impl FileStorageBuilder {
@@ -83,10 +114,25 @@ impl FileStorageBuilder {
     }
 
     /// How large a segment may become, in bytes: 64 MiB by default, at least 1 KiB and at most
-    /// 4 GiB; other values count as the nearest of these. A larger commit gets a segment for
-    /// itself. Each new segment saves the state anew.
+    /// 4 GiB; other values count as the nearest of these. The first ones are smaller; a larger commit
+    /// gets a segment for itself.
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes.clamp(FileStorage::MIN_SEGMENT, FileStorage::MAX_SEGMENT);
+        self
+    }
+
+    /// How much memory the state may take before it is written to a file, in bytes: 16 MiB by
+    /// default.
+    pub fn state_bytes(mut self, bytes: usize) -> Self {
+        self.state_bytes = bytes;
+        self
+    }
+
+    /// Makes a mistake, to see whether tests find it.
+    #[cfg(any(test, feature = "testing"))]
+    #[doc(hidden)]
+    pub fn plant(mut self, mistake: Mistake) -> Self {
+        self.planted = Planted { mistake: Some(mistake) };
         self
     }
 
@@ -96,34 +142,30 @@ impl FileStorageBuilder {
     /// [`StorageError::InUse`], [`StorageError::Corrupt`] and [`StorageError::Format`] modify
     /// nothing; [`StorageError::Io`] where the disk fails.
     pub fn open(self) -> Result<FileStorage, StorageError> {
-        let disk = &*self.disk;
-        let root = disk.absolute(&self.root).map_err(doing("finding", &self.root))?;
-        let layout = Layout::new(&root);
-        for dir in [&layout.root, &layout.segments] {
-            disk.create_dir_all(dir).map_err(doing("creating", dir))?;
-        }
-        let lock = disk.lock(&layout.lock).map_err(|error| match error {
-            LockError::Io(error) => doing("locking", &layout.lock)(error),
-            LockError::Held(holder) => StorageError::InUse { path: layout.root.clone(), holder },
+        let root = self.disk.absolute(&self.root).map_err(doing("finding", &self.root))?;
+        let dir = Directory::new(self.disk, &root, self.planted);
+        dir.disk.create_dir_all(&root).map_err(doing("creating", &root))?;
+        let lock = dir.disk.lock(&dir.lock).map_err(|error| match error {
+            LockError::Io(error) => doing("locking", &dir.lock)(error),
+            LockError::Held(holder) => StorageError::InUse { path: root.clone(), holder },
         })?;
-        let Recovered { view, active, seq, report } = recovery::recover(disk, &layout)?;
-        report.emit(&layout.root);
-        let log = Log {
-            phase: Phase::Open,
-            active,
-            seq,
-            end: view.end,
-            durable: seq,
-            segment_bytes: self.segment_bytes,
-            lock: Some(lock),
-        };
+        let Recovered { view, log, report } = recovery::recover(&dir, lock, self.segment_bytes)?;
+        report.emit(&root);
+        let indexes = Arc::new(Indexes::new(&dir, &log.manifest));
         Ok(FileStorage {
-            disk: self.disk,
-            layout,
+            store: log.manifest.store,
             report,
-            log: Mutex::new(log),
+            segment_bytes: self.segment_bytes,
+            state_bytes: self.state_bytes,
+            keeper: Mutex::default(),
+            next: Arc::clone(&log.next),
             view: RwLock::new(view),
-            cursors: Cursors::default(),
+            covered: AtomicU64::new(log.manifest.state_seq),
+            cursors: Cursors::new(log.manifest.seed(), &indexes),
+            indexes,
+            indexed: AtomicU64::new(0),
+            log: Mutex::new(log),
+            dir,
         })
     }
 }
@@ -149,6 +191,8 @@ impl FileStorage {
             disk: Arc::new(RealDisk::new()),
             root: path.as_ref().to_owned(),
             segment_bytes: Self::DEFAULT_SEGMENT,
+            state_bytes: upkeep::STATE_BYTES,
+            planted: Planted::default(),
         }
     }
 
@@ -158,31 +202,32 @@ impl FileStorage {
         &self.report
     }
 
-    /// Begins another segment where the frame no longer fits into this one.
-    fn make_room(&self, log: &mut Log, frame: &Frame) -> Result<(), StorageError> {
-        if !log.is_full(frame.len()) {
-            return Ok(());
+    /// Begins another segment where so many bytes no longer fit into this one.
+    fn find_room(&self, log: &mut Log, bytes: u64) -> Result<(), StorageError> {
+        if log.make_room(&self.dir, bytes)? {
+            self.view.write().segments.push(Arc::clone(&log.active.segment));
         }
-        log.save(&*self.disk, &self.layout, &self.view.read().state)?;
-        let segment = log.roll(&*self.disk, &self.layout)?;
-        self.view.write().segments.push(segment);
         Ok(())
     }
 
-    /// Makes everything durable, and the next start a quick and certain one.
-    fn finish(&self, log: &mut Log) -> Result<(), StorageError> {
-        log.sync()?;
-        // Also where nothing is left to sync: a file that no longer works must not be vouched for.
-        let active = &log.active;
-        active.file.sync_data().map_err(doing("syncing", &active.path))?;
-        log.save(&*self.disk, &self.layout, &self.view.read().state)
-    }
-
-    fn check_open(&self) -> Result<parking_lot::RwLockReadGuard<'_, View>, StorageError> {
+    fn check_open(&self) -> Result<RwLockReadGuard<'_, View>, StorageError> {
         let view = self.view.read();
         if view.closed { Err(StorageError::Closed) } else { Ok(view) }
     }
+
+    /// Bounds the memory of a state that nobody keeps up with.
+    fn catch_up(&self) {
+        if self.view.read().state.bytes() < 4 * self.state_bytes.max(1024 * 1024) {
+            return;
+        }
+        if let Err(error) = self.checkpoint(&mut self.keeper.lock()) {
+            tracing::warn!(%error, "the state could not be written to a file");
+        }
+    }
 }
+
+/// How many bytes of a segment are kept for urgent commits.
+const RESERVE: u64 = 256 * 1024;
 
 /// Numbers in the log begin at 1.
 fn position(number: u64) -> Position {
@@ -195,48 +240,59 @@ impl Storage for FileStorage {
     }
 
     fn first(&self) -> Position {
-        Position::FIRST
+        position(self.view.read().first())
     }
 
     fn commit(&self, commit: Commit) -> Result<Position, StorageError> {
-        let mut frame = Frame::encode(&commit)?;
+        let mut frame = Frame::encode(&commit, Seed::of(&self.store))?;
+        self.catch_up();
         let mut log = self.log.lock();
         log.check_usable()?;
         let first = log.end;
         self.view.read().state.check(&commit.preconditions, first)?;
         if frame.is_empty() {
             if commit.durability == Durability::Synced {
-                log.step(Log::sync)?;
+                log.step(|log| log.sync(&self.dir))?;
             }
             return Ok(position(first));
         }
+        self.find_room(&mut log, frame.len())?;
         log.step(|log| {
-            self.make_room(log, &frame)?;
-            let offset = log.active.valid();
-            let header = log.append(&mut frame, commit.durability)?;
+            let offset = log.active.segment.valid();
+            let header = log.append(&self.dir, &mut frame, commit.durability)?;
             let mut view = self.view.write();
-            log.active.set_valid(offset + frame.len());
-            view.note(log.active.header.id, offset, &header);
+            log.active.segment.set_valid(offset + frame.len());
+            view.note(&log.active.segment, offset, &header);
             view.state.apply(commit.writes);
             Ok(position(first))
         })
     }
 
-    fn read(
+    fn make_room(&self, bytes: u64, urgent: bool) -> Result<(), StorageError> {
+        let mut log = self.log.lock();
+        log.check_usable()?;
+        let kept = if urgent { 0 } else { RESERVE.min(self.segment_bytes / 8) };
+        self.find_room(&mut log, bytes + kept)
+    }
+
+    fn read(&self, query: &Query) -> Result<Page, StorageError> {
+        drop(self.check_open()?);
+        self.cursors.read(&self.view, query)
+    }
+
+    fn visit(
         &self,
-        from: Position,
-        max_records: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<Record>, StorageError> {
-        let end = self.check_open()?.end;
-        if from.get() >= end {
-            return Ok(Vec::new());
-        }
-        self.cursors.read(&self.view, from.get(), max_records, max_bytes)
+        query: &Query,
+        visit: &mut dyn FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Result<Position, StorageError> {
+        drop(self.check_open()?);
+        let mut visit = |at, raw: Raw<'_, '_>| visit(raw.at(position(at)));
+        self.cursors.visit(&self.view, query, &mut visit).map(position)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Ok(self.check_open()?.state.get(key).map(<[u8]>::to_vec))
+        let found = self.check_open()?.state.get(key);
+        found.map_or_else(|files| files.get(key), Ok)
     }
 
     fn scan(
@@ -245,18 +301,50 @@ impl Storage for FileStorage {
         after: Option<&[u8]>,
         max: usize,
     ) -> Result<Vec<KeyValue>, StorageError> {
-        Ok(self.check_open()?.state.scan(prefix, after, max))
+        self.check_open()?.state.scan(prefix, after, max)
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.view.read().segments.iter().map(|segment| segment.valid()).sum()
+    }
+
+    fn trim(&self, trim: &Trim) -> Result<Position, StorageError> {
+        self.drop_oldest(&mut self.keeper.lock(), trim)
+    }
+
+    fn backup(&self, path: &Path) -> Result<(), StorageError> {
+        self.copy_to(path)
+    }
+
+    fn wants_upkeep(&self) -> bool {
+        self.is_behind()
+    }
+
+    fn upkeep(&self) -> Result<Upkeep, StorageError> {
+        self.keep_up()
     }
 
     fn close(&self) -> Result<(), StorageError> {
+        let mut keeper = self.keeper.lock();
+        match self.checkpoint(&mut keeper) {
+            Err(StorageError::Closed) => return Ok(()),
+            // The log has it all the same.
+            Err(error) => tracing::warn!(%error, "the state could not be written to a file"),
+            Ok(()) => {}
+        }
         let mut log = self.log.lock();
-        let result = match std::mem::replace(&mut log.phase, Phase::Closed) {
-            Phase::Closed => return Ok(()),
-            Phase::Poisoned => Err(StorageError::Poisoned),
-            Phase::Open => self.finish(&mut log).map_err(indeterminate),
+        let result = match log.check_usable() {
+            Err(StorageError::Closed) => return Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => log.finish(&self.dir).map_err(indeterminate),
         };
+        log.usable = Usable::Closed;
         self.view.write().closed = true;
         self.cursors.clear();
+        let spare = log.next.lock().spare.take();
+        if let Some(spare) = spare.filter(|_| result.is_ok()) {
+            self.dir.discard(&self.dir.segment(spare.id));
+        }
         log.lock = None;
         result
     }

@@ -6,31 +6,31 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
+    /// Whether the store had been closed. If not, the process crashed or the power failed.
+    pub closed: bool,
     /// How many segments the log has.
     pub segments: u64,
-    /// How many commits were found whole.
+    /// How many commits were gone through: those that no checkpoint contains, and the newest segment's.
     pub batches: u64,
     /// How many records they have.
     pub records: u64,
-    /// How many bytes at the end of the log belong to commits that never became whole. They are
-    /// left where they are, and the log goes on in a new segment.
+    /// How many bytes at the end of the log belong to commits that never became whole. There is a
+    /// copy among the files that were set aside, and the log goes on in a new segment.
     pub discarded_bytes: u64,
     /// Why they were discarded.
     pub reason: Option<&'static str>,
-    /// Where a segment was moved that a crash left without a valid header, and so without commits.
-    pub set_aside: Option<PathBuf>,
+    /// Files in `quarantine`: what was discarded, and what nothing accounts for.
+    pub set_aside: Vec<PathBuf>,
     /// How many bytes were written and synced again, because nothing proved that they were durable.
     pub secured_bytes: u64,
-    /// Why the state snapshot could not be used, so that the state was rebuilt from the whole log.
-    pub snapshot: Option<&'static str>,
 }
 
 impl RecoveryReport {
-    /// Emits the report as a tracing event: a warning where bytes were discarded.
+    /// Emits the report as a tracing event: a warning where something was set aside.
     pub(super) fn emit(&self, root: &std::path::Path) {
         let path = root.display();
-        if self.discarded_bytes > 0 || self.set_aside.is_some() {
-            tracing::warn!(%path, report = ?self, "log opened; the debris of a crash was discarded");
+        if self.reason.is_some() || !self.set_aside.is_empty() {
+            tracing::warn!(%path, report = ?self, "log opened; the debris of a crash was set aside");
         } else {
             tracing::info!(%path, report = ?self, "log opened");
         }

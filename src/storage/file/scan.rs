@@ -1,26 +1,40 @@
 //! Going through a segment batch by batch, verifying everything.
 
 use super::{
+    body,
+    checksum::Seed,
     frame::{self, BatchHeader},
-    segment::{self, Segment},
+    segment,
     window::Window,
 };
-use crate::storage::{StorageError, Write, file::body};
+use crate::storage::{StorageError, Write};
 
 /// How much is searched at a time for what follows damage.
 const SEARCHED: usize = 64 * 1024;
 
 /// A place in a segment up to which everything is valid.
 #[derive(Debug)]
-pub(super) struct Scan<'a> {
-    segment: &'a Segment,
+pub(super) struct Scan {
     window: Window,
+    store: Seed,
     pub(super) offset: u64,
+    /// Where the valid bytes end at the latest: the seal, or the end of the file.
     limit: u64,
     /// The seq that the next batch must have.
     pub(super) seq: u64,
     /// The position that the next record must have.
     pub(super) position: u64,
+    /// The CRC of the header before.
+    pub(super) crc: u32,
+    /// What tests may take away from the checks.
+    pub(super) leniency: Leniency,
+}
+
+/// Checks that a planted mistake leaves out. None, outside of tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Leniency {
+    pub(super) bodies: bool,
+    pub(super) order: bool,
 }
 
 /// What a scan came to.
@@ -29,72 +43,117 @@ pub(super) enum Found<'a> {
     Batch {
         header: BatchHeader,
         offset: u64,
+        /// The encoded records.
+        records: &'a [u8],
         /// The encoded writes.
         writes: &'a [u8],
     },
+    /// Nothing but zeros from here to the limit.
     End,
     Invalid(&'static str),
 }
 
-impl<'a> Scan<'a> {
-    /// Begins after the segment's header; `limit` is where its valid bytes end at the latest.
-    pub(super) fn new(segment: &'a Segment, limit: u64) -> Self {
+impl Scan {
+    /// Begins after the segment's header.
+    pub(super) fn new(window: Window, store: Seed, limit: u64) -> Self {
+        let header = window.segment.header;
         Self {
-            segment,
-            window: Window::new(),
+            window,
+            store,
             offset: segment::HEADER as u64,
             limit,
-            seq: segment.header.seq,
-            position: segment.header.position,
+            seq: header.seq,
+            position: header.position,
+            crc: header.previous_crc,
+            leniency: Leniency::default(),
         }
     }
 
     pub(super) fn next(&mut self) -> Result<Found<'_>, StorageError> {
-        let offset = self.offset;
-        if offset >= self.limit {
-            return Ok(Found::End);
-        }
-        let bytes = self.window.get(self.segment, offset, frame::HEADER, self.limit)?;
-        let Some(header) = BatchHeader::read(bytes, self.segment.seed) else {
-            return Ok(Found::Invalid("no valid batch header"));
+        let (offset, seed) = (self.offset, self.window.segment.seed);
+        let bytes = self.window.get(offset, frame::HEADER, self.limit)?;
+        let Some(header) = BatchHeader::read(bytes, seed) else {
+            return Ok(match self.first_nonzero()? {
+                None => Found::End,
+                Some(at) if at >= offset + frame::HEADER as u64 => {
+                    Found::Invalid("zeros with something after them")
+                }
+                Some(_) => Found::Invalid("no valid batch header"),
+            });
         };
-        if (header.seq, header.position) != (self.seq, self.position) {
+        let follows = (header.seq, header.position, header.previous)
+            == (self.seq, self.position, self.crc)
+            || self.leniency.order;
+        if !follows {
             return Ok(Found::Invalid("not the batch that follows"));
         }
-        let frame = self.window.get(self.segment, offset, header.frame(), self.limit)?;
-        let body = frame.get(frame::HEADER..).unwrap_or_default();
-        let Some((_, writes)) = header.split(body).filter(|_| header.fits(body)) else {
+        let frame = self.window.get(offset, header.frame(), self.limit)?;
+        let padded = frame.get(frame::HEADER..).unwrap_or_default();
+        let fits = header.fits(padded, self.store) || self.leniency.bodies;
+        let Some((records, writes)) = header.split(padded).filter(|_| fits) else {
             return Ok(Found::Invalid("a batch is cut off or its checksum does not fit"));
         };
         self.offset += header.frame() as u64;
-        self.seq += 1;
+        self.seq = header.seq + 1;
         self.position = header.end_position();
-        Ok(Found::Batch { header, offset, writes })
+        self.crc = header.crc;
+        Ok(Found::Batch { header, offset, records, writes })
     }
 
-    /// Whether a later batch header in the segment says that the batch expected here was durable:
-    /// then what is here is damage, not the debris of a crash.
-    pub(super) fn was_durable(&mut self) -> Result<bool, StorageError> {
+    /// Where the first byte from here on is that is not zero.
+    fn first_nonzero(&mut self) -> Result<Option<u64>, StorageError> {
         let mut offset = self.offset;
-        while offset < self.limit {
-            let bytes = self.window.get(self.segment, offset, SEARCHED, self.limit)?;
-            let mut headers = bytes
-                .windows(frame::HEADER)
-                .filter_map(|bytes| BatchHeader::read(bytes, self.segment.seed));
-            if headers.any(|header| header.durable >= self.seq) {
-                return Ok(true);
+        loop {
+            let bytes = self.window.some(offset, self.limit)?;
+            if bytes.is_empty() {
+                return Ok(None);
             }
-            offset += (SEARCHED - frame::HEADER + 1) as u64;
+            // Whole words first: this may be most of a segment.
+            let words = bytes.chunks_exact(8).take_while(|word| **word == [0; 8]).count() * 8;
+            let rest = bytes.get(words..).unwrap_or_default();
+            if let Some(at) = rest.iter().position(|byte| *byte != 0) {
+                return Ok(Some(offset + (words + at) as u64));
+            }
+            offset += bytes.len() as u64;
         }
-        Ok(false)
+    }
+
+    /// The end of the last byte from here on that is not zero, or this place if there is none.
+    pub(super) fn end_of_debris(&mut self) -> Result<u64, StorageError> {
+        let (mut offset, mut end) = (self.offset, self.offset);
+        loop {
+            let bytes = self.window.some(offset, self.limit)?;
+            if bytes.is_empty() {
+                return Ok(end);
+            }
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                end = offset + last as u64 + 1;
+            }
+            offset += bytes.len() as u64;
+        }
+    }
+
+    /// The highest seq that valid batch headers from here on claim to be durable; 0 without any.
+    /// Where it is the seq of the batch that is missing here, or more, what is here is damage.
+    pub(super) fn later_durable(&mut self) -> Result<u64, StorageError> {
+        let seed = self.window.segment.seed;
+        let (mut offset, mut highest) = (self.offset, 0);
+        while offset < self.limit {
+            let bytes = self.window.get(offset, SEARCHED, self.limit)?;
+            let starts = bytes.windows(frame::HEADER).step_by(frame::ALIGNMENT);
+            let headers = starts.filter_map(|bytes| BatchHeader::read(bytes, seed));
+            highest = headers.map(|header| header.durable).max().unwrap_or(0).max(highest);
+            offset += (SEARCHED - frame::HEADER).next_multiple_of(frame::ALIGNMENT) as u64;
+        }
+        Ok(highest)
+    }
+
+    pub(super) fn corrupt(&self, offset: u64, reason: &'static str) -> StorageError {
+        self.window.segment.corrupt(offset, reason)
     }
 }
 
 /// Decodes writes that a scan found.
-pub(super) fn decode_writes(
-    segment: &Segment,
-    offset: u64,
-    writes: &[u8],
-) -> Result<Vec<Write>, StorageError> {
-    body::read_writes(writes).ok_or_else(|| segment.corrupt(offset, "a batch's writes are invalid"))
+pub(super) fn decode_writes(writes: &[u8]) -> Option<Vec<Write>> {
+    body::read_writes(writes)
 }

@@ -1,27 +1,35 @@
-//! One file of the log: its name, its header, and how it is made.
+//! One file of the log: its name, its header, and how it is opened.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use parking_lot::Mutex;
+
 use super::{
     bytes::{Reader, Writer},
+    checksum::Seed,
     disk::{Disk, DiskFile},
     failure::doing,
+    frame::BatchHeader,
 };
 use crate::storage::StorageError;
 
 /// The version of the format that this build writes and reads.
 pub(super) const VERSION: u32 = 1;
 
-/// `magic | version | store | id | position | seq | previous length | CRC`.
-pub(super) const HEADER: usize = 64;
+/// `magic | version | features | store | id | epoch | timeline | position | seq | previous length |
+/// previous CRC | size | CRC`.
+pub(super) const HEADER: usize = 96;
 
 const MAGIC: [u8; 8] = *b"tidings\n";
+
+/// How far apart the marks of the index are, in bytes.
+const MARK_EVERY: u64 = 16 * 1024;
 
 /// Tells one store from all others.
 pub(super) type StoreId = [u8; 16];
@@ -31,12 +39,19 @@ pub(super) type StoreId = [u8; 16];
 pub(super) struct SegmentHeader {
     pub(super) store: StoreId,
     pub(super) id: u64,
+    /// How often the store had been opened when the segment was made.
+    pub(super) epoch: u64,
+    /// Which of the store's histories it belongs to; a restored copy begins another.
+    pub(super) timeline: u64,
     /// The position of the first record.
     pub(super) position: u64,
     /// The seq of the first batch.
     pub(super) seq: u64,
-    /// How many bytes of the segment before are valid. Seals a torn tail without touching it.
+    /// How many bytes of the segment before are valid, and the CRC of its last batch's header.
     pub(super) previous_len: u64,
+    pub(super) previous_crc: u32,
+    /// The file is at least so long, all zeros at first. Files of the log never get shorter.
+    pub(super) size: u64,
 }
 
 /// What the first bytes of a segment turned out to be.
@@ -49,20 +64,24 @@ pub(super) enum ReadHeader {
 }
 
 impl SegmentHeader {
-    /// What checksums of batches in this segment start from, so that no other bytes are valid.
-    pub(super) fn seed(&self) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c(&self.store), &self.id.to_le_bytes())
+    /// What the CRCs of batch headers in this segment start from.
+    pub(super) fn seed(&self) -> Seed {
+        Seed::of(&self.store).and(self.timeline).and(self.epoch).and(self.id)
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
         out.bytes(&MAGIC);
         out.u32(VERSION);
+        out.u32(0); // no features that a reader must know
         out.bytes(&self.store);
-        for number in [self.id, self.position, self.seq, self.previous_len] {
+        for number in [self.id, self.epoch, self.timeline, self.position, self.seq] {
             out.u64(number);
         }
-        out.u32(crc32c::crc32c(&out.0));
+        out.u64(self.previous_len);
+        out.u32(self.previous_crc);
+        out.u64(self.size);
+        out.u32(Seed::NONE.checksum(&out.0));
         out.0
     }
 
@@ -84,57 +103,75 @@ fn version(bytes: &[u8]) -> Option<u32> {
 
 fn decode_fields(bytes: &[u8]) -> Option<SegmentHeader> {
     let (covered, crc) = bytes.get(..HEADER)?.split_last_chunk()?;
-    if u32::from_le_bytes(*crc) != crc32c::crc32c(covered) {
+    if u32::from_le_bytes(*crc) != Seed::NONE.checksum(covered) {
         return None;
     }
     let mut reader = Reader::new(covered.get(12..)?);
+    if reader.u32()? != 0 {
+        return None;
+    }
     Some(SegmentHeader {
         store: reader.array()?,
         id: reader.u64()?,
+        epoch: reader.u64()?,
+        timeline: reader.u64()?,
         position: reader.u64()?,
         seq: reader.u64()?,
         previous_len: reader.u64()?,
+        previous_crc: reader.u32()?,
+        size: reader.u64()?,
     })
 }
 
-/// An open segment.
+/// A segment with a header. The file is open only while somebody reads or writes it.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) header: SegmentHeader,
-    pub(super) seed: u32,
-    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) seed: Seed,
+    disk: Arc<dyn Disk>,
+    file: Mutex<Handle>,
     /// Up to here there are whole batches that may be read. Grows as commits succeed.
     valid: AtomicU64,
+    /// A sparse index, in order. Empty where nothing has been noted yet.
+    marks: Mutex<Vec<Mark>>,
+}
+
+/// Where the batch with this seq begins, and with which position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) position: u64,
+    pub(super) seq: u64,
+    pub(super) offset: u64,
+}
+
+#[derive(Debug)]
+enum Handle {
+    /// Open, as long as anybody has it.
+    Shared(Weak<dyn DiskFile>),
+    Closed,
+    /// The log no longer keeps it.
+    Dropped,
 }
 
 impl Segment {
     pub(super) fn new(
+        disk: &Arc<dyn Disk>,
         path: PathBuf,
         header: SegmentHeader,
-        file: Arc<dyn DiskFile>,
+        file: Option<&Arc<dyn DiskFile>>,
         valid: u64,
     ) -> Self {
-        Self { path, header, seed: header.seed(), file, valid: AtomicU64::new(valid) }
-    }
-
-    /// Makes a segment without batches, durable before it returns.
-    pub(super) fn create(
-        disk: &dyn Disk,
-        dir: &Path,
-        header: SegmentHeader,
-    ) -> Result<Self, StorageError> {
-        let path = dir.join(file_name(header.id));
-        let file = disk.open(&path, true).map_err(doing("creating a segment", &path))?;
-        if file.size().map_err(doing("creating a segment", &path))? > 0 {
-            let reason = "another segment is where the next one was to begin";
-            return Err(StorageError::Corrupt { file: path, offset: 0, reason });
+        let handle = file.map_or(Handle::Closed, |file| Handle::Shared(Arc::downgrade(file)));
+        Self {
+            path,
+            header,
+            seed: header.seed(),
+            disk: Arc::clone(disk),
+            file: Mutex::new(handle),
+            valid: AtomicU64::new(valid),
+            marks: Mutex::default(),
         }
-        file.write_all_at(&header.encode(), 0)
-            .map_err(doing("writing a segment's header", &path))?;
-        file.sync_data().map_err(doing("syncing a segment's header", &path))?;
-        disk.sync_dir(dir).map_err(doing("syncing the directory", dir))?;
-        Ok(Self::new(path, header, file, HEADER as u64))
     }
 
     pub(super) fn valid(&self) -> u64 {
@@ -149,9 +186,59 @@ impl Segment {
         StorageError::Corrupt { file: self.path.clone(), offset, reason }
     }
 
-    /// Up to `buffer.len()` bytes from `offset`.
-    pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError> {
-        self.file.read_at(buffer, offset).map_err(doing("reading", &self.path))
+    /// The open file, or `None` where the log no longer keeps it.
+    pub(super) fn file(&self) -> Result<Option<Arc<dyn DiskFile>>, StorageError> {
+        let mut handle = self.file.lock();
+        match &*handle {
+            Handle::Dropped => return Ok(None),
+            Handle::Shared(file) if file.strong_count() > 0 => return Ok(file.upgrade()),
+            Handle::Shared(_) | Handle::Closed => {}
+        }
+        let file = self.disk.open_read(&self.path).map_err(doing("opening", &self.path))?;
+        *handle = Handle::Shared(Arc::downgrade(&file));
+        Ok(Some(file))
+    }
+
+    /// Takes note of a batch, in order.
+    pub(super) fn note(&self, offset: u64, header: &BatchHeader) {
+        let mut marks = self.marks.lock();
+        if marks.last().is_none_or(|mark| offset >= mark.offset + MARK_EVERY) {
+            marks.push(Mark { position: header.position, seq: header.seq, offset });
+        }
+    }
+
+    /// Whether nothing has been noted, or it was forgotten.
+    pub(super) fn has_no_marks(&self) -> bool {
+        self.marks.lock().is_empty()
+    }
+
+    /// Frees what was noted; an index has it as well.
+    pub(super) fn forget_marks(&self) {
+        *self.marks.lock() = Vec::new();
+    }
+
+    /// The last mark at or before a position; the segment's first batch if there is none.
+    pub(super) fn mark_at(&self, position: u64) -> Mark {
+        self.last_mark(|mark| mark.position <= position)
+    }
+
+    /// The last mark at or before a seq.
+    pub(super) fn mark_at_seq(&self, seq: u64) -> Mark {
+        self.last_mark(|mark| mark.seq <= seq)
+    }
+
+    fn last_mark(&self, early: impl Fn(&Mark) -> bool) -> Mark {
+        let marks = self.marks.lock();
+        let after = marks.partition_point(early);
+        let SegmentHeader { position, seq, .. } = self.header;
+        let start = Mark { position, seq, offset: HEADER as u64 };
+        after.checked_sub(1).and_then(|at| marks.get(at)).copied().unwrap_or(start)
+    }
+
+    /// Nobody opens the file from here on. True: nobody has it open either.
+    pub(super) fn retire(&self) -> bool {
+        let handle = std::mem::replace(&mut *self.file.lock(), Handle::Dropped);
+        !matches!(handle, Handle::Shared(file) if file.strong_count() > 0)
     }
 }
 
@@ -173,8 +260,17 @@ mod tests {
 
     use super::*;
 
-    const SAMPLE: SegmentHeader =
-        SegmentHeader { store: [7; 16], id: 3, position: 5, seq: 4, previous_len: 99 };
+    const SAMPLE: SegmentHeader = SegmentHeader {
+        store: [7; 16],
+        id: 3,
+        epoch: 2,
+        timeline: 8,
+        position: 5,
+        seq: 4,
+        previous_len: 99,
+        previous_crc: 77,
+        size: 4096,
+    };
 
     #[test]
     fn a_header_comes_back_and_names_do_too() {
@@ -186,6 +282,18 @@ mod tests {
         assert_eq!(id_of("00000000000000000042.bak"), None);
     }
 
+    #[test]
+    fn the_seed_is_of_the_segment_alone() {
+        for other in [
+            SegmentHeader { store: [8; 16], ..SAMPLE },
+            SegmentHeader { id: 4, ..SAMPLE },
+            SegmentHeader { epoch: 3, ..SAMPLE },
+            SegmentHeader { timeline: 9, ..SAMPLE },
+        ] {
+            assert_ne!(other.seed(), SAMPLE.seed());
+        }
+    }
+
     proptest! {
         #[test]
         fn any_flip_is_noticed(at in 0..HEADER, bit in 0_u8..8) {
@@ -195,7 +303,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in vec(any::<u8>(), 0..80)) {
+        fn any_bytes_are_decoded_or_refused(bytes in vec(any::<u8>(), 0..120)) {
             prop_assert!(!matches!(SegmentHeader::decode(&bytes), ReadHeader::Valid(_)));
         }
     }

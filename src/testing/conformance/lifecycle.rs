@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Check, StorageFixture, must, of_records, open, position, read_from, record, records, same,
+    Check, StorageFixture, must, of_records, open, position, read, read_from, record, records, same,
 };
 use crate::{
     message::Position,
     policy::Durability,
-    storage::{Record, Storage, StorageError, Write},
+    storage::{Query, Record, Storage, StorageError, Write},
 };
 
 const THREADS: u64 = 4;
@@ -31,7 +31,7 @@ fn closed<F: StorageFixture>(fixture: &F) {
     must(storage.close(), "closing");
     let outcomes = [
         storage.commit(of_records(records([2]))).err(),
-        storage.read(Position::FIRST, 1, 1).err(),
+        storage.read(&Query::from(Position::FIRST)).err(),
         storage.get(b"key").err(),
         storage.scan(b"", None, 1).err(),
     ];
@@ -93,7 +93,7 @@ fn concurrent<F: StorageFixture>(fixture: &F) {
             let mut commit = of_records(commit_of(thread, nth));
             commit.writes = vec![Write::put(thread.to_be_bytes(), nth.to_be_bytes())];
             let at = must(storage.commit(commit), "committing");
-            let found = must(storage.read(at, 3, 1 << 20), "reading one's own commit");
+            let found = read(&storage, at, 3, 1 << 20);
             same(found, commit_of(thread, nth), "one's own commit");
         }
     };
@@ -136,7 +136,7 @@ fn reading_meanwhile<F: StorageFixture>(fixture: &F) {
         }
         let mut next = 1;
         while next <= 100 {
-            let found = must(storage.read(position(next), 7, 1 << 20), "reading");
+            let found = read(&storage, position(next), 7, 1 << 20);
             let expected = records(next..next + found.len() as u64);
             next += found.len() as u64;
             same(found, expected, "what is read meanwhile");

@@ -1,15 +1,15 @@
 //! Checks of the log: positions, order, reading, envelopes.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use super::{
-    Check, StorageFixture, must, of_records, open, position, read_from, record, records, same,
+    Check, StorageFixture, must, of_records, open, position, read, read_from, record, records, same,
 };
 use crate::{
     event::Key,
     message::{CorrelationId, Envelope, MessageId, Position},
     runtime::Timestamp,
-    storage::{Record, Storage, StorageError, Write},
+    storage::{Query, Record, RecordRef, Storage, StorageError, Trim, Upkeep, Write},
 };
 
 pub(super) fn checks<F: StorageFixture>() -> Vec<Check<F>> {
@@ -20,6 +20,10 @@ pub(super) fn checks<F: StorageFixture>() -> Vec<Check<F>> {
         ("a commit without records has the next position", no_records),
         ("reading begins anywhere and keeps its limits", reads_keep_limits),
         ("reading at or past the end yields nothing", reads_past_the_end),
+        ("a read stops before a position", reads_stop),
+        ("a filter finds what matches, and nothing else", filters),
+        ("a visit shows what a read returns, until told to stop", visits),
+        ("trimming drops the oldest records, and no others", trims),
         ("an envelope comes back with every field", envelopes_come_back),
         ("records of many shapes share a commit", mixed_commit),
         ("empty and large payloads come back", payload_sizes),
@@ -78,31 +82,154 @@ fn reads_keep_limits<F: StorageFixture>(fixture: &F) {
     }
     for from in 1..=50 {
         for max in [1, 2, 7, 100] {
-            let found = must(storage.read(position(from), max, 1 << 20), "reading");
+            let found = read(&storage, position(from), max, 1 << 20);
             assert!(!found.is_empty(), "a read from {from} of {max} records found none");
             assert!(found.len() <= max, "a read of {max} records found {}", found.len());
             let expected = records(from..from + found.len() as u64);
             same(found, expected, "the records of a read");
         }
-        let found = must(storage.read(position(from), 100, 4), "reading");
+        let found = read(&storage, position(from), 100, 4);
         assert!(!found.is_empty(), "a read from {from} of few bytes found nothing");
         let before_last = found.iter().rev().skip(1);
         let bytes: usize = before_last.map(|record| record.payload.len()).sum();
         assert!(bytes <= 4, "a read of 4 bytes went on after {bytes}");
         same(read_from(&storage, position(from)), records(from..=50), "the rest");
     }
-    same(must(storage.read(position(1), 0, 100), "reading"), vec![], "a read of no records");
+    same(read(&storage, position(1), 0, 100), vec![], "a read of no records");
 }
 
 fn reads_past_the_end<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     must(storage.commit(of_records(records(1..=3))), "committing");
     for from in [4, 5, 1000, u64::MAX] {
-        let found = must(storage.read(position(from), 10, 1000), "reading");
+        let found = read(&storage, position(from), 10, 1000);
         same(found, vec![], "a read past the end");
     }
     must(storage.commit(of_records(records([4]))), "committing");
     same(read_from(&storage, position(4)), records([4]), "what was added since");
+}
+
+fn reads_stop<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    for number in 1..=9 {
+        must(storage.commit(of_records(records([number]))), "committing");
+    }
+    let query = Query::from(position(3)).to(position(6));
+    let page = must(storage.read(&query), "reading up to 6");
+    same(page.next, position(6), "where it stops");
+    let found: Vec<u64> = page.records.iter().map(|(position, _)| position.get()).collect();
+    same(found, vec![3, 4, 5], "the positions it finds");
+}
+
+/// Records of three names, two keys and rising times.
+fn varied(number: u64) -> Record {
+    let name = ["a", "b", "a.b"].get(number as usize % 3).copied().unwrap_or("a");
+    let mut envelope = Envelope::new(name, 1, MessageId::from_bytes([1; 16]));
+    envelope.key = (number % 4 > 0).then(|| Key::new(if number % 4 == 1 { "x" } else { "y" }));
+    envelope.published_at = Timestamp::from_nanos(number * 10);
+    Record { envelope: Arc::new(envelope), payload: number.to_string().into_bytes() }
+}
+
+fn filters<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    for first in (0..600).step_by(3) {
+        let commit = of_records((first..first + 3).map(varied).collect());
+        must(storage.commit(commit), "committing");
+    }
+    while must(storage.upkeep(), "upkeep") == Upkeep::More {}
+    let all = || Query::from(Position::FIRST).records(50);
+    let time = |nanos| Timestamp::from_nanos(nanos);
+    let queries = [
+        all().of("a"),
+        all().of("a").of("a.b"),
+        all().of("nothing"),
+        all().key("x"),
+        all().key("z"),
+        all().of("b").key("y"),
+        all().since(time(5_900)),
+        all().until(time(95)),
+        all().since(time(1_000)).until(time(1_200)).of("a").records(3),
+        Query::from(position(301)).of("a.b").key("x").to(position(400)),
+    ];
+    for query in queries {
+        let (from, to) = (query.from.get(), query.to.get().min(601));
+        let matching = (from..to).filter(|at| query.filter.matches(&varied(at - 1).envelope));
+        let expected: Vec<_> = matching.map(|at| (position(at), varied(at - 1))).collect();
+        same(read_all(&storage, query.clone()), expected, &format!("the answer to {query:?}"));
+    }
+}
+
+fn read_all(storage: &impl Storage, mut query: Query) -> Vec<(Position, Record)> {
+    let mut found = Vec::new();
+    loop {
+        let page = must(storage.read(&query), "reading");
+        assert!(page.records.len() <= query.max_records, "a page has too many records");
+        found.extend(page.records);
+        if page.next == query.from {
+            return found;
+        }
+        query.from = page.next;
+    }
+}
+
+fn visits<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    for number in 0..20 {
+        must(storage.commit(of_records(vec![varied(number)])), "committing");
+    }
+    let query = Query::from(position(2)).of("a");
+    let mut found = Vec::new();
+    let mut visit = |record: RecordRef<'_>| {
+        found.push((record.position.get(), record.payload.to_vec()));
+        if found.len() < 4 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    let next = must(storage.visit(&query, &mut visit), "visiting");
+    let expected = [3, 6, 9, 12].map(|number: u64| (number + 1, number.to_string().into_bytes()));
+    same(found, expected.to_vec(), "what a visit shows");
+    same(next, position(14), "where a visit stops");
+    let mut count = 0;
+    let mut visit = |_: RecordRef<'_>| {
+        count += 1;
+        ControlFlow::Continue(())
+    };
+    same(must(storage.visit(&query, &mut visit), "visiting"), position(21), "the end of a visit");
+    same(count, 6, "how many a visit shows");
+}
+
+fn trims<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    let state = Write::put("key", "value");
+    for number in 0..400 {
+        let mut commit = of_records(vec![varied(number)]);
+        commit.writes.push(state.clone());
+        must(storage.commit(commit), "committing");
+    }
+    let nothing = Trim::before(position(400)).max_bytes(u64::MAX);
+    same(must(storage.trim(&nothing), "trimming nothing"), Position::FIRST, "the first position");
+    let old = Trim::before(position(300)).published_before(Timestamp::from_nanos(1000));
+    let first = must(storage.trim(&old), "trimming by time");
+    assert!(first <= position(101), "records that are young enough are gone, up to {first}");
+    same(storage.first(), first, "the first position");
+    let first = must(storage.trim(&Trim::before(position(300))), "trimming by position");
+    assert!(first <= position(300), "records after the limit are gone, up to {first}");
+    let rest: Vec<_> = (first.get()..=400).map(|at| varied(at - 1)).collect();
+    same(read_from(&storage, first), rest.clone(), "what is left");
+    same(must(storage.get(b"key"), "get"), state.value, "the state");
+    if first > Position::FIRST {
+        match storage.read(&Query::from(Position::FIRST)) {
+            Err(StorageError::Truncated { wanted: Position::FIRST, first: named }) => {
+                same(named, first, "the first position that an error names");
+            }
+            other => panic!("reading what is gone: expected `Truncated`, found {other:?}"),
+        }
+    }
+    same(storage.end(), position(401), "the end");
+    must(storage.close(), "closing");
+    if fixture.persistent() {
+        let storage = open(fixture);
+        same(storage.first(), first, "the first position after a restart");
+        same(read_from(&storage, first), rest, "what is left after a restart");
+    }
 }
 
 fn full_envelope() -> Envelope {

@@ -10,7 +10,7 @@ use std::{fmt::Debug, sync::Arc};
 use crate::{
     message::{Envelope, MessageId, Position},
     policy::Durability,
-    storage::{Commit, Record, Storage, StorageError},
+    storage::{Commit, Query, Record, Storage, StorageError},
 };
 
 /// One store, empty at first, that can be opened again after it was closed.
@@ -125,13 +125,27 @@ fn of_records(records: Vec<Record>) -> Commit {
     Commit { records, durability: Durability::Buffered, ..Commit::default() }
 }
 
+/// The records of one page, whose positions must be consecutive.
+#[track_caller]
+fn read(storage: &impl Storage, from: Position, most: usize, bytes: usize) -> Vec<Record> {
+    let page = must(storage.read(&Query::from(from).records(most).bytes(bytes)), "reading");
+    let next = from.plus(page.records.len() as u64);
+    same(page.next, next, "where a read says to go on");
+    let numbered = (0..).zip(page.records);
+    let records = numbered.map(|(at, (position, record))| {
+        same(position, from.plus(at), "the position of a record");
+        record
+    });
+    records.collect()
+}
+
 /// Everything from a position on, in as many reads as it takes.
 #[track_caller]
 fn read_from(storage: &impl Storage, from: Position) -> Vec<Record> {
     let mut found = Vec::new();
     loop {
         let next = from.plus(found.len() as u64);
-        let more = must(storage.read(next, 100, 1 << 20), "reading");
+        let more = read(storage, next, 100, 1 << 20);
         if more.is_empty() {
             return found;
         }

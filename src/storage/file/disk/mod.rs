@@ -119,7 +119,12 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A held lock. Dropping it releases it.
-pub trait DiskLock: fmt::Debug + Send + Sync + 'static {}
+pub trait DiskLock: fmt::Debug + Send + Sync + 'static {
+    /// Whether it is still held. Only a simulated crash takes it away.
+    fn is_held(&self) -> bool {
+        true
+    }
+}
 
 /// Why a lock was not had.
 #[derive(Debug, thiserror::Error)]

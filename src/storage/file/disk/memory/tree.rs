@@ -110,7 +110,11 @@ struct Lock {
     holder: u64,
 }
 
-impl DiskLock for Lock {}
+impl DiskLock for Lock {
+    fn is_held(&self) -> bool {
+        self.disk.0.lock().locks.get(&self.path) == Some(&self.holder)
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {

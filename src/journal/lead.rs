@@ -1,0 +1,179 @@
+//! What the leader does: commit what waits as one, show it to the readers, answer.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{
+    Journal, PublishFailure, Rejected,
+    log::{Log, Request},
+};
+use crate::{
+    message::Position,
+    policy::Durability,
+    storage::{Commit, Record, Storage, StorageError},
+};
+
+/// The most payload bytes that one group takes.
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a batch costs beside its records.
+const BATCH_BYTES: usize = 1024;
+
+impl Log {
+    /// Commits what waits. False where what is left has to wait for room. Only the leader calls it.
+    pub(super) fn commit_group(&self, journal: &Journal) -> bool {
+        let group = self.take_group();
+        let answered = match self.find_room(&group) {
+            Ok(()) => self.commit_all(journal, group),
+            Err(error) => self.commit_patient(journal, group, error),
+        };
+        let (answered, has_room) = answered;
+        self.queue.lock().open -= answered;
+        journal.tail.quiet().notify();
+        self.caretaker.committed();
+        has_room
+    }
+
+    /// Returns how many requests were answered, and that there is room.
+    fn commit_all(&self, journal: &Journal, mut group: Vec<Request>) -> (usize, bool) {
+        let answered = group.len();
+        let commit = self.commit_of(&mut group);
+        match self.guarded(|storage| storage.commit(commit)) {
+            Ok(first) => show(journal, first, group),
+            Err(error) => reject(error, group),
+        }
+        (answered, true)
+    }
+
+    /// Refuses everything that does not wait for room, and commits the rest if there is any left.
+    fn commit_patient(
+        &self,
+        journal: &Journal,
+        group: Vec<Request>,
+        error: StorageError,
+    ) -> (usize, bool) {
+        let passing = matches!(error, StorageError::Full { .. } | StorageError::Io { .. });
+        if !passing {
+            let answered = group.len();
+            reject(error, group);
+            return (answered, true);
+        }
+        let (patient, mut refused): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(Request::is_patient);
+        refused.extend(self.take_impatient());
+        let answered = refused.len();
+        reject(error, refused);
+        if !patient.is_empty() && self.find_room(&patient).is_err() {
+            self.put_back(patient);
+            return (answered, false);
+        }
+        let (committed, has_room) = self.commit_all(journal, patient);
+        (answered + committed, has_room)
+    }
+
+    fn find_room(&self, group: &[Request]) -> Result<(), StorageError> {
+        let bytes: usize = group.iter().map(|request| request.transaction.bytes()).sum();
+        let urgent = group.iter().all(|request| request.urgent);
+        self.guarded(|storage| storage.make_room((bytes + BATCH_BYTES) as u64, urgent))
+    }
+
+    /// A storage that panics is taken to have failed midway: the leader must live on to answer.
+    fn guarded<T>(
+        &self,
+        call: impl FnOnce(&dyn Storage) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(StorageError::Poisoned);
+        }
+        let called = catch_unwind(AssertUnwindSafe(|| call(&*self.storage)));
+        called.unwrap_or_else(|_| {
+            self.broken.store(true, Ordering::Release);
+            let source = Arc::new(io::Error::other("the storage panicked"));
+            Err(StorageError::Indeterminate { doing: "committing", source })
+        })
+    }
+
+    fn take_group(&self) -> Vec<Request> {
+        let mut queue = self.queue.lock();
+        let mut bytes = 0;
+        let mut group = Vec::new();
+        while let Some(next) = queue.waiting.front() {
+            bytes += next.transaction.bytes();
+            if bytes > GROUP_BYTES && !group.is_empty() {
+                break;
+            }
+            queue.events -= next.transaction.drafts.len();
+            group.extend(queue.waiting.pop_front());
+        }
+        group
+    }
+
+    /// Takes everything out of the queue that does not wait for room.
+    fn take_impatient(&self) -> Vec<Request> {
+        let mut queue = self.queue.lock();
+        let (patient, impatient): (Vec<_>, Vec<_>) =
+            queue.waiting.drain(..).partition(Request::is_patient);
+        queue.waiting = patient.into();
+        let events = |request: &Request| request.transaction.drafts.len();
+        queue.events -= impatient.iter().map(events).sum::<usize>();
+        impatient
+    }
+
+    fn put_back(&self, group: Vec<Request>) {
+        let mut queue = self.queue.lock();
+        for request in group.into_iter().rev() {
+            queue.events += request.transaction.drafts.len();
+            queue.waiting.push_front(request);
+        }
+    }
+
+    fn commit_of(&self, group: &mut [Request]) -> Commit {
+        let mut commit = Commit { durability: Durability::Buffered, ..Commit::default() };
+        for Request { transaction, .. } in group {
+            commit.durability = commit.durability.max(transaction.level(self.durability));
+            commit.writes.append(&mut transaction.writes);
+            commit.records.extend(transaction.drafts.iter_mut().map(|draft| Record {
+                envelope: Arc::clone(&draft.envelope),
+                payload: std::mem::take(&mut draft.payload),
+            }));
+        }
+        commit
+    }
+}
+
+fn show(journal: &Journal, first: Position, group: Vec<Request>) {
+    let mut next = first;
+    let mut entries = Vec::new();
+    let mut answers = Vec::with_capacity(group.len());
+    for request in group {
+        answers.push((request.ticket, next));
+        for draft in request.transaction.drafts {
+            entries.push(Arc::new(draft.into_entry(next)));
+            next = next.next();
+        }
+    }
+    let dropped = journal.tail.append(entries);
+    for (ticket, first) in answers {
+        ticket.complete(Ok(first));
+    }
+    // Dropping an event runs its owner's code. A panic there must not cost the log its leader.
+    if catch_unwind(AssertUnwindSafe(|| drop(dropped))).is_err() {
+        tracing::error!("dropping an event panicked");
+    }
+}
+
+fn reject(error: StorageError, group: Vec<Request>) {
+    let failure = match error {
+        StorageError::Closed => PublishFailure::Closed,
+        error => {
+            tracing::error!(%error, "a commit failed");
+            PublishFailure::Storage(error)
+        }
+    };
+    for Request { transaction, ticket, .. } in group {
+        ticket.complete(Err(Rejected { failure: failure.share(), drafts: transaction.drafts }));
+    }
+}

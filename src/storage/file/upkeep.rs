@@ -1,0 +1,180 @@
+//! What is done beside commits: files prepared, state written to files, old files removed.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{
+    FileStorage,
+    directory::Directory,
+    log::{self, Log},
+    manifest::Manifest,
+    planted::Mistake,
+    state::{Checkpoint, Run},
+};
+use crate::storage::{StorageError, Upkeep};
+
+/// How much memory the state takes before it is written to a file, in bytes.
+pub(super) const STATE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where upkeep has got to. One at a time.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    /// The seq whose writes a checkpoint contains that has begun.
+    frozen: u64,
+}
+
+impl FileStorage {
+    /// Does the most urgent thing.
+    pub(super) fn keep_up(&self) -> Result<Upkeep, StorageError> {
+        let mut keeper = self.keeper.lock();
+        self.log.lock().check_usable()?;
+        if self.prepare_segment()? || self.checkpoint_if_due(&mut keeper)? || self.index_one()? {
+            return Ok(Upkeep::More);
+        }
+        self.vouch()
+    }
+
+    /// Makes the file of the next segment, once half of the active one is used.
+    fn prepare_segment(&self) -> Result<bool, StorageError> {
+        let mut next = self.next.lock();
+        let (used, half) = {
+            let view = self.check_open()?;
+            let used = view.segments.last().map_or(0, |segment| segment.valid());
+            (used, log::size_of(next.id - 1, self.segment_bytes) / 2)
+        };
+        if next.spare.is_some() || used < half {
+            return Ok(false);
+        }
+        let size = log::size_of(next.id, self.segment_bytes);
+        next.spare = Some(next.create(&self.dir, size)?);
+        Ok(true)
+    }
+
+    fn checkpoint_if_due(&self, keeper: &mut Keeper) -> Result<bool, StorageError> {
+        if !self.is_checkpoint_due() {
+            return Ok(false);
+        }
+        self.checkpoint(keeper)?;
+        Ok(true)
+    }
+
+    /// Writes the state to files, so that a start need not gather it from the log.
+    pub(super) fn checkpoint(&self, keeper: &mut Keeper) -> Result<(), StorageError> {
+        if self.dir.makes(Mistake::CloseUnsynced) {
+            return Ok(()); // it syncs as well
+        }
+        let (checkpoint, id) = {
+            let mut log = self.log.lock();
+            log.check_usable()?;
+            if !self.dir.makes(Mistake::RunAheadOfLog) {
+                log.step(|log| log.sync(&self.dir))?;
+            }
+            let mut view = self.view.write();
+            if view.state.freeze() {
+                keeper.frozen = log.seq;
+            }
+            (view.state.checkpoint(), log.manifest.next_run)
+        };
+        let run = self.write_run(&checkpoint, id)?;
+        let mut log = self.log.lock();
+        log.check_usable()?;
+        if self.dir.makes(Mistake::CheckpointTooMuch) {
+            keeper.frozen = log.seq;
+        }
+        if self.dir.makes(Mistake::RemoveRunsFirst) {
+            remove_runs(&self.dir, &checkpoint);
+        }
+        let next = manifest_with(&log, keeper.frozen, &checkpoint, run.as_ref());
+        log.replace_manifest(&self.dir, next)?;
+        self.view.write().state.thaw(checkpoint.with(run.map(Arc::new)));
+        self.covered.store(keeper.frozen, Ordering::Release);
+        drop(log);
+        remove_runs(&self.dir, &checkpoint);
+        Ok(())
+    }
+
+    fn write_run(&self, checkpoint: &Checkpoint, id: u64) -> Result<Option<Run>, StorageError> {
+        if checkpoint.is_empty() {
+            return Ok(None);
+        }
+        let entry = checkpoint.write(&self.dir, &self.store, id)?;
+        if !self.dir.makes(Mistake::RunNameUnsynced) {
+            self.dir.sync(&self.dir.state)?;
+        }
+        Run::open(&*self.dir.disk, self.dir.run(id), &self.store, entry).map(Some)
+    }
+
+    /// Makes the index of a sealed segment that has none.
+    fn index_one(&self) -> Result<bool, StorageError> {
+        if let Some(id) = self.indexes.take_damaged() {
+            let segment = self.view.read().segment(id).cloned();
+            if let Some(segment) = segment {
+                self.indexes.make(&segment, true)?;
+            }
+            return Ok(true);
+        }
+        let next = {
+            let view = self.check_open()?;
+            let sealed = view.segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+            let indexed = self.indexed.load(Ordering::Acquire);
+            sealed.iter().find(|segment| segment.header.id > indexed).cloned()
+        };
+        let Some(segment) = next else {
+            let last = self.view.read().segments.last().map_or(1, |segment| segment.header.id);
+            self.indexed.store(last - 1, Ordering::Release);
+            return Ok(false);
+        };
+        self.indexes.make(&segment, false)?;
+        self.indexed.store(segment.header.id, Ordering::Release);
+        Ok(true)
+    }
+
+    fn vouch(&self) -> Result<Upkeep, StorageError> {
+        let mut log = self.log.lock();
+        log.check_usable()?;
+        let offset = log.active.segment.valid();
+        if let Some(header) = log.vouch(&self.dir)? {
+            let mut view = self.view.write();
+            log.active.segment.set_valid(offset + header.frame() as u64);
+            view.note(&log.active.segment, offset, &header);
+        }
+        Ok(Upkeep::Done)
+    }
+
+    /// Whether there is something to do that cannot wait for a quiet moment.
+    pub(super) fn is_behind(&self) -> bool {
+        let unindexed = {
+            let view = self.view.read();
+            let last = view.segments.last().map_or(1, |segment| segment.header.id);
+            self.indexed.load(Ordering::Acquire) + 1 < last
+        };
+        unindexed || self.is_checkpoint_due()
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let covered = self.covered.load(Ordering::Acquire);
+        let view = self.view.read();
+        let active = view.segments.last().map_or(0, |segment| segment.header.seq);
+        view.state.is_frozen() || view.state.bytes() > self.state_bytes || active > covered + 1
+    }
+}
+
+fn manifest_with(log: &Log, seq: u64, checkpoint: &Checkpoint, run: Option<&Run>) -> Manifest {
+    let mut next = log.manifest.clone();
+    next.durable = log.durable;
+    next.state_seq = seq;
+    if let Some(run) = run {
+        next.next_run += 1;
+        let replaced: Vec<u64> = checkpoint.replaced().map(|run| run.entry.id).collect();
+        next.runs.retain(|run| !replaced.contains(&run.id));
+        next.runs.insert(0, run.entry);
+        next.dropped_runs = replaced;
+    }
+    next
+}
+
+/// Removes files that the manifest no longer names. What is left behind goes at the next start.
+fn remove_runs(dir: &Directory, checkpoint: &Checkpoint) {
+    for run in checkpoint.replaced() {
+        dir.discard(&dir.run(run.entry.id));
+    }
+}

@@ -1,0 +1,60 @@
+//! Stores to begin with.
+
+use tidings::{
+    storage::{
+        FileStorage, Storage, StorageError, Upkeep,
+        file::{Disk, Mistake},
+    },
+    testing::MemoryDisk,
+};
+
+use crate::model::{Known, Op};
+
+/// A store to begin with, and how it is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) disk: MemoryDisk,
+    pub(crate) known: Known,
+    /// Whether upkeep writes the state to a file whenever there is something to write.
+    pub(crate) eager: bool,
+    pub(crate) mistake: Option<Mistake>,
+}
+
+impl Setup {
+    /// No store yet.
+    pub(crate) fn fresh(eager: bool) -> Self {
+        Self { disk: MemoryDisk::new(), known: Known::default(), eager, mistake: None }
+    }
+
+    /// Three segments and two runs, of which the older one is large; left by a crash.
+    pub(crate) fn grown(eager: bool) -> Self {
+        let mut setup = Self::fresh(true);
+        let storage = setup.open(setup.disk.clone()).unwrap();
+        for op in [Op::Synced, Op::Huge, Op::Upkeep, Op::Batch, Op::Upkeep, Op::Synced] {
+            if op == Op::Upkeep {
+                while storage.upkeep().unwrap() == Upkeep::More {}
+            } else {
+                storage.commit(setup.known.begin(op)).unwrap();
+                setup.known.acknowledge();
+            }
+        }
+        drop(storage);
+        setup.disk = setup.disk.after_power_loss(|_| true);
+        setup.eager = eager;
+        setup
+    }
+
+    pub(crate) fn with(mut self, mistake: Mistake) -> Self {
+        self.mistake = Some(mistake);
+        self
+    }
+
+    pub(crate) fn open(&self, disk: impl Disk) -> Result<FileStorage, StorageError> {
+        let builder = FileStorage::builder("/store").disk(disk).segment_bytes(1024);
+        let builder = if self.eager { builder.state_bytes(0) } else { builder };
+        match self.mistake {
+            Some(mistake) => builder.plant(mistake).open(),
+            None => builder.open(),
+        }
+    }
+}

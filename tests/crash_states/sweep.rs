@@ -1,0 +1,305 @@
+//! Every call fails once, for ever, or with a panic; afterwards things are as promised.
+
+use std::{
+    io::{self, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Once,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use tidings::{
+    storage::{FileStorage, Query, Storage, StorageError},
+    testing::{Fault, MemoryDisk},
+};
+
+use crate::{
+    hooked::{Hook, Hooked},
+    losses::{Dice, any_loss},
+    model::{Known, Op, whole_commits},
+    setup::Setup,
+};
+
+/// Everything that touches the disk; `Reopen` stands for looking at everything.
+const SCRIPT: [Op; 20] = [
+    Op::Synced,
+    Op::Buffered,
+    Op::Batch,
+    Op::Upkeep,
+    Op::Large,
+    Op::Upkeep,
+    Op::Upkeep,
+    Op::Upkeep,
+    Op::Large,
+    Op::Reopen,
+    Op::Huge,
+    Op::Upkeep,
+    Op::Buffered,
+    Op::Huge,
+    Op::Upkeep,
+    Op::Upkeep,
+    Op::Batch,
+    Op::Upkeep,
+    Op::Reopen,
+    Op::Close,
+];
+
+/// What an operation came to.
+enum Done {
+    Well,
+    Failed(StorageError),
+    Panicked,
+}
+
+/// One run of the script.
+struct Sweep<'a> {
+    setup: &'a Setup,
+    disk: MemoryDisk,
+    known: Known,
+    panics: bool,
+    /// Whether something failed midway.
+    ambiguous: bool,
+    /// So many calls from now, one fails although it has done what it was to do.
+    late: Option<i64>,
+}
+
+/// Calls left until one fails late.
+#[derive(Debug)]
+struct Late(AtomicI64);
+
+impl Hook for Late {
+    fn after(&self) -> io::Result<()> {
+        match self.0.fetch_sub(1, Ordering::Relaxed) {
+            1 => Err(io::Error::other("done, and failed")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn attempt(work: impl FnOnce() -> Result<(), StorageError>) -> Done {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => Done::Well,
+        Ok(Err(error)) => Done::Failed(error),
+        Err(_) => Done::Panicked,
+    }
+}
+
+/// Runs the script, in which something fails; then things end in several ways.
+fn sweep(mut sweep: Sweep<'_>, seed: u64) -> Result<(), String> {
+    sweep.run()?;
+    let (setup, disk) = (sweep.setup, &sweep.disk);
+    disk.heal();
+    let Known { begun, acknowledged, synced } = &sweep.known;
+    let mut dice = Dice::new(seed);
+    for power_loss in [false, true, true, true] {
+        let (after, least) = if power_loss {
+            (any_loss(disk, &mut dice), *synced)
+        } else {
+            (disk.after_kill(), *acknowledged)
+        };
+        let storage = setup.open(after).map_err(|error| format!("{power_loss}: {error}"))?;
+        let found = whole_commits(&storage, begun)?;
+        if found < least {
+            return Err(format!("power loss {power_loss}: {found} commits of {least}"));
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Sweep<'a> {
+    fn new(setup: &'a Setup) -> Self {
+        let (disk, known) = (setup.disk.copy(), setup.known.clone());
+        Self { setup, disk, known, panics: false, ambiguous: false, late: None }
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        let mut opened = None;
+        let done = attempt(|| {
+            opened = Some(match self.late {
+                None => self.setup.open(self.disk.clone())?,
+                Some(call) => self.setup.open(Hooked::new(&self.disk, Late(call.into())))?,
+            });
+            Ok(())
+        });
+        let Some(storage) = opened else {
+            return match done {
+                Done::Failed(StorageError::Io { .. } | StorageError::Full { .. }) => Ok(()),
+                Done::Panicked if self.panics => Ok(()),
+                Done::Failed(error) => Err(format!("open: {error:?}")),
+                _ => Err("open panics".to_owned()),
+            };
+        };
+        for (at, op) in SCRIPT.into_iter().enumerate() {
+            let failed =
+                self.step(&storage, op).map_err(|error| format!("{at}, {op:?}: {error}"))?;
+            if failed {
+                let after = self.afterwards(&storage, op);
+                return after.map_err(|error| format!("after {at}, {op:?}: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// True: it failed, in a way that it may.
+    fn step(&mut self, storage: &FileStorage, op: Op) -> Result<bool, String> {
+        let next = op.is_commit().then(|| self.known.begin(op));
+        let done = attempt(|| match (op, next) {
+            (Op::Upkeep, _) => storage.upkeep().map(|_| ()),
+            (Op::Close, _) => storage.close(),
+            (_, Some(commit)) => storage.commit(commit).map(|_| ()),
+            _ => {
+                storage.scan(b"", None, usize::MAX)?;
+                storage.read(&Query::from(storage.first())).map(|_| ())
+            }
+        });
+        match done {
+            Done::Well if op.is_commit() => self.known.acknowledge(),
+            Done::Well if op == Op::Close => self.known.synced = self.known.acknowledged,
+            Done::Well => {}
+            Done::Panicked if self.panics => return Ok(true),
+            Done::Panicked => return Err("it panics".to_owned()),
+            Done::Failed(StorageError::Indeterminate { .. }) if op != Op::Reopen => {
+                self.ambiguous = true;
+                return Ok(true);
+            }
+            // The sync of a checkpoint that the close began.
+            Done::Failed(StorageError::Poisoned) if op == Op::Close => {
+                self.ambiguous = true;
+                return Ok(true);
+            }
+            Done::Failed(StorageError::Io { .. } | StorageError::Full { .. }) => {
+                self.known.begun.truncate(self.known.acknowledged);
+                return Ok(true);
+            }
+            Done::Failed(error) => return Err(format!("{error:?}")),
+        }
+        Ok(false)
+    }
+
+    /// What was committed is still read. What failed midway is not gone on with; anything else
+    /// succeeds the next time.
+    fn afterwards(&mut self, storage: &FileStorage, op: Op) -> Result<(), String> {
+        self.disk.heal();
+        let closed = op == Op::Close;
+        if !closed && whole_commits(storage, &self.known.begun)? != self.known.acknowledged {
+            return Err("it is not what was acknowledged that is read".to_owned());
+        }
+        for next in [Op::Large, Op::Batch, Op::Huge] {
+            let unsure = self.known.begun.get(self.known.acknowledged).copied();
+            let next = if op.is_commit() && next == Op::Large { op } else { next };
+            self.known.begun.truncate(self.known.acknowledged);
+            let commit = self.known.begin(unsure.unwrap_or(next));
+            let allowed = |error: &StorageError| match error {
+                StorageError::Poisoned => self.ambiguous || self.panics,
+                StorageError::Closed => closed,
+                _ => false,
+            };
+            match storage.commit(commit) {
+                Ok(_) if self.ambiguous || closed && !self.panics => {
+                    return Err("it goes on".to_owned());
+                }
+                Ok(_) => self.known.acknowledge(),
+                Err(error) if allowed(&error) => {
+                    if unsure.is_none() {
+                        self.known.begun.pop();
+                    }
+                    break;
+                }
+                Err(error) => return Err(format!("the next commit: {error:?}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Panics that are meant are not worth a word.
+pub(crate) fn quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let text = info.payload_as_str().unwrap_or_default();
+            if !text.contains("simulated panic") {
+                loud(info);
+            }
+        }));
+    });
+}
+
+/// Fails each call in turn, until the script no longer notices.
+pub(crate) fn every_call(
+    setup: &Setup,
+    kind: ErrorKind,
+    once: bool,
+    panics: bool,
+) -> Result<u64, String> {
+    if panics {
+        quiet();
+    }
+    for call in 1..5000 {
+        let mut fault = Fault::at(call).kind(kind);
+        if once {
+            fault = fault.once();
+        }
+        if panics {
+            fault = fault.panic();
+        }
+        let run = Sweep { panics, ..Sweep::new(setup) };
+        let disk = run.disk.clone();
+        disk.fail(fault);
+        let done = sweep(run, call);
+        done.map_err(|error| format!("call {call}, {kind:?}, once {once}: {error}"))?;
+        if disk.io_count() < call {
+            return Ok(call);
+        }
+    }
+    Err("the script does not end".to_owned())
+}
+
+fn all_calls(once: bool, panics: bool) {
+    let kinds = [
+        ErrorKind::Other,
+        ErrorKind::StorageFull,
+        ErrorKind::Interrupted,
+        ErrorKind::PermissionDenied,
+    ];
+    for eager in [false, true] {
+        for setup in [Setup::fresh(eager), Setup::grown(eager)] {
+            for kind in kinds.into_iter().take(if panics { 1 } else { kinds.len() }) {
+                match every_call(&setup, kind, once, panics) {
+                    Ok(calls) => println!("{calls} calls"),
+                    Err(error) => panic!("eager {eager}: {error}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn any_call_may_fail_although_it_has_done_what_it_was_to_do() {
+    for setup in [Setup::fresh(false), Setup::grown(false), Setup::fresh(true), Setup::grown(true)]
+    {
+        for call in 1..200 {
+            let run = Sweep { late: Some(call), ..Sweep::new(&setup) };
+            if let Err(error) = sweep(run, call.unsigned_abs()) {
+                panic!("call {call}, eager {}: {error}", setup.eager);
+            }
+        }
+    }
+}
+
+#[test]
+fn any_call_may_fail_once() {
+    all_calls(true, false);
+}
+
+#[test]
+fn any_call_may_be_the_first_of_many_that_fail() {
+    all_calls(false, false);
+}
+
+#[test]
+fn any_call_may_panic() {
+    all_calls(true, true);
+}
