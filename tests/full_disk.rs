@@ -112,6 +112,7 @@ fn a_store_that_found_no_room_to_begin_with_begins_later() {
         size += 4096;
     }
     assert!(size > 0);
+    drop(file);
     let store = dir.join("store");
     assert!(FileStorage::open(&store).is_err());
     fs::remove_file(&ballast).unwrap();

@@ -1,13 +1,14 @@
 //! Reads `#[event(..)]`.
 
 use syn::{
-    Attribute, DeriveInput, Error, Ident, LitStr, Meta, Path, Result, Token,
+    Attribute, DeriveInput, Error, Ident, LitBool, LitStr, Meta, Path, Result, Token,
     punctuated::Punctuated, spanned::Spanned,
 };
 
 use crate::{name, problems::Problems, setting::Setting, suggest};
 
-const OPTIONS: [&str; 6] = ["name", "version", "key", "key_with", "codec", "durability"];
+const OPTIONS: [&str; 7] =
+    ["name", "version", "key", "key_with", "codec", "durability", "compacted"];
 
 /// What `#[event(..)]` says. Mistakes are among the problems already.
 #[derive(Default)]
@@ -17,6 +18,7 @@ pub(crate) struct Attributes {
     pub(crate) key: Option<KeySource>,
     pub(crate) codec: Option<Path>,
     pub(crate) durability: Option<Ident>,
+    pub(crate) compacted: Option<LitBool>,
 }
 
 pub(crate) enum KeySource {
@@ -54,6 +56,7 @@ impl Attributes {
             "key_with" => self.key = Some(KeySource::Function(setting.path("path::to::function")?)),
             "codec" => self.codec = Some(setting.path("path::to::Codec")?),
             "durability" => self.durability = Some(durability(setting)?),
+            "compacted" => self.compacted = Some(setting.truth()?),
             _ => return Err(unknown_option(&setting.option)),
         }
         Ok(())

@@ -63,10 +63,13 @@ fn body(attributes: &Attributes, input: &DeriveInput, problems: &mut Problems) -
                 ::core::option::Option::Some(::tidings::Durability::#level);
         }
     });
+    let compacted =
+        attributes.compacted.as_ref().map(|truth| quote!(const COMPACTED: bool = #truth;));
     quote! {
         const NAME: &'static str = #name;
         const VERSION: u32 = #version;
         #durability
+        #compacted
         #key
         #codec
     }

@@ -40,6 +40,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `key_with = "path::to::function"` | The same, computed: a `fn(&Self) -> impl ToKey`. |
 /// | `codec = "path::to::Codec"` | The codec of the payload: the path of a unit struct or a static. Default: JSON. |
 /// | `durability = "buffered"` | What an acknowledged publish survives, `"buffered"` or `"synced"`, where it is not what the bus says. |
+/// | `compacted = true` | The newest event of a key says everything: the log may drop older ones that all subscriptions have handled. |
 ///
 /// # Keys
 ///

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::{
-    Error, Ident, Lit, LitInt, LitStr, Path, Result, Token,
+    Error, Ident, Lit, LitBool, LitInt, LitStr, Path, Result, Token,
     ext::IdentExt,
     parse::{Parse, ParseStream},
 };
@@ -61,6 +61,14 @@ impl Setting {
                 Err(self.expected("a number without quotes", &text.value()))
             }
             _ => Err(self.expected("a whole number", example)),
+        }
+    }
+
+    /// The value as `true` or `false`.
+    pub(crate) fn truth(&self) -> Result<LitBool> {
+        match self.literal() {
+            Some(Lit::Bool(truth)) => Ok(truth),
+            _ => Err(self.expected("`true` or `false`", "true")),
         }
     }
 

@@ -133,10 +133,8 @@ impl BusBuilder {
             }
             None => Journal::volatile(runtime, self.ring),
         };
-        if !self.retention.is_forever() {
-            let retainer = Retainer::new(Arc::downgrade(&journal), self.retention);
-            journal.after_upkeep(move || retainer.run());
-        }
+        let retainer = Retainer::new(Arc::downgrade(&journal), self.retention);
+        journal.after_upkeep(move || retainer.run());
         let inner = Inner { journal, subscriptions: Mutex::default(), report: Mutex::default() };
         Bus { inner: Arc::new(inner) }
     }

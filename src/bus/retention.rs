@@ -11,7 +11,7 @@ use crate::{
     message::Position,
     policy::{Retention, Unread},
     runtime::{Tick, Timestamp},
-    storage::{Query, StorageError, Trim},
+    storage::{Compaction, Query, StorageError, Trim},
 };
 
 /// How often old events are looked for, at most.
@@ -55,6 +55,17 @@ impl Bus {
         }
         Ok(journal.trim(&Trim::before(before))?)
     }
+
+    /// Drops events whose type is [compacted](crate::Event::COMPACTED) and of whose key there is a
+    /// newer one, as far as all subscriptions have handled them. It happens by itself as the log
+    /// grows; returns how many were dropped now.
+    ///
+    /// # Errors
+    /// Damage, failing reads and writes. What was not dropped is still there.
+    pub fn compact(&self) -> Result<u64, StorageError> {
+        self.inner.journal.write(Vec::new())?; // cursors on their way are to be seen
+        compact(&self.inner.journal, false)
+    }
 }
 
 /// Drops old events as a [`Retention`] says.
@@ -85,8 +96,13 @@ impl Retainer {
             return;
         }
         last.run = Some(now);
-        if let Err(error) = self.drop_old(&journal, &mut last) {
+        if !self.retention.is_forever()
+            && let Err(error) = self.drop_old(&journal, &mut last)
+        {
             tracing::warn!(%error, "old events could not be dropped");
+        }
+        if let Err(error) = compact(&journal, true) {
+            tracing::warn!(%error, "the log could not be compacted");
         }
     }
 
@@ -116,6 +132,18 @@ impl Retainer {
         }
         Ok(())
     }
+}
+
+/// Drops what newer events of the same key make superfluous and every subscription has handled.
+fn compact(journal: &Journal, only_if_due: bool) -> Result<u64, StorageError> {
+    let names = journal.contract().compacted();
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let end = journal.tail().end();
+    let before = slowest(journal)?.map_or(end, |slowest| slowest.position.min(end));
+    let compaction = Compaction::new(names, before);
+    journal.compact(&if only_if_due { compaction.if_due() } else { compaction })
 }
 
 fn before(now: Timestamp, age: Duration) -> Timestamp {

@@ -79,6 +79,7 @@ pub(crate) struct Contract {
 
 #[derive(Default)]
 struct Known {
+    compacted: Vec<Arc<str>>,
     names: BTreeMap<Arc<str>, NameId>,
     owners: BTreeMap<NameId, Arc<EventType>>,
     types: BTreeMap<TypeId, Arc<EventType>>,
@@ -93,6 +94,11 @@ impl Contract {
         }
         let codec = E::codec().name().into(); // the user's code, outside the lock
         self.known.write().register::<E>(codec)
+    }
+
+    /// The names of the events known so far of which the newest of a key is enough.
+    pub(crate) fn compacted(&self) -> Vec<Arc<str>> {
+        self.known.read().compacted.clone()
     }
 
     /// The number of a name, which need not belong to a known type.
@@ -113,6 +119,9 @@ impl Known {
             }
             let (owner, claimant) = (owner.rust_name, type_name::<E>());
             return Err(NameTaken { name: E::NAME, owner, claimant });
+        }
+        if E::COMPACTED {
+            self.compacted.push(E::NAME.into());
         }
         let new = Arc::new(EventType {
             id,

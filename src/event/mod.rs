@@ -49,6 +49,10 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What an acknowledged publish survives, where that is to be less or more than the bus promises.
     const DURABILITY: Option<Durability> = None;
 
+    /// Whether an event says everything that is to be known about its key, so that the log may drop
+    /// older ones of the same key once every subscription has handled them.
+    const COMPACTED: bool = false;
+
     /// What the event is about, such as the order's id. Events of one key reach each subscription
     /// in order; `None` (the default) means that order does not matter.
     fn key(&self) -> Option<Key> {

@@ -27,7 +27,9 @@ use crate::{
     message::{CorrelationId, Envelope, Message, MessageId, Position},
     policy::Durability,
     runtime::{Runtime, Task, Tick},
-    storage::{Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim, Write},
+    storage::{
+        Compaction, Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim, Write,
+    },
 };
 
 /// The longest payload that can be published, in bytes.
@@ -241,6 +243,11 @@ impl Journal {
     pub(crate) fn backup(&self, path: &Path) -> Result<(), StorageError> {
         let nothing = Err(StorageError::Unsupported { what: "log to copy" });
         self.log.as_ref().map_or(nothing, |log| log.storage().backup(path))
+    }
+
+    /// Drops events that a later one of their key makes superfluous.
+    pub(crate) fn compact(&self, compaction: &Compaction) -> Result<u64, StorageError> {
+        self.log.as_ref().map_or(Ok(0), |log| log.storage().compact(compaction))
     }
 
     pub(crate) fn log_bytes(&self) -> u64 {

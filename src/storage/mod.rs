@@ -17,7 +17,7 @@ pub use commit::{Commit, Precondition, Record, Write};
 pub use error::StorageError;
 pub use file::{FileReader, FileStorage, FileStorageBuilder};
 pub use memory::MemoryStorage;
-pub use query::{Filter, Page, Query, RecordRef, Trim};
+pub use query::{Compaction, Filter, Page, Query, RecordRef, Trim};
 
 use crate::message::Position;
 
@@ -135,6 +135,15 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Failing writes; what counts is [`Storage::first`].
     fn trim(&self, _trim: &Trim) -> Result<Position, StorageError> {
         Ok(self.first())
+    }
+
+    /// Drops events that a later one of the same name and key makes superfluous; perhaps not all.
+    /// Positions stay as they are; reads go over what is gone. Returns how many events it dropped.
+    ///
+    /// # Errors
+    /// Damage, failing reads and writes. What was not dropped is still there.
+    fn compact(&self, _compaction: &Compaction) -> Result<u64, StorageError> {
+        Ok(0)
     }
 
     /// Copies everything into a directory that is empty or not there yet, as it is at one moment.

@@ -92,6 +92,33 @@ pub struct Trim {
     pub max_bytes: Option<u64>,
 }
 
+/// Which events a later one of the same key makes superfluous.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compaction {
+    /// Events of these names, where they have a key.
+    pub names: Vec<Arc<str>>,
+    /// Nothing from here on is dropped.
+    pub before: Position,
+    /// Only where enough has come since the last time for it to be worth the work.
+    pub only_if_due: bool,
+}
+
+impl Compaction {
+    /// Of events of these names, those before a position that are not the newest of their key.
+    #[must_use]
+    pub fn new(names: Vec<Arc<str>>, before: Position) -> Self {
+        Self { names, before, only_if_due: false }
+    }
+
+    /// Only where it is worth the work.
+    #[must_use]
+    pub fn if_due(mut self) -> Self {
+        self.only_if_due = true;
+        self
+    }
+}
+
 impl Trim {
     /// Everything before a position.
     #[must_use]

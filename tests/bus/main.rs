@@ -5,6 +5,7 @@ mod events;
 
 mod asynchronous;
 mod backup;
+mod compaction;
 mod durable;
 mod edges;
 mod handlers;

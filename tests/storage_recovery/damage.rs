@@ -1,10 +1,7 @@
 //! Flipped bits and cut files.
 
 use proptest::{collection::vec, prelude::*};
-use tidings::{
-    Position,
-    storage::StorageError,
-};
+use tidings::{Position, storage::StorageError};
 
 use crate::{
     model::{model, open, read},

@@ -31,7 +31,10 @@ impl FileStorage {
             copy_file(&self.dir, &self.dir.run(run.id), &copy.run(run.id), run.len, run.len)?;
         }
         for segment in &segments {
-            let (path, target) = (&segment.segment.path, copy.segment(segment.segment.header.id));
+            let (path, target) = (
+                &segment.segment.path,
+                copy.rewritten(segment.segment.header.id, segment.segment.rewritten),
+            );
             copy_file(&self.dir, path, &target, segment.len, segment.size)?;
         }
         for dir in [&copy.segments, &copy.state] {

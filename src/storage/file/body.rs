@@ -20,6 +20,8 @@ const CORRELATION_ID: u8 = 1 << 1;
 const CORRELATION_TEXT: u8 = 1 << 2;
 const CAUSATION: u8 = 1 << 3;
 const HEADERS: u8 = 1 << 4;
+/// Not one record, but so many that were dropped.
+const DROPPED: u8 = 1 << 5;
 const KNOWN: u8 = KEY | CORRELATION_ID | CORRELATION_TEXT | CAUSATION | HEADERS;
 
 /// What many records share.
@@ -40,12 +42,19 @@ impl Schema {
 
 /// Appends schemas and records.
 pub(super) fn write_records(out: &mut Writer, records: &[Record]) {
-    if records.is_empty() {
-        return;
+    if !records.is_empty() {
+        write_slots(out, records.iter().map(Some));
     }
+}
+
+/// Appends schemas and records, some of which were dropped.
+pub(super) fn write_slots<'a>(
+    out: &mut Writer,
+    slots: impl Iterator<Item = Option<&'a Record>> + Clone,
+) {
     let mut schemas: Vec<Schema> = Vec::new();
-    let mut indices = Vec::with_capacity(records.len());
-    for Record { envelope, .. } in records {
+    let mut indices = Vec::with_capacity(slots.size_hint().0);
+    for Record { envelope, .. } in slots.clone().flatten() {
         let known = schemas.iter().rposition(|schema| schema.is_of(envelope));
         indices.push(known.unwrap_or(schemas.len()));
         if known.is_none() {
@@ -57,9 +66,24 @@ pub(super) fn write_records(out: &mut Writer, records: &[Record]) {
         }
     }
     write_schemas(out, &schemas);
-    let mut time = 0;
-    for (record, schema) in records.iter().zip(indices) {
-        write_record(out, record, schema, &mut time);
+    let (mut time, mut dropped) = (0, 0);
+    let mut indices = indices.into_iter();
+    for slot in slots {
+        let Some(record) = slot else {
+            dropped += 1;
+            continue;
+        };
+        write_dropped(out, &mut dropped);
+        write_record(out, record, indices.next().unwrap_or_default(), &mut time);
+    }
+    write_dropped(out, &mut dropped);
+}
+
+/// So many records that were dropped, one after the other.
+fn write_dropped(out: &mut Writer, count: &mut u64) {
+    if *count > 0 {
+        out.u8(DROPPED);
+        out.varint(std::mem::take(count));
     }
 }
 
@@ -161,6 +185,14 @@ pub(super) struct RecordReader {
     time: u64,
 }
 
+/// What is at a position of the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Slot<'s, 'a> {
+    Kept(Raw<'s, 'a>),
+    /// So many records, from here on, that are gone.
+    Dropped(u64),
+}
+
 /// A record as it lies in a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Raw<'s, 'a> {
@@ -187,11 +219,22 @@ impl RecordReader {
         Some(())
     }
 
-    /// The next record, or `None` if the bytes are not one.
+    /// The next record, or how many were dropped in its place; `None` if the bytes are neither.
     #[inline]
-    pub(super) fn next<'a>(&mut self, reader: &mut Reader<'a>) -> Option<Raw<'_, 'a>> {
-        let flags = reader.u8().filter(|flags| flags & !KNOWN == 0)?;
+    pub(super) fn next<'a>(&mut self, reader: &mut Reader<'a>) -> Option<Slot<'_, 'a>> {
+        let flags = reader.u8()?;
+        if flags == DROPPED {
+            return reader.varint().filter(|count| *count > 0).map(Slot::Dropped);
+        }
+        self.record(reader, flags).map(Slot::Kept)
+    }
+
+    #[inline]
+    fn record<'a>(&mut self, reader: &mut Reader<'a>, flags: u8) -> Option<Raw<'_, 'a>> {
         let has = |flag| flags & flag != 0;
+        if flags & !KNOWN != 0 {
+            return None;
+        }
         let schema = self.schemas.get(reader.size()?)?;
         let id = reader.array()?;
         self.time = self.time.wrapping_add(unzigzag(reader.varint()?));
@@ -335,7 +378,11 @@ mod tests {
         let mut reader = Reader::new(bytes);
         let mut records = RecordReader::default();
         records.begin(&mut reader)?;
-        let read = (0..count).map(|_| records.next(&mut reader)?.to_record()).collect();
+        let read = (0..count).map(|_| match records.next(&mut reader)? {
+            Slot::Kept(raw) => raw.to_record(),
+            Slot::Dropped(_) => None,
+        });
+        let read = read.collect();
         if reader.is_empty() { read } else { None }
     }
 

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, sync::Arc};
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    body::{Raw, RecordReader},
+    body::{Raw, RecordReader, Slot},
     bytes::Reader,
     checksum::Seed,
     frame::{self, BatchHeader},
@@ -258,9 +258,17 @@ impl Cursor {
         let filtered = !query.filter.is_empty();
         let mut flow = ControlFlow::Continue(());
         while batch.left > 0 && self.next < to && flow.is_continue() {
-            let raw = self.records.next(&mut reader);
-            let raw = raw.ok_or_else(|| segment.corrupt(batch.offset, "a record is invalid"))?;
-            let at = self.next;
+            let invalid = || segment.corrupt(batch.offset, "a record is invalid");
+            let (at, left) = (self.next, u64::from(batch.left));
+            let raw = match self.records.next(&mut reader).ok_or_else(invalid)? {
+                Slot::Kept(raw) => raw,
+                Slot::Dropped(count) if count <= left => {
+                    self.next += count;
+                    batch.left = u32::try_from(left - count).unwrap_or(0);
+                    continue;
+                }
+                Slot::Dropped(_) => return Err(invalid()),
+            };
             self.next += 1;
             batch.left -= 1;
             if at >= query.from.get() && (!filtered || raw.passes(&query.filter)) {

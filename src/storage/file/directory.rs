@@ -48,6 +48,11 @@ impl Directory {
         self.segments.join(segment::file_name(id))
     }
 
+    /// The file of a segment that was written anew so many times.
+    pub(super) fn rewritten(&self, id: u64, times: u64) -> PathBuf {
+        self.segments.join(segment::rewritten_name(id, times))
+    }
+
     pub(super) fn index(&self, id: u64) -> PathBuf {
         self.segments.join(index::file_name(id))
     }

@@ -5,7 +5,7 @@ use super::{
     bytes::{Reader, Writer},
     checksum::Seed,
 };
-use crate::storage::{Commit, StorageError};
+use crate::storage::{Commit, Record, StorageError};
 
 /// The most bytes a commit may have once encoded.
 pub(super) const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -141,14 +141,31 @@ impl Frame {
         body::write_records(&mut out, &commit.records);
         let records_end = out.0.len();
         body::write_writes(&mut out, &commit.writes);
+        Self::finish(out, Some(records_end), commit.records.len(), store)
+    }
+
+    /// A batch of records, some of which were dropped.
+    pub(super) fn of_slots(slots: &[Option<Record>], store: Seed) -> Result<Self, StorageError> {
+        let mut out = Writer(vec![0; HEADER]);
+        body::write_slots(&mut out, slots.iter().map(Option::as_ref));
+        Self::finish(out, None, slots.len(), store)
+    }
+
+    /// Closes the body. Its records end at `records_end`, or where it does.
+    fn finish(
+        mut out: Writer,
+        records_end: Option<usize>,
+        records: usize,
+        store: Seed,
+    ) -> Result<Self, StorageError> {
         let body = out.0.get(HEADER..).unwrap_or_default();
         check_size(body.len())?;
         let (body, body_crc) = (body.len(), store.checksum(body));
         out.0.resize(out.0.len().next_multiple_of(ALIGNMENT), 0);
         Ok(Self {
-            records_bytes: records_end - HEADER,
-            // Each record has more than one byte, so there are fewer than bytes in a body.
-            records: u32::try_from(commit.records.len()).unwrap_or(u32::MAX),
+            records_bytes: records_end.map_or(body, |end| end - HEADER),
+            // There are fewer than would take a byte each in a body.
+            records: u32::try_from(records).unwrap_or(u32::MAX),
             body,
             body_crc,
             bytes: out.0,

@@ -268,7 +268,9 @@ impl Log {
             last.seal = Some(seal);
         }
         let (epoch, position, seq) = (next.epoch, self.end, self.seq + 1);
-        next.segments.push(SegmentEntry { id, epoch, position, seq, seal: None });
+        let (seal, rewritten, original) = (None, 0, None);
+        let entry = SegmentEntry { id, epoch, position, seq, seal, rewritten, original };
+        next.segments.push(entry);
         next
     }
 

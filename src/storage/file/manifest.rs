@@ -76,6 +76,16 @@ pub(super) struct SegmentEntry {
     pub(super) seq: u64,
     /// Of a sealed segment; the last one is not.
     pub(super) seal: Option<Seal>,
+    /// How often it was written anew, and its first seal, which the next segment knows it by.
+    pub(super) rewritten: u64,
+    pub(super) original: Option<Seal>,
+}
+
+impl SegmentEntry {
+    /// The seal that the next segment knows it by.
+    pub(super) fn first_seal(&self) -> Option<Seal> {
+        self.original.or(self.seal)
+    }
 }
 
 /// What is known of a segment that gets no more batches.
@@ -241,10 +251,18 @@ fn write_segment(out: &mut Writer, segment: &SegmentEntry) {
         None => out.u8(0),
         Some(seal) => {
             out.u8(1);
-            out.varint(seal.len);
-            out.u32(seal.crc);
+            write_seal(out, seal);
         }
     }
+    out.varint(segment.rewritten);
+    if let Some(original) = segment.original {
+        write_seal(out, original);
+    }
+}
+
+fn write_seal(out: &mut Writer, seal: Seal) {
+    out.varint(seal.len);
+    out.u32(seal.crc);
 }
 
 /// Why bytes are no manifest.
@@ -318,17 +336,20 @@ fn read_phase(reader: &mut Reader<'_>) -> Option<Phase> {
 }
 
 fn read_segment(reader: &mut Reader<'_>) -> Option<SegmentEntry> {
-    Some(SegmentEntry {
-        id: reader.varint()?,
-        epoch: reader.varint()?,
-        position: reader.varint()?,
-        seq: reader.varint()?,
-        seal: match reader.u8()? {
-            0 => None,
-            1 => Some(Seal { len: reader.varint()?, crc: reader.u32()? }),
-            _ => return None,
-        },
-    })
+    let (id, epoch) = (reader.varint()?, reader.varint()?);
+    let (position, seq) = (reader.varint()?, reader.varint()?);
+    let seal = match reader.u8()? {
+        0 => None,
+        1 => Some(read_seal(reader)?),
+        _ => return None,
+    };
+    let rewritten = reader.varint()?;
+    let original = if rewritten > 0 { Some(read_seal(reader)?) } else { None };
+    Some(SegmentEntry { id, epoch, position, seq, seal, rewritten, original })
+}
+
+fn read_seal(reader: &mut Reader<'_>) -> Option<Seal> {
+    Some(Seal { len: reader.varint()?, crc: reader.u32()? })
 }
 
 /// What every manifest that was ever written has in common.
@@ -351,8 +372,18 @@ mod tests {
 
     fn sample() -> Manifest {
         let seal = Some(Seal { len: 900, crc: 5 });
-        let segment = SegmentEntry { id: 4, epoch: 1, position: 1, seq: 1, seal };
-        let active = SegmentEntry { id: 5, epoch: 2, position: 300, seq: 9, seal: None };
+        let original = Some(Seal { len: 1900, crc: 6 });
+        let entry = |id, position, seq| SegmentEntry {
+            id,
+            epoch: 1,
+            position,
+            seq,
+            seal: None,
+            rewritten: 0,
+            original: None,
+        };
+        let segment = SegmentEntry { seal, rewritten: 2, original, ..entry(4, 1, 1) };
+        let active = entry(5, 300, 9);
         let mut manifest = Manifest::new([3; 16], 8);
         manifest.segments = vec![segment, active];
         manifest.generation = 12;

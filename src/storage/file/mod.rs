@@ -10,6 +10,7 @@ mod backup;
 mod body;
 mod bytes;
 mod checksum;
+mod compaction;
 mod cursor;
 mod directory;
 mod disk;
@@ -60,7 +61,9 @@ use self::{
     upkeep::Keeper,
     view::View,
 };
-use super::{Commit, KeyValue, Page, Query, RecordRef, Storage, StorageError, Trim, Upkeep};
+use super::{
+    Commit, Compaction, KeyValue, Page, Query, RecordRef, Storage, StorageError, Trim, Upkeep,
+};
 use crate::{message::Position, policy::Durability};
 
 /// Storage in files, for one process at a time.
@@ -310,6 +313,10 @@ impl Storage for FileStorage {
 
     fn trim(&self, trim: &Trim) -> Result<Position, StorageError> {
         self.drop_oldest(&mut self.keeper.lock(), trim)
+    }
+
+    fn compact(&self, compaction: &Compaction) -> Result<u64, StorageError> {
+        self.compact_all(&mut self.keeper.lock(), compaction)
     }
 
     fn backup(&self, path: &Path) -> Result<(), StorageError> {

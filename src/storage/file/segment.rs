@@ -129,6 +129,8 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) header: SegmentHeader,
     pub(super) seed: Seed,
+    /// How often it was written anew.
+    pub(super) rewritten: u64,
     disk: Arc<dyn Disk>,
     file: Mutex<Handle>,
     /// Up to here there are whole batches that may be read. Grows as commits succeed.
@@ -167,11 +169,17 @@ impl Segment {
             path,
             header,
             seed: header.seed(),
+            rewritten: 0,
             disk: Arc::clone(disk),
             file: Mutex::new(handle),
             valid: AtomicU64::new(valid),
             marks: Mutex::default(),
         }
+    }
+
+    /// The same, of a segment that was written anew so many times.
+    pub(super) fn rewritten(self, times: u64) -> Self {
+        Self { rewritten: times, ..self }
     }
 
     pub(super) fn valid(&self) -> u64 {
@@ -245,6 +253,21 @@ impl Segment {
 /// The name of the segment with this id.
 pub(super) fn file_name(id: u64) -> String {
     format!("{id:020}.log")
+}
+
+/// The name of the segment with this id that was written anew so many times.
+pub(super) fn rewritten_name(id: u64, times: u64) -> String {
+    match times {
+        0 => file_name(id),
+        _ => format!("{id:020}-{times}.log"),
+    }
+}
+
+/// Id and number of the segment with this name that was written anew, or `None` if it is another file.
+pub(super) fn rewritten_of(name: &str) -> Option<(u64, u64)> {
+    let (id, times) = name.strip_suffix(".log")?.split_once('-')?;
+    let (id, times) = (id.parse().ok()?, times.parse().ok()?);
+    (times > 0 && rewritten_name(id, times) == name).then_some((id, times))
 }
 
 /// The id of the segment with this name, or `None` if it is another file.

@@ -36,6 +36,13 @@ impl View {
         self.segments.first().map_or(self.end, |segment| segment.header.position)
     }
 
+    /// Puts a segment in the place of the one with the same id.
+    pub(super) fn exchange(&mut self, new: Arc<Segment>) {
+        if let Some(old) = self.segments.iter_mut().find(|old| old.header.id == new.header.id) {
+            *old = new;
+        }
+    }
+
     /// Takes note of a batch, in order.
     pub(super) fn note(&mut self, segment: &Segment, offset: u64, header: &BatchHeader) {
         self.end = header.end_position();

@@ -13,7 +13,7 @@ use keys::{KeyFilter, hash};
 use parking_lot::Mutex;
 
 use super::{
-    body::RecordReader,
+    body::{RecordReader, Slot},
     bytes::Reader,
     checksum::Seed,
     directory::Directory,
@@ -198,8 +198,16 @@ impl Building {
         }
         records.begin(reader)?;
         let block = self.blocks.last_mut()?;
-        for _ in 0..count {
-            let raw = records.next(reader)?;
+        let mut left = u64::from(count);
+        while left > 0 {
+            let raw = match records.next(reader)? {
+                Slot::Kept(raw) => raw,
+                Slot::Dropped(dropped) => {
+                    left = left.checked_sub(dropped)?;
+                    continue;
+                }
+            };
+            left -= 1;
             let known = self.names.iter().position(|name| *name == raw.name());
             let at = known.unwrap_or(self.names.len());
             if known.is_none() {
@@ -270,6 +278,11 @@ impl Indexes {
         let count = file.read_at(&mut bytes, 0).ok()?;
         bytes.truncate(count);
         Some(bytes)
+    }
+
+    /// Forgets the index of a segment that was written anew.
+    pub(super) fn forget(&self, id: u64) {
+        self.kept.lock().retain(|(kept, _)| *kept != id);
     }
 
     /// A segment whose index was found to be damaged since the last time.

@@ -61,7 +61,9 @@ pub(super) fn create(dir: &Directory, size: u64) -> Result<Manifest, StorageErro
     let (high, low) = (dir.disk.entropy(), dir.disk.entropy());
     let store = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
     let mut manifest = Manifest::new(store, dir.disk.entropy());
-    let entry = SegmentEntry { id: 1, epoch: 0, position: 1, seq: 1, seal: None };
+    let (seal, rewritten, original) = (None, 0, None);
+    let (epoch, position, seq) = (0, 1, 1);
+    let entry = SegmentEntry { id: 1, epoch, position, seq, seal, rewritten, original };
     let header = SegmentHeader {
         store,
         id: 1,
@@ -112,9 +114,9 @@ impl Look {
         let mut present = names(dir, &dir.segments)?;
         for at in 0..self.manifest.segments.len() {
             let Some(entry) = self.manifest.segments.get(at).copied() else { break };
-            if !present.remove(&segment::file_name(entry.id)) {
+            if !present.remove(&segment::rewritten_name(entry.id, entry.rewritten)) {
                 let reason = "the segment is missing";
-                let file = dir.segment(entry.id);
+                let file = dir.rewritten(entry.id, entry.rewritten);
                 return Err(StorageError::Corrupt { file, offset: 0, reason });
             }
             let segment = self.segment(dir, entry)?;
@@ -128,7 +130,7 @@ impl Look {
 
     /// Opens a segment that the manifest names, and checks that it is that one.
     fn segment(&mut self, dir: &Directory, entry: SegmentEntry) -> Result<Segment, StorageError> {
-        let path = dir.segment(entry.id);
+        let path = dir.rewritten(entry.id, entry.rewritten);
         let corrupt = |reason| StorageError::Corrupt { file: path.clone(), offset: 0, reason };
         let (header, size) = read_header(dir, &path)?;
         let header = header.ok_or_else(|| corrupt("the segment's header is damaged"))?;
@@ -149,13 +151,13 @@ impl Look {
         }
         self.active_size = size;
         let valid = entry.seal.map_or(segment::HEADER as u64, |seal| seal.len);
-        Ok(Segment::new(&dir.disk, path, header, None, valid))
+        Ok(Segment::new(&dir.disk, path, header, None, valid).rewritten(entry.rewritten))
     }
 
     /// Length and last CRC of the segment before this one.
     fn before(&self, id: u64) -> Option<(u64, u32)> {
         let before = self.manifest.segments.iter().find(|segment| segment.id + 1 == id)?;
-        before.seal.map(|seal| (seal.len, seal.crc))
+        before.first_seal().map(|seal| (seal.len, seal.crc))
     }
 
     /// What to do with a file that the manifest does not name.
@@ -166,6 +168,16 @@ impl Look {
             if !entries.iter().any(|entry| entry.id == id && entry.seal.is_some()) {
                 self.dropped.push(path); // made of a segment that is gone
             }
+            return Ok(());
+        }
+        // Another file has the same events: one that was to be, or had been, the segment.
+        let is_other = |id, named: &dyn Fn(&SegmentEntry) -> bool| {
+            entries.iter().any(|entry| entry.id == id && entry.seal.is_some() && named(entry))
+        };
+        let replaced = segment::rewritten_of(name).is_some_and(|(id, _)| is_other(id, &|_| true))
+            || segment::id_of(name).is_some_and(|id| is_other(id, &|entry| entry.rewritten > 0));
+        if replaced {
+            self.dropped.push(path);
             return Ok(());
         }
         let Some(id) = segment::id_of(name) else {

@@ -1,0 +1,301 @@
+//! Dropping events that a later one of the same key makes superfluous.
+//!
+//! A sealed segment is written anew without them, under another name and with the same positions,
+//! and the manifest then names the new file. Where events were, a record of a few bytes says how many.
+
+use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
+
+use super::{
+    FileStorage,
+    checksum::Seed,
+    disk::DiskFile,
+    failure::{doing, full},
+    frame::{Frame, Place},
+    manifest::Seal,
+    position,
+    segment::{self, Segment, SegmentHeader},
+    upkeep::Keeper,
+};
+use crate::storage::{Compaction, Query, Record, StorageError};
+
+/// How many bytes of payload a batch of a rewritten segment has, about.
+const BATCH: usize = 64 * 1024;
+
+/// How many bytes the keys may take that are remembered. Of keys beyond, some old events stay.
+const KEYS: usize = 32 * 1024 * 1024;
+
+/// A segment is written anew if at least one in so many records can go.
+const WORTH: u64 = 8;
+
+/// The keys that newer events have.
+#[derive(Default)]
+struct Newer {
+    /// By event name and key: the newest position.
+    last: HashMap<(Arc<str>, String), u64>,
+    bytes: usize,
+}
+
+impl Newer {
+    fn note(&mut self, name: Arc<str>, key: &str, at: u64) {
+        if let Some(last) = self.last.get_mut(&(Arc::clone(&name), key.to_owned())) {
+            *last = at.max(*last);
+        } else if self.bytes < KEYS {
+            self.bytes += key.len() + 64;
+            self.last.insert((name, key.to_owned()), at);
+        }
+    }
+
+    fn has_after(&self, name: &Arc<str>, key: &str, at: u64) -> bool {
+        let last = self.last.get(&(Arc::clone(name), key.to_owned()));
+        last.is_some_and(|last| *last > at)
+    }
+}
+
+impl FileStorage {
+    /// Compacts sealed segments. Returns how many events it dropped.
+    pub(super) fn compact_all(
+        &self,
+        keeper: &mut Keeper,
+        compaction: &Compaction,
+    ) -> Result<u64, StorageError> {
+        let segments = self.check_open()?.segments.clone();
+        if compaction.names.is_empty() || compaction.only_if_due && !is_due(&segments) {
+            return Ok(0);
+        }
+        self.checkpoint(keeper)?; // what batches wrote to the state is not copied
+        let mut newer = Newer::default();
+        let mut dropped = 0;
+        let pairs = segments.iter().zip(segments.iter().skip(1)).rev();
+        if let Some(active) = segments.last() {
+            self.note_keys(active, u64::MAX, compaction, &mut newer)?;
+        }
+        for (segment, next) in pairs {
+            let end = next.header.position;
+            let (matching, known) = (self.note_keys(segment, end, compaction, &mut newer)?, &newer);
+            if end > compaction.before.get() || matching == 0 {
+                continue;
+            }
+            let superfluous = self.count(segment, end, compaction, known)?;
+            if superfluous > 0 && superfluous * WORTH >= end - segment.header.position {
+                self.rewrite(segment, end, compaction, known)?;
+                dropped += superfluous;
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Takes note of the keys of a segment. Returns how many events matter.
+    fn note_keys(
+        &self,
+        segment: &Segment,
+        end: u64,
+        compaction: &Compaction,
+        newer: &mut Newer,
+    ) -> Result<u64, StorageError> {
+        let mut matching = 0;
+        self.each(segment, end, compaction, |name, key, at| {
+            newer.note(Arc::clone(name), key, at);
+            matching += 1;
+        })?;
+        Ok(matching)
+    }
+
+    fn count(
+        &self,
+        segment: &Segment,
+        end: u64,
+        compaction: &Compaction,
+        newer: &Newer,
+    ) -> Result<u64, StorageError> {
+        let mut superfluous = 0;
+        self.each(segment, end, compaction, |name, key, at| {
+            superfluous += u64::from(newer.has_after(name, key, at));
+        })?;
+        Ok(superfluous)
+    }
+
+    /// Goes through the events of a segment that are to be compacted and have a key.
+    fn each(
+        &self,
+        segment: &Segment,
+        end: u64,
+        compaction: &Compaction,
+        mut each: impl FnMut(&Arc<str>, &str, u64),
+    ) -> Result<(), StorageError> {
+        let mut query = Query::from(position(segment.header.position)).to(position(end));
+        query.filter.names.clone_from(&compaction.names);
+        self.cursors.visit(&self.view, &query, &mut |at, raw| {
+            let name = compaction.names.iter().find(|name| ***name == *raw.name());
+            if let Some((name, key)) = name.zip(raw.key) {
+                each(name, key, at);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(())
+    }
+
+    /// Writes a segment anew without what is superfluous, and has the manifest name the new file.
+    fn rewrite(
+        &self,
+        segment: &Arc<Segment>,
+        end: u64,
+        compaction: &Compaction,
+        newer: &Newer,
+    ) -> Result<(), StorageError> {
+        let (epoch, timeline) = {
+            let log = self.log.lock();
+            log.check_usable()?;
+            (log.manifest.epoch + 1, log.manifest.timeline)
+        };
+        let header = SegmentHeader { epoch, timeline, size: 0, ..segment.header };
+        let rewritten = segment.rewritten + 1;
+        let path = self.dir.rewritten(header.id, rewritten);
+        self.dir.remove(&path)?; // of an earlier attempt
+        let file = self.dir.disk.open(&path, true).map_err(full("creating", &path, 0))?;
+        let mut writing = Writing::new(Seed::of(&self.store), header, &*file);
+        let copied = self.copy(segment, end, compaction, newer, &mut writing);
+        let written = copied.and_then(|()| {
+            writing.end_batch()?;
+            file.sync_data().map_err(doing("syncing", &path))?;
+            self.dir.sync(&self.dir.segments)
+        });
+        if let Err(error) = written {
+            self.dir.discard(&path);
+            return Err(error);
+        }
+        let seal = Seal { len: writing.offset, crc: writing.crc };
+        let new = Segment::new(&self.dir.disk, path, header, None, seal.len).rewritten(rewritten);
+        self.exchange(segment, Arc::new(new), seal)
+    }
+
+    fn copy(
+        &self,
+        segment: &Segment,
+        end: u64,
+        compaction: &Compaction,
+        newer: &Newer,
+        writing: &mut Writing<'_>,
+    ) -> Result<(), StorageError> {
+        let mut query = Query::from(position(segment.header.position)).to(position(end));
+        while query.from < query.to {
+            let page = self.cursors.read(&self.view, &query)?;
+            for (at, record) in page.records {
+                let name = compaction.names.iter().find(|name| **name == record.envelope.name);
+                let key = record.envelope.key.as_ref().map(crate::event::Key::as_str);
+                let superfluous =
+                    name.zip(key).is_some_and(|(name, key)| newer.has_after(name, key, at.get()));
+                writing.gap(at.get());
+                writing.push((!superfluous).then_some(record))?;
+            }
+            writing.gap(page.next.get());
+            if page.next <= query.from {
+                return Err(segment.corrupt(0, "a segment ends too early to be rewritten"));
+            }
+            query.from = page.next;
+        }
+        Ok(())
+    }
+
+    /// Has the manifest name the new file instead of the old one, and removes that.
+    fn exchange(&self, old: &Segment, new: Arc<Segment>, seal: Seal) -> Result<(), StorageError> {
+        let mut log = self.log.lock();
+        log.check_usable()?;
+        let mut next = log.manifest.clone();
+        next.epoch = new.header.epoch;
+        for entry in next.segments.iter_mut().filter(|entry| entry.id == new.header.id) {
+            entry.original = entry.original.or(entry.seal);
+            entry.seal = Some(seal);
+            entry.epoch = new.header.epoch;
+            entry.rewritten = new.rewritten;
+        }
+        log.replace_manifest(&self.dir, next)?;
+        let id = new.header.id;
+        self.view.write().exchange(new);
+        self.indexes.forget(id);
+        drop(log);
+        old.retire();
+        self.dir.discard(&old.path);
+        self.dir.discard(&self.dir.index(id));
+        self.indexed.fetch_min(id - 1, std::sync::atomic::Ordering::AcqRel);
+        Ok(())
+    }
+}
+
+/// Whether there is at least half as much that was never compacted as there is that was.
+fn is_due(segments: &[Arc<Segment>]) -> bool {
+    let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+    let bytes = |rewritten: bool| -> u64 {
+        let these = sealed.iter().filter(|segment| (segment.rewritten > 0) == rewritten);
+        these.map(|segment| segment.valid()).sum()
+    };
+    !sealed.is_empty() && 2 * bytes(false) >= bytes(true)
+}
+
+/// A segment that is being written anew.
+struct Writing<'a> {
+    store: Seed,
+    header: SegmentHeader,
+    file: &'a dyn DiskFile,
+    offset: u64,
+    crc: u32,
+    seq: u64,
+    /// The position of the first slot.
+    position: u64,
+    /// The batch that is being filled; `None` where an event is dropped.
+    slots: Vec<Option<Record>>,
+    bytes: usize,
+    begun: bool,
+}
+
+impl<'a> Writing<'a> {
+    fn new(store: Seed, header: SegmentHeader, file: &'a dyn DiskFile) -> Self {
+        Self {
+            store,
+            header,
+            file,
+            offset: segment::HEADER as u64,
+            crc: header.previous_crc,
+            seq: header.seq,
+            position: header.position,
+            slots: Vec::new(),
+            bytes: 0,
+            begun: false,
+        }
+    }
+
+    /// Goes on to a position: what is between was dropped before.
+    fn gap(&mut self, to: u64) {
+        let here = self.position + self.slots.len() as u64;
+        let dropped = usize::try_from(to.saturating_sub(here)).unwrap_or(0);
+        self.slots.resize(self.slots.len() + dropped, None);
+    }
+
+    fn push(&mut self, slot: Option<Record>) -> Result<(), StorageError> {
+        self.bytes += slot.as_ref().map_or(0, |record| record.payload.len());
+        self.slots.push(slot);
+        if self.bytes >= BATCH { self.end_batch() } else { Ok(()) }
+    }
+
+    fn end_batch(&mut self) -> Result<(), StorageError> {
+        let failed = |error| doing("rewriting", std::path::Path::new("a segment"))(error);
+        if !self.begun {
+            self.file.write_all_at(&self.header.encode(), 0).map_err(failed)?;
+            self.begun = true;
+        }
+        if self.slots.is_empty() {
+            return Ok(());
+        }
+        let mut frame = Frame::of_slots(&self.slots, self.store)?;
+        let (position, previous) = (self.position, self.crc);
+        let place = Place { seq: self.seq, position, durable: self.seq - 1, previous };
+        let header = frame.seal(place, self.header.seed());
+        self.file.write_all_at(frame.bytes(), self.offset).map_err(failed)?;
+        self.offset += frame.len();
+        self.crc = header.crc;
+        self.seq += 1;
+        self.position = header.end_position();
+        self.slots.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+}
