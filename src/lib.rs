@@ -64,7 +64,8 @@
 //! # Features
 //!
 //! `derive` (default): `#[derive(Event)]`. `tokio`: async handlers and `Stream`. `testing`: the
-//! simulator and the conformance suites. A feature adds; none changes what is there.
+//! simulator and the conformance suites. `cli`: the tool `tidings`, which looks at stores, verifies
+//! them and rescues damaged ones. A feature adds; none changes what is there.
 
 // What makes a run impossible to repeat goes through the runtime; the list is in clippy.toml.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
@@ -94,15 +95,16 @@ pub use bus::{
 pub use contract::NameTaken;
 pub use delivery::{
     Condition, Context, DeadLetter, DeadLetterReason, Delivery, Handler, HandlerError,
-    HandlerErrorExt, IntoHandler, Loss, Outcome, State, StateError, Status, Unsettled,
+    HandlerErrorExt, IntoHandler, Loss, Outcome, State, StateError, Status, StoredLane,
+    StoredSubscription, Unsettled,
 };
-pub use event::{Event, Key, ToKey};
+pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};
 pub use message::{
     CorrelationId, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError, Position,
     Publishable,
 };
-pub use policy::{Attempt, Backoff, Durability, Retention, Start, Unread};
+pub use policy::{Attempt, Backoff, Retention, Start, Unread};
 pub use runtime::{Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

@@ -18,7 +18,7 @@ use tidings::{
 };
 
 /// What is put on the disk beside the store, to be taken away later.
-const BALLAST: u64 = 3 * 1024 * 1024;
+const BALLAST: usize = 3 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
 #[event(name = "filled", key = "number")]
@@ -80,7 +80,7 @@ fn a_full_disk_loses_nothing_and_ends_when_there_is_room() {
     let Some(dir) = small_disk("room") else { return };
     fs::create_dir_all(&dir).unwrap();
     let ballast = dir.join("ballast");
-    fs::write(&ballast, vec![1; BALLAST as usize]).unwrap();
+    fs::write(&ballast, vec![1; BALLAST]).unwrap();
     let store = dir.join("store");
     let (bus, handled) = open(&store);
     let refused = fill(&bus, 0);

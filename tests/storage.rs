@@ -1,6 +1,6 @@
 //! Every storage passes the conformance suite, and what only files can do.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-#![allow(clippy::disallowed_methods)] // real files
+#![allow(clippy::cast_precision_loss, clippy::disallowed_methods)] // small numbers, real files
 
 use std::{path::Path, sync::Arc};
 

@@ -6,9 +6,9 @@ use parking_lot::Mutex;
 
 use super::{Bus, Inner, OpenError, retention::Retainer};
 use crate::{
-    event::is_valid_name,
+    event::{Durability, is_valid_name},
     journal::Journal,
-    policy::{Durability, Retention},
+    policy::Retention,
     runtime::Runtime,
     storage::{FileStorage, Storage},
 };

@@ -96,6 +96,19 @@ impl DeadLetters {
         Ok(retried)
     }
 
+    /// Has the subscription handle an event again when it starts next, or now if it runs. Until it
+    /// succeeds the dead letter is kept.
+    ///
+    /// # Errors
+    /// There is none, there is no such subscription, or storage failed.
+    pub fn retry_at_start(&self, position: Position) -> Result<(), DeadLetterError> {
+        if self.running().is_ok() {
+            return self.retry(position);
+        }
+        let found = self.stored()?.mark(position)?;
+        if found { Ok(()) } else { Err(self.not_found(position)) }
+    }
+
     /// Gives a dead letter up for good.
     ///
     /// # Errors

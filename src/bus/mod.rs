@@ -31,7 +31,7 @@ pub use subscribe::{SubscribeError, SubscriptionBuilder};
 pub use subscription::Subscription;
 
 use crate::{
-    delivery::Subscriber,
+    delivery::{self, StoredSubscription, Subscriber},
     event::Event,
     journal::{Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
@@ -161,6 +161,15 @@ impl Bus {
     #[must_use]
     pub fn dead_letters(&self, subscription: &str) -> DeadLetters {
         DeadLetters::new(Arc::clone(&self.inner), subscription)
+    }
+
+    /// Every subscription that storage knows, running or not, as of its last commit. None on a
+    /// volatile bus.
+    ///
+    /// # Errors
+    /// Storage failed, or what it has does not decode.
+    pub fn stored_subscriptions(&self) -> Result<Vec<StoredSubscription>, StorageError> {
+        delivery::stored_subscriptions(&self.inner.journal)
     }
 
     /// The position that the next event will get.

@@ -2,8 +2,8 @@
 
 use super::{Subscriber, context::Staged, keys};
 use crate::{
+    event::Durability,
     journal::{Draft, Transaction},
-    policy::Durability,
 };
 
 /// What a lane has done and not yet committed.

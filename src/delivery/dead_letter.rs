@@ -71,6 +71,8 @@ pub struct DeadLetter {
     attempts: u32,
     first_failed_at: Timestamp,
     died_at: Timestamp,
+    /// It is to be tried again when the subscription starts.
+    is_marked: bool,
 }
 
 impl DeadLetter {
@@ -128,6 +130,13 @@ impl DeadLetter {
         self.died_at
     }
 
+    /// Whether it will be tried again when the subscription starts next. See
+    /// [`DeadLetters::retry_at_start`](crate::DeadLetters::retry_at_start).
+    #[must_use]
+    pub fn is_retried_at_start(&self) -> bool {
+        self.is_marked
+    }
+
     pub(super) fn new(held: &Held, verdict: &Verdict, payload: Vec<u8>, now: Timestamp) -> Self {
         Self {
             position: held.position(),
@@ -138,6 +147,7 @@ impl DeadLetter {
             attempts: held.all_attempts(),
             first_failed_at: held.first_failure().unwrap_or(now),
             died_at: now,
+            is_marked: false,
         }
     }
 
@@ -181,6 +191,8 @@ struct Head {
     attempts: u32,
     first_failed_at: u64,
     died_at: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    retry_at_start: bool,
 }
 
 impl Head {
@@ -209,6 +221,7 @@ impl Head {
             attempts: letter.attempts,
             first_failed_at: letter.first_failed_at.as_nanos(),
             died_at: letter.died_at.as_nanos(),
+            retry_at_start: letter.is_marked,
         }
     }
 
@@ -237,6 +250,7 @@ impl Head {
             attempts: self.attempts,
             first_failed_at: Timestamp::from_nanos(self.first_failed_at),
             died_at: Timestamp::from_nanos(self.died_at),
+            is_marked: self.retry_at_start,
         })
     }
 }
@@ -294,6 +308,27 @@ impl DeadLetterStore {
         }
         let stored = self.journal.get(&keys::dead_letter(&self.subscription, position))?;
         stored.map(|bytes| DeadLetter::decode(&bytes).ok_or_else(damaged)).transpose()
+    }
+
+    /// Has a letter tried again when the subscription starts next. The mark goes with the letter:
+    /// when it is handled, or dies again. False where there is none.
+    pub(crate) fn mark(&self, position: Position) -> Result<bool, StorageError> {
+        let Some(mut letter) = self.get(position)? else { return Ok(false) };
+        letter.is_marked = true;
+        let bytes = letter.encode().map_err(|_| damaged())?;
+        let key = keys::dead_letter(&self.subscription, position);
+        self.journal.write(vec![Write::put(key, bytes)])?;
+        Ok(true)
+    }
+
+    /// The letters that are to be tried again at the start.
+    pub(super) fn marked(&self) -> Result<Vec<Position>, StorageError> {
+        if self.memory.is_some() {
+            return Ok(Vec::new());
+        }
+        let stored = self.journal.scan(&keys::dead_letters(&self.subscription))?;
+        let letters = stored.iter().filter_map(|(_, bytes)| DeadLetter::decode(bytes));
+        Ok(letters.filter(|letter| letter.is_marked).map(|letter| letter.position).collect())
     }
 
     /// The event of a letter, to be handled again.

@@ -17,6 +17,14 @@ pub(super) fn subscription(name: &str) -> Vec<u8> {
     under("subscription", name)
 }
 
+/// What the keys of all subscriptions begin with.
+pub(super) const SUBSCRIPTIONS: &[u8] = b"subscription\0";
+
+/// The name in the key of a subscription.
+pub(super) fn name(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(SUBSCRIPTIONS)?.strip_suffix(&[0])?).ok()
+}
+
 pub(super) fn cursor(name: &str, lane: u32) -> Vec<u8> {
     let mut key = under("cursor", name);
     key.extend(lane.to_be_bytes());

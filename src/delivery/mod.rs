@@ -29,6 +29,7 @@ mod register;
 mod retention;
 mod started;
 mod state;
+mod stored;
 mod subscriber;
 
 #[cfg(feature = "tokio")]
@@ -46,5 +47,7 @@ pub(crate) use register::{Plan, is_known, register};
 pub(crate) use retention::{Slowest, slowest};
 pub use started::Delivery;
 pub use state::{State, StateError};
+pub(crate) use stored::stored_subscriptions;
+pub use stored::{StoredLane, StoredSubscription};
 pub use subscriber::{Condition, Status};
 pub(crate) use subscriber::{Policy, Subscriber};

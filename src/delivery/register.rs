@@ -43,11 +43,11 @@ pub(crate) struct Plan {
 
 /// What is stored of a subscription besides its cursors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Meta {
-    lanes: u32,
+pub(super) struct Meta {
+    pub(super) lanes: u32,
     /// Every event that it was ever to get, less the ignored ones.
-    events: BTreeSet<String>,
-    layers: Vec<Layer>,
+    pub(super) events: BTreeSet<String>,
+    pub(super) layers: Vec<Layer>,
 }
 
 /// Starts a subscription. It resumes where its name stopped, or starts where the plan says.
@@ -102,7 +102,14 @@ pub(crate) fn register(
     let readers = lanes
         .map(|((lane, cursor), handle)| set_up(&subscriber, lane, cursor, handle, plan.pool))
         .collect();
+    let marked = subscriber.dead.marked()?;
     journal.tail().join(subscriber.group, kinds, readers);
+    for position in marked {
+        if let Err(error) = subscriber.revive(position) {
+            tracing::error!(subscription = &*subscriber.name, %position, %error,
+                "a dead letter was to be tried again, and cannot be read");
+        }
+    }
     Ok(subscriber)
 }
 

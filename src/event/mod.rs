@@ -1,15 +1,14 @@
 //! What an event is: a plain struct with a name, a version and, optionally, a key.
 
+mod durability;
 mod key;
 
+pub use durability::Durability;
 pub use key::{Key, ToKey};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    codec::{Codec, Json},
-    policy::Durability,
-};
+use crate::codec::{Codec, Json};
 
 /// A fact that happened, as a plain struct.
 ///

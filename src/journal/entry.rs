@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     contract::{NameId, Value},
+    event::Durability,
     event::Event,
     message::{Envelope, Message, Position},
-    policy::Durability,
     storage::Write,
 };
 

@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    Journal, PublishFailure, Rejected,
+    Entry, Journal, PublishFailure, Rejected,
     log::{Log, Request},
 };
 use crate::{
+    event::Durability,
     message::Position,
-    policy::Durability,
     storage::{Commit, Record, Storage, StorageError},
 };
 
@@ -42,7 +42,7 @@ impl Log {
         let answered = group.len();
         let commit = self.commit_of(&mut group);
         match self.guarded(|storage| storage.commit(commit)) {
-            Ok(first) => show(journal, first, group),
+            Ok(first) => self.leave(show(journal, first, group)),
             Err(error) => reject(error, group),
         }
         (answered, true)
@@ -78,6 +78,19 @@ impl Log {
         let bytes: usize = group.iter().map(|request| request.transaction.bytes()).sum();
         let urgent = group.iter().all(|request| request.urgent);
         self.guarded(|storage| storage.make_room((bytes + BATCH_BYTES) as u64, urgent))
+    }
+
+    /// Leaves events for a publisher to drop: memory is freed the fastest by the thread that
+    /// allocated it. What nobody has come for goes now.
+    fn leave(&self, events: Vec<Arc<Entry>>) {
+        let before = std::mem::replace(&mut *self.left.lock(), events);
+        drop_events(before);
+    }
+
+    /// Drops events that were left.
+    pub(super) fn clear_up(&self) {
+        let left = self.left.try_lock().map(|mut left| std::mem::take(&mut *left));
+        left.into_iter().for_each(drop_events);
     }
 
     /// A storage that panics is taken to have failed midway: the leader must live on to answer.
@@ -144,7 +157,8 @@ impl Log {
     }
 }
 
-fn show(journal: &Journal, first: Position, group: Vec<Request>) {
+/// Shows a group to the readers, and answers. Returns the events that had to make room.
+fn show(journal: &Journal, first: Position, group: Vec<Request>) -> Vec<Arc<Entry>> {
     let mut next = first;
     let mut entries = Vec::new();
     let mut answers = Vec::with_capacity(group.len());
@@ -159,8 +173,12 @@ fn show(journal: &Journal, first: Position, group: Vec<Request>) {
     for (ticket, first) in answers {
         ticket.complete(Ok(first));
     }
-    // Dropping an event runs its owner's code. A panic there must not cost the log its leader.
-    if catch_unwind(AssertUnwindSafe(|| drop(dropped))).is_err() {
+    dropped
+}
+
+/// Dropping an event runs its owner's code. A panic there must not cost the log its leader.
+fn drop_events(events: Vec<Arc<Entry>>) {
+    if catch_unwind(AssertUnwindSafe(|| drop(events))).is_err() {
         tracing::error!("dropping an event panicked");
     }
 }

@@ -23,9 +23,9 @@ pub(crate) use ticket::Ticket;
 
 use crate::{
     contract::{Contract, EventType},
+    event::Durability,
     event::{Event, Key},
     message::{CorrelationId, Envelope, Message, MessageId, Position},
-    policy::Durability,
     runtime::{Runtime, Task, Tick},
     storage::{
         Compaction, Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim, Write,

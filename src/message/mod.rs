@@ -13,8 +13,7 @@ pub use position::Position;
 use std::sync::Arc;
 
 use crate::{
-    event::{Event, Key},
-    policy::Durability,
+    event::{Durability, Event, Key},
     runtime::Timestamp,
 };
 

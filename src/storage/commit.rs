@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
+    event::Durability,
     message::{Envelope, Position},
-    policy::Durability,
 };
 
 /// A message as storage keeps it.

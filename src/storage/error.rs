@@ -74,6 +74,12 @@ pub enum StorageError {
         /// The directory.
         path: PathBuf,
     },
+    /// There is no store there. Nothing changed.
+    #[error("{} holds no store", .path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+    },
     /// An earlier write failed. Nothing changed; open the storage anew.
     #[error("an earlier write failed and the log takes no more until it is opened anew")]
     Poisoned,

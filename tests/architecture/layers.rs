@@ -10,7 +10,7 @@ pub(crate) const LEVELS: &[&[&str]] = &[
     &["delivery"],
     &["bus"],
     &["bridge", "projection", "replay", "rollout", "saga", "schedule", "testing"],
-    &["cli", "console"],
+    &["console"],
 ];
 
 /// Who may import whom on one level.

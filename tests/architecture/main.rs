@@ -108,7 +108,7 @@ fn names_say_what_is_inside() {
 #[test]
 fn unsafe_stays_in_the_ring() {
     let mut found = Vec::new();
-    for source in library() {
+    for source in everything() {
         if source.path.starts_with(RING) {
             continue;
         }
@@ -118,12 +118,15 @@ fn unsafe_stays_in_the_ring() {
     assert_none("`unsafe` is allowed under src/journal/ring only", found);
 }
 
+/// The crate itself. The tool is another one, which may import anything that is public.
 fn library() -> Vec<Source> {
-    sources::under("src")
+    let mut sources = sources::under("src");
+    sources.retain(|source| !source.path.starts_with("src/bin/"));
+    sources
 }
 
 fn everything() -> Vec<Source> {
-    let mut sources = library();
+    let mut sources = sources::under("src");
     sources.extend(sources::under("derive/src"));
     sources
 }

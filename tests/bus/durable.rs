@@ -211,6 +211,53 @@ fn dead_letters_are_kept_and_can_be_retried() {
 }
 
 #[test]
+fn a_retry_while_nobody_runs_waits_for_the_start() {
+    let store = Store::new();
+    let bus = store.open();
+    let reject = |_: &Placed| -> Result<(), HandlerError> { Err(HandlerError::reject("no")) };
+    bus.subscribe("billing").on(reject).start().unwrap();
+    for order in 1..=3 {
+        bus.publish(placed(order, 0)).unwrap();
+    }
+    store.sim.run_until_idle();
+    store.kill(bus);
+
+    let bus = store.open();
+    let letters = bus.dead_letters("billing");
+    let [one, two, _] = &*letters.list().unwrap() else { panic!("there are three") };
+    letters.retry_at_start(one.position()).unwrap();
+    letters.retry_at_start(two.position()).unwrap();
+    assert!(letters.retry_at_start(bus.end()).is_err());
+    let marks = |letters: &tidings::DeadLetters| -> Vec<bool> {
+        letters.list().unwrap().iter().map(tidings::DeadLetter::is_retried_at_start).collect()
+    };
+    assert_eq!(marks(&letters), [true, true, false]);
+    store.kill(bus);
+
+    for round in 1..=2 {
+        let bus = store.open();
+        let list = seen();
+        let in_handler = list.clone();
+        bus.subscribe("billing")
+            .on(move |e: &Placed| {
+                in_handler.lock().push(e.order);
+                if e.order == 2 { Err(HandlerError::reject("still no")) } else { Ok(()) }
+            })
+            .start()
+            .unwrap();
+        store.sim.run_until_idle();
+        let expected: &[u64] = if round == 1 { &[1, 2] } else { &[] };
+        list.lock().sort_unstable();
+        assert_eq!(*list.lock(), expected, "once, and not at every start");
+        assert_eq!(marks(&bus.dead_letters("billing")), [false, false]);
+        let stored = bus.stored_subscriptions().unwrap();
+        assert_eq!((&*stored[0].name, stored[0].dead_letters), ("billing", 2));
+        assert_eq!(stored[0].events, ["orders.placed"]);
+        store.kill(bus);
+    }
+}
+
+#[test]
 fn a_subscription_with_no_room_for_dead_letters_rests() {
     let store = Store::new();
     let bus = store.open();

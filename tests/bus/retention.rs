@@ -83,7 +83,7 @@ fn a_log_that_is_too_large_loses_its_oldest_events() {
 
 #[test]
 fn events_that_are_too_old_go() {
-    let store = Store::new(Retention::forever().max_age(Duration::from_secs(60)));
+    let store = Store::new(Retention::forever().max_age(Duration::from_mins(1)));
     let bus = store.open();
     publish(&bus, 0..200);
     store.sim.advance(SECOND * 50);

@@ -37,8 +37,8 @@ pub(crate) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(setup: &'a Setup, seed: u64) -> Self {
-        let (dice, seen) = (Dice::new(seed), BTreeSet::new());
-        Self { setup, dice, states: 0, distinct: 0, nested: 0, seen }
+        let dice = Dice::new(seed);
+        Self { setup, dice, states: 0, distinct: 0, nested: 0, seen: BTreeSet::new() }
     }
 
     /// Every state that this crash may leave.

@@ -1,119 +1,15 @@
 //! Every flipped bit, cut and run of zeros in a store of three segments and two runs.
 
-use std::path::{Path, PathBuf};
-
-use tidings::{
-    storage::{Storage, StorageError, Upkeep, file::Mistake},
-    testing::MemoryDisk,
-};
+use std::path::Path;
 
 use crate::{
-    model::{Known, Op, commits_at_end, whole_commits},
+    golden::{Count, Golden, Left},
+    model::{Known, Op},
+    run::{Crash, crashes},
     setup::Setup,
 };
 
-/// How the store was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
-    Closed,
-    /// Killed, once upkeep had nothing left to do.
-    Vouched,
-    /// Killed right after a commit, which nothing vouches for.
-    Killed,
-}
-
-/// A store to be damaged.
-pub(crate) struct Golden {
-    setup: Setup,
-    files: Vec<PathBuf>,
-    known: Known,
-    left: Left,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Count {
-    refused: u64,
-    intact: u64,
-    reported: u64,
-    /// Looks as if the last commit had never been begun.
-    unborn: u64,
-}
-
-fn image(disk: &MemoryDisk) -> Vec<(PathBuf, Vec<u8>)> {
-    let with_bytes = |path: PathBuf| (path.clone(), disk.contents(&path).unwrap());
-    disk.files().into_iter().map(with_bytes).collect()
-}
-
 impl Golden {
-    pub(crate) fn new(setup: Setup, ops: &[Op], left: Left) -> Self {
-        let disk = setup.disk.clone();
-        let mut known = setup.known.clone();
-        let storage = setup.open(disk.clone()).unwrap();
-        for op in ops {
-            storage.commit(known.begin(*op)).unwrap();
-            known.acknowledge();
-        }
-        match left {
-            Left::Closed => storage.close().unwrap(),
-            Left::Vouched => while storage.upkeep().unwrap() == Upkeep::More {},
-            Left::Killed => {}
-        }
-        drop(storage);
-        let setup = Setup { disk: disk.after_power_loss(|_| true), ..setup };
-        let files = setup.disk.files();
-        Self { setup, files, known, left }
-    }
-
-    pub(crate) fn with_mistake(mut self, mistake: Mistake) -> Self {
-        self.setup = self.setup.with(mistake);
-        self
-    }
-
-    pub(crate) fn files(&self, extension: &str) -> Vec<PathBuf> {
-        let is_one = |path: &&PathBuf| path.extension().is_some_and(|found| found == extension);
-        self.files.iter().filter(is_one).cloned().collect()
-    }
-
-    fn bytes(&self, path: &Path) -> Vec<u8> {
-        self.setup.disk.contents(path).unwrap()
-    }
-
-    /// The outcome where one file has these bytes.
-    fn with(&self, path: &Path, bytes: Vec<u8>, count: &mut Count) -> Result<(), String> {
-        let disk = self.setup.disk.copy();
-        disk.set_contents(path, bytes);
-        self.outcome(&disk, self.left == Left::Killed, count)
-    }
-
-    /// Refused, or opened with everything, or, where nothing vouches for the last commit, opened
-    /// without that one and with a report.
-    fn outcome(&self, disk: &MemoryDisk, unsure: bool, count: &mut Count) -> Result<(), String> {
-        let before = image(disk);
-        let storage = match self.setup.open(disk.clone()) {
-            Ok(storage) => storage,
-            Err(StorageError::Corrupt { .. } | StorageError::Format { .. }) => {
-                count.refused += 1;
-                let same = image(disk) == before;
-                return if same { Ok(()) } else { Err("a refusal modified something".to_owned()) };
-            }
-            Err(error) => return Err(format!("{error:?}")),
-        };
-        let report = storage.recovery();
-        let reported = report.reason.is_some() || !report.set_aside.is_empty();
-        let all = self.known.begun.len();
-        let found = commits_at_end(&storage, &self.known.begun)?;
-        if found != all && (found + 1 != all || !reported || !unsure) {
-            return Err(format!("{found} commits of {all}, reported {reported}"));
-        }
-        match whole_commits(&storage, &self.known.begun) {
-            Ok(_) if found == all => count.intact += 1,
-            Ok(_) => count.reported += 1,
-            Err(error) if error.contains("damaged") => count.refused += 1,
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
     fn flips(&self, path: &Path, count: &mut Count) -> Result<(), String> {
         let bytes = self.bytes(path);
         for bit in 0..bytes.len() * 8 {
@@ -149,21 +45,6 @@ impl Golden {
         Ok(())
     }
 
-    /// Whether the last commit, for which nothing vouches, is what begins here.
-    fn is_last(&self, path: &Path, at: usize) -> bool {
-        let bytes = self.bytes(path);
-        let batches = bytes.windows(4).enumerate().filter(|(_, window)| window == b"tdb\x9e");
-        let last = batches.map(|(at, _)| at).nth_back(usize::from(self.left == Left::Vouched));
-        self.left != Left::Closed
-            && Some(path) == self.newest().as_deref()
-            && last.is_some_and(|last| at <= last && bytes[at..last].iter().all(|byte| *byte == 0))
-    }
-
-    /// The newest segment that is begun.
-    fn newest(&self) -> Option<PathBuf> {
-        self.files("log").into_iter().rfind(|path| self.bytes(path).starts_with(b"tidings"))
-    }
-
     fn exchanges(&self, count: &mut Count) -> Result<(), String> {
         for files in [self.files("log"), self.files("run")] {
             for one in &files {
@@ -185,13 +66,54 @@ impl Golden {
         Ok(())
     }
 
+    /// Files of another store, in the place of ours and beside them.
+    fn foreign(&self, count: &mut Count) -> Result<(), String> {
+        let theirs = Setup::foreign().disk;
+        for path in theirs.files() {
+            let bytes = theirs.contents(&path).unwrap();
+            let disk = self.setup.disk.copy();
+            let extension = path.extension().unwrap_or_default().to_owned();
+            let beside = path.with_file_name("00000000000000000077").with_extension(extension);
+            disk.set_contents(beside, &*bytes);
+            let beside = self.outcome(&disk, false, count);
+            beside.map_err(|error| format!("with a foreign {}: {error}", path.display()))?;
+            disk.set_contents(&path, bytes);
+            let instead = self.outcome(&disk, false, count);
+            instead.map_err(|error| format!("a foreign {}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Manifests that were in force once.
+    fn older_manifests(&self, count: &mut Count) -> Result<(), String> {
+        let ops = [Op::Batch, Op::Upkeep, Op::Large, Op::Upkeep, Op::Upkeep, Op::Close, Op::Reopen];
+        let setup = Setup { known: self.known.clone(), ..self.setup.clone() };
+        let crashes = (0..=ops.len()).map(|ops_done| crashes(&setup, &ops[..ops_done]));
+        let crashes: Vec<Crash> =
+            crashes.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let path = Path::new("/store/MANIFEST");
+        let mut manifests: Vec<_> =
+            crashes.iter().filter_map(|crash| crash.disk.contents(path)).collect();
+        manifests.dedup();
+        for crash in &crashes {
+            let disk = crash.disk.after_power_loss(|_| true);
+            let known = Known { acknowledged: crash.known.synced, ..crash.known.clone() };
+            let golden = Self { known, setup: setup.clone(), files: Vec::new(), left: self.left };
+            for bytes in &manifests {
+                disk.set_contents(path, &**bytes);
+                golden.keeps_promises(&disk.copy(), count)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A batch again in the place of the one that would follow.
     pub(crate) fn repeats(&self, count: &mut Count) -> Result<(), String> {
         let Some(newest) = self.newest() else { return Ok(()) };
         let bytes = self.bytes(&newest);
         let starts: Vec<usize> = (96..bytes.len()).step_by(8).collect();
         let is_batch = |at: &usize| bytes[*at..].starts_with(b"tdb\x9e");
-        let last = starts.iter().copied().filter(is_batch).next_back().unwrap_or(96);
+        let last = starts.iter().copied().rfind(is_batch).unwrap_or(96);
         let end = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 1;
         for from in starts.iter().copied().filter(is_batch) {
             let next = starts.iter().copied().filter(is_batch).find(|next| *next > from);
@@ -211,6 +133,7 @@ impl Golden {
         let mut count = Count::default();
         self.exchanges(&mut count)?;
         self.repeats(&mut count)?;
+        self.foreign(&mut count)?;
         for path in &self.files {
             self.cuts_and_zeros(path, &mut count)?;
             self.flips(path, &mut count)?;
@@ -228,6 +151,13 @@ pub(crate) fn commits_again() -> Golden {
 fn a_commit_again_in_another_place_is_no_commit() {
     let mut count = Count::default();
     commits_again().repeats(&mut count).unwrap();
+    println!("{count:?}");
+}
+
+#[test]
+fn an_older_manifest_is_refused_or_loses_nothing() {
+    let mut count = Count::default();
+    Golden::new(Setup::grown(true), &[], Left::Killed).older_manifests(&mut count).unwrap();
     println!("{count:?}");
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn losses(disk: &MemoryDisk, dice: &mut Dice) -> Vec<u64> {
 }
 
 pub(crate) fn after(disk: &MemoryDisk, kept: u64) -> MemoryDisk {
-    disk.after_power_loss(|atom| kept >> atom & 1 == 1)
+    disk.after_power_loss(|atom| kept >> (atom % 64) & 1 == 1)
 }
 
 /// A power loss that keeps everything, nothing, or some of it.

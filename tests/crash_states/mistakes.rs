@@ -9,12 +9,13 @@ use tidings::storage::file::Mistake;
 
 use crate::{
     check::Checker,
-    damage::{Count, Golden, Left, commits_again},
+    damage::commits_again,
     enumeration::runs,
+    failures::every_call,
+    golden::{Count, Golden, Left},
     model::Op,
     setup::Setup,
     suspicions::crash_twice,
-    sweep::every_call,
     together::commits_during_a_checkpoint,
 };
 

@@ -28,7 +28,18 @@ impl Setup {
 
     /// Three segments and two runs, of which the older one is large; left by a crash.
     pub(crate) fn grown(eager: bool) -> Self {
-        let mut setup = Self::fresh(true);
+        Self::fresh(true).grow(eager)
+    }
+
+    /// Another store that has grown the same way.
+    pub(crate) fn foreign() -> Self {
+        let setup = Self::fresh(true);
+        setup.disk.entropy();
+        setup.grow(true)
+    }
+
+    fn grow(self, eager: bool) -> Self {
+        let mut setup = self;
         let storage = setup.open(setup.disk.clone()).unwrap();
         for op in [Op::Synced, Op::Huge, Op::Upkeep, Op::Batch, Op::Upkeep, Op::Synced] {
             if op == Op::Upkeep {

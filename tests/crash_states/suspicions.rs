@@ -2,11 +2,11 @@
 
 use crate::{
     check::Checker,
+    failures::quiet,
     losses::{Dice, any_loss},
     model::{Known, Op},
     run::{Crash, crashes},
     setup::Setup,
-    sweep::quiet,
 };
 
 /// Crashes everywhere in the last operation, and again everywhere in the recovery.

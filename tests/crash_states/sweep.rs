@@ -1,17 +1,14 @@
-//! Every call fails once, for ever, or with a panic; afterwards things are as promised.
+//! A script of operations in which something fails; afterwards things are as promised.
 
 use std::{
-    io::{self, ErrorKind},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Once,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::atomic::{AtomicI64, Ordering},
 };
 
 use tidings::{
     storage::{FileStorage, Query, Storage, StorageError},
-    testing::{Fault, MemoryDisk},
+    testing::MemoryDisk,
 };
 
 use crate::{
@@ -53,15 +50,15 @@ enum Done {
 }
 
 /// One run of the script.
-struct Sweep<'a> {
+pub(crate) struct Sweep<'a> {
     setup: &'a Setup,
-    disk: MemoryDisk,
+    pub(crate) disk: MemoryDisk,
     known: Known,
-    panics: bool,
+    pub(crate) panics: bool,
     /// Whether something failed midway.
     ambiguous: bool,
     /// So many calls from now, one fails although it has done what it was to do.
-    late: Option<i64>,
+    pub(crate) late: Option<i64>,
 }
 
 /// Calls left until one fails late.
@@ -86,7 +83,7 @@ fn attempt(work: impl FnOnce() -> Result<(), StorageError>) -> Done {
 }
 
 /// Runs the script, in which something fails; then things end in several ways.
-fn sweep(mut sweep: Sweep<'_>, seed: u64) -> Result<(), String> {
+pub(crate) fn sweep(mut sweep: Sweep<'_>, seed: u64) -> Result<(), String> {
     sweep.run()?;
     let (setup, disk) = (sweep.setup, &sweep.disk);
     disk.heal();
@@ -108,7 +105,7 @@ fn sweep(mut sweep: Sweep<'_>, seed: u64) -> Result<(), String> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(setup: &'a Setup) -> Self {
+    pub(crate) fn new(setup: &'a Setup) -> Self {
         let (disk, known) = (setup.disk.copy(), setup.known.clone());
         Self { setup, disk, known, panics: false, ambiguous: false, late: None }
     }
@@ -211,95 +208,4 @@ impl<'a> Sweep<'a> {
         }
         Ok(())
     }
-}
-
-/// Panics that are meant are not worth a word.
-pub(crate) fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let loud = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let text = info.payload_as_str().unwrap_or_default();
-            if !text.contains("simulated panic") {
-                loud(info);
-            }
-        }));
-    });
-}
-
-/// Fails each call in turn, until the script no longer notices.
-pub(crate) fn every_call(
-    setup: &Setup,
-    kind: ErrorKind,
-    once: bool,
-    panics: bool,
-) -> Result<u64, String> {
-    if panics {
-        quiet();
-    }
-    for call in 1..5000 {
-        let mut fault = Fault::at(call).kind(kind);
-        if once {
-            fault = fault.once();
-        }
-        if panics {
-            fault = fault.panic();
-        }
-        let run = Sweep { panics, ..Sweep::new(setup) };
-        let disk = run.disk.clone();
-        disk.fail(fault);
-        let done = sweep(run, call);
-        done.map_err(|error| format!("call {call}, {kind:?}, once {once}: {error}"))?;
-        if disk.io_count() < call {
-            return Ok(call);
-        }
-    }
-    Err("the script does not end".to_owned())
-}
-
-fn all_calls(once: bool, panics: bool) {
-    let kinds = [
-        ErrorKind::Other,
-        ErrorKind::StorageFull,
-        ErrorKind::Interrupted,
-        ErrorKind::PermissionDenied,
-    ];
-    for eager in [false, true] {
-        for setup in [Setup::fresh(eager), Setup::grown(eager)] {
-            for kind in kinds.into_iter().take(if panics { 1 } else { kinds.len() }) {
-                match every_call(&setup, kind, once, panics) {
-                    Ok(calls) => println!("{calls} calls"),
-                    Err(error) => panic!("eager {eager}: {error}"),
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn any_call_may_fail_although_it_has_done_what_it_was_to_do() {
-    for setup in [Setup::fresh(false), Setup::grown(false), Setup::fresh(true), Setup::grown(true)]
-    {
-        for call in 1..200 {
-            let run = Sweep { late: Some(call), ..Sweep::new(&setup) };
-            if let Err(error) = sweep(run, call.unsigned_abs()) {
-                panic!("call {call}, eager {}: {error}", setup.eager);
-            }
-        }
-    }
-}
-
-#[test]
-fn any_call_may_fail_once() {
-    all_calls(true, false);
-}
-
-#[test]
-fn any_call_may_be_the_first_of_many_that_fail() {
-    all_calls(false, false);
-}
-
-#[test]
-fn any_call_may_panic() {
-    all_calls(true, true);
 }

@@ -66,11 +66,11 @@ fn open(dir: &Path) -> Bus {
 /// The last number that each publisher has in the log.
 fn numbers(dir: &Path) -> Vec<u64> {
     let storage = FileStorage::builder(dir).segment_bytes(SEGMENT).open().unwrap();
-    let mut numbers = vec![0; PUBLISHERS as usize];
+    let mut numbers: Vec<u64> = (0..PUBLISHERS).map(|_| 0).collect();
     let query = Query::from(Position::FIRST).of(Asked::NAME);
     let mut visit = |record: RecordRef<'_>| {
         let asked: Asked = serde_json::from_slice(record.payload).unwrap();
-        numbers[asked.publisher as usize] = asked.number;
+        numbers[usize::try_from(asked.publisher).unwrap()] = asked.number;
         ControlFlow::Continue(())
     };
     storage.visit(&query, &mut visit).unwrap();
@@ -133,6 +133,6 @@ fn say(text: &str) {
 /// Lets the handler catch up.
 pub(crate) fn drain(dir: &Path) {
     let bus = open(dir);
-    assert!(bus.wait_idle(Duration::from_secs(120)));
+    assert!(bus.wait_idle(Duration::from_mins(2)));
     bus.shutdown(Duration::from_secs(10)).unwrap();
 }

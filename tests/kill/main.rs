@@ -37,7 +37,7 @@ fn no_kill_takes_what_was_acknowledged() {
         let storage = storage.unwrap_or_else(|error| panic!("after kill {kill}: {error}"));
         ledger.check(&storage, kill);
         // Sometimes the next process finds a closed store, sometimes one that was killed twice.
-        if dice % 3 == 0 {
+        if dice.is_multiple_of(3) {
             tidings::storage::Storage::close(&storage).unwrap();
         }
     }

@@ -86,9 +86,9 @@ impl Lane {
                 Err(StorageError::Truncated { .. }) => {
                     self.unloaded.pop_front();
                     self.batch.settle();
-                    Loss::new(position, position.next())
-                        .into_iter()
-                        .for_each(|loss| self.lose(loss));
+                    if let Some(loss) = Loss::new(position, position.next()) {
+                        self.lose(loss);
+                    }
                     continue;
                 }
                 Err(error) => {

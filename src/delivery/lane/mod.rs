@@ -319,6 +319,10 @@ impl Lane {
     }
 
     fn set_phase(&self, phase: Phase) {
+        // Before: whoever waits for the phase may ask how far the lane is.
+        if self.commit.is_none() {
+            self.handle.report(self.low(), self.running.len());
+        }
         self.tail().set_phase(self.reader, phase);
     }
 

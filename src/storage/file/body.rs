@@ -276,7 +276,7 @@ impl Raw<'_, '_> {
     }
 
     /// A copy of its own, or `None` if its correlation or headers are not what they should be.
-    pub(super) fn to_record(&self) -> Option<Record> {
+    pub(super) fn copy(&self) -> Option<Record> {
         let envelope = Envelope {
             name: Arc::clone(&self.schema.name),
             version: self.schema.version,
@@ -379,7 +379,7 @@ mod tests {
         let mut records = RecordReader::default();
         records.begin(&mut reader)?;
         let read = (0..count).map(|_| match records.next(&mut reader)? {
-            Slot::Kept(raw) => raw.to_record(),
+            Slot::Kept(raw) => raw.copy(),
             Slot::Dropped(_) => None,
         });
         let read = read.collect();

@@ -3,7 +3,7 @@
 //! A sealed segment is written anew without them, under another name and with the same positions,
 //! and the manifest then names the new file. Where events were, a record of a few bytes says how many.
 
-use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use super::{
     FileStorage,
@@ -27,26 +27,30 @@ const KEYS: usize = 32 * 1024 * 1024;
 /// A segment is written anew if at least one in so many records can go.
 const WORTH: u64 = 8;
 
-/// The keys that newer events have.
-#[derive(Default)]
-struct Newer {
-    /// By event name and key: the newest position.
-    last: HashMap<(Arc<str>, String), u64>,
+/// The newest position of each key.
+struct Newest {
+    /// For each of the names, by key.
+    last: Vec<BTreeMap<Box<str>, u64>>,
     bytes: usize,
 }
 
-impl Newer {
-    fn note(&mut self, name: Arc<str>, key: &str, at: u64) {
-        if let Some(last) = self.last.get_mut(&(Arc::clone(&name), key.to_owned())) {
+impl Newest {
+    fn new(names: usize) -> Self {
+        Self { last: (0..names).map(|_| BTreeMap::new()).collect(), bytes: 0 }
+    }
+
+    fn note(&mut self, name: usize, key: &str, at: u64) {
+        let Some(last) = self.last.get_mut(name) else { return };
+        if let Some(last) = last.get_mut(key) {
             *last = at.max(*last);
         } else if self.bytes < KEYS {
             self.bytes += key.len() + 64;
-            self.last.insert((name, key.to_owned()), at);
+            last.insert(key.into(), at);
         }
     }
 
-    fn has_after(&self, name: &Arc<str>, key: &str, at: u64) -> bool {
-        let last = self.last.get(&(Arc::clone(name), key.to_owned()));
+    fn is_after(&self, name: usize, key: &str, at: u64) -> bool {
+        let last = self.last.get(name).and_then(|last| last.get(key));
         last.is_some_and(|last| *last > at)
     }
 }
@@ -63,7 +67,7 @@ impl FileStorage {
             return Ok(0);
         }
         self.checkpoint(keeper)?; // what batches wrote to the state is not copied
-        let mut newer = Newer::default();
+        let mut newer = Newest::new(compaction.names.len());
         let mut dropped = 0;
         let pairs = segments.iter().zip(segments.iter().skip(1)).rev();
         if let Some(active) = segments.last() {
@@ -90,11 +94,11 @@ impl FileStorage {
         segment: &Segment,
         end: u64,
         compaction: &Compaction,
-        newer: &mut Newer,
+        newer: &mut Newest,
     ) -> Result<u64, StorageError> {
         let mut matching = 0;
         self.each(segment, end, compaction, |name, key, at| {
-            newer.note(Arc::clone(name), key, at);
+            newer.note(name, key, at);
             matching += 1;
         })?;
         Ok(matching)
@@ -105,11 +109,11 @@ impl FileStorage {
         segment: &Segment,
         end: u64,
         compaction: &Compaction,
-        newer: &Newer,
+        newer: &Newest,
     ) -> Result<u64, StorageError> {
         let mut superfluous = 0;
         self.each(segment, end, compaction, |name, key, at| {
-            superfluous += u64::from(newer.has_after(name, key, at));
+            superfluous += u64::from(newer.is_after(name, key, at));
         })?;
         Ok(superfluous)
     }
@@ -120,12 +124,12 @@ impl FileStorage {
         segment: &Segment,
         end: u64,
         compaction: &Compaction,
-        mut each: impl FnMut(&Arc<str>, &str, u64),
+        mut each: impl FnMut(usize, &str, u64),
     ) -> Result<(), StorageError> {
         let mut query = Query::from(position(segment.header.position)).to(position(end));
         query.filter.names.clone_from(&compaction.names);
         self.cursors.visit(&self.view, &query, &mut |at, raw| {
-            let name = compaction.names.iter().find(|name| ***name == *raw.name());
+            let name = compaction.names.iter().position(|name| **name == *raw.name());
             if let Some((name, key)) = name.zip(raw.key) {
                 each(name, key, at);
             }
@@ -140,7 +144,7 @@ impl FileStorage {
         segment: &Arc<Segment>,
         end: u64,
         compaction: &Compaction,
-        newer: &Newer,
+        newer: &Newest,
     ) -> Result<(), StorageError> {
         let (epoch, timeline) = {
             let log = self.log.lock();
@@ -173,17 +177,18 @@ impl FileStorage {
         segment: &Segment,
         end: u64,
         compaction: &Compaction,
-        newer: &Newer,
+        newer: &Newest,
         writing: &mut Writing<'_>,
     ) -> Result<(), StorageError> {
         let mut query = Query::from(position(segment.header.position)).to(position(end));
         while query.from < query.to {
             let page = self.cursors.read(&self.view, &query)?;
             for (at, record) in page.records {
-                let name = compaction.names.iter().find(|name| **name == record.envelope.name);
+                let names = &compaction.names;
+                let name = names.iter().position(|name| *name == record.envelope.name);
                 let key = record.envelope.key.as_ref().map(crate::event::Key::as_str);
                 let superfluous =
-                    name.zip(key).is_some_and(|(name, key)| newer.has_after(name, key, at.get()));
+                    name.zip(key).is_some_and(|(name, key)| newer.is_after(name, key, at.get()));
                 writing.gap(at.get());
                 writing.push((!superfluous).then_some(record))?;
             }

@@ -38,7 +38,7 @@ impl Cursors {
         let mut bytes = 0;
         let mut damaged = None;
         let next = self.visit(view, query, &mut |at, raw| {
-            let Some(record) = raw.to_record() else {
+            let Some(record) = raw.copy() else {
                 damaged = Some(at);
                 return ControlFlow::Break(());
             };

@@ -74,6 +74,15 @@ impl Directory {
         }
     }
 
+    /// The length of a file, if it is there.
+    pub(super) fn length(&self, path: &Path) -> Result<Option<u64>, StorageError> {
+        match self.disk.open_read(path).and_then(|file| file.size()) {
+            Ok(length) => Ok(Some(length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(doing("looking at", path)(error)),
+        }
+    }
+
     /// Makes the names in one of its directories durable.
     pub(super) fn sync(&self, dir: &Path) -> Result<(), StorageError> {
         self.disk.sync_dir(dir).map_err(doing("syncing the directory", dir))

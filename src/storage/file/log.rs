@@ -13,7 +13,7 @@ use super::{
     planted::Mistake,
     segment::{self, Segment, SegmentHeader},
 };
-use crate::{policy::Durability, storage::StorageError};
+use crate::{event::Durability, storage::StorageError};
 
 /// How much of a file is filled with zeros at once where nobody did so in advance.
 const PREPARED: u64 = 1024 * 1024;
@@ -267,10 +267,7 @@ impl Log {
         if let Some(last) = next.segments.last_mut() {
             last.seal = Some(seal);
         }
-        let (epoch, position, seq) = (next.epoch, self.end, self.seq + 1);
-        let (seal, rewritten, original) = (None, 0, None);
-        let entry = SegmentEntry { id, epoch, position, seq, seal, rewritten, original };
-        next.segments.push(entry);
+        next.segments.push(SegmentEntry::new(id, next.epoch, self.end, self.seq + 1));
         next
     }
 
@@ -408,7 +405,7 @@ pub(super) fn first_size(segment_bytes: u64) -> u64 {
 
 /// Writes zeros.
 pub(super) fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut offset = from;
     while offset < to {
         let count = usize::try_from(to - offset).unwrap_or(ZEROS.len()).min(ZEROS.len());

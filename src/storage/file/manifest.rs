@@ -82,6 +82,11 @@ pub(super) struct SegmentEntry {
 }
 
 impl SegmentEntry {
+    /// A segment that is not sealed.
+    pub(super) fn new(id: u64, epoch: u64, position: u64, seq: u64) -> Self {
+        Self { id, epoch, position, seq, seal: None, rewritten: 0, original: None }
+    }
+
     /// The seal that the next segment knows it by.
     pub(super) fn first_seal(&self) -> Option<Seal> {
         self.original.or(self.seal)
@@ -373,17 +378,9 @@ mod tests {
     fn sample() -> Manifest {
         let seal = Some(Seal { len: 900, crc: 5 });
         let original = Some(Seal { len: 1900, crc: 6 });
-        let entry = |id, position, seq| SegmentEntry {
-            id,
-            epoch: 1,
-            position,
-            seq,
-            seal: None,
-            rewritten: 0,
-            original: None,
-        };
-        let segment = SegmentEntry { seal, rewritten: 2, original, ..entry(4, 1, 1) };
-        let active = entry(5, 300, 9);
+        let sealed = SegmentEntry::new(4, 1, 1, 1);
+        let segment = SegmentEntry { seal, rewritten: 2, original, ..sealed };
+        let active = SegmentEntry::new(5, 2, 300, 9);
         let mut manifest = Manifest::new([3; 16], 8);
         manifest.segments = vec![segment, active];
         manifest.generation = 12;

@@ -15,19 +15,25 @@ mod cursor;
 mod directory;
 mod disk;
 mod failure;
+mod follow;
 mod frame;
 mod index;
+mod info;
 mod log;
+mod lost;
 mod manifest;
 mod planted;
 mod reader;
 mod recovery;
 mod report;
 mod retention;
+mod salvage;
 mod scan;
 mod segment;
 mod state;
+mod survey;
 mod upkeep;
+mod verify;
 mod view;
 mod window;
 
@@ -40,11 +46,16 @@ use std::{
 #[cfg(any(test, feature = "testing"))]
 pub use disk::{Call, Fault, MemoryDisk};
 pub use disk::{Disk, DiskFile, DiskLock, LockError, RealDisk};
+pub use info::{FileInfo, SegmentInfo, StoreInfo};
+pub use lost::{LOST_NAME, lost_positions};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 #[cfg(any(test, feature = "testing"))]
 pub use planted::Mistake;
 pub use reader::FileReader;
 pub use report::RecoveryReport;
+pub use salvage::{Salvage, SalvageError, Salvaged, StateLoss};
+pub use survey::Progress;
+pub use verify::{Problem, Verdict, Verification, verify, verify_on};
 
 use self::{
     body::Raw,
@@ -64,7 +75,7 @@ use self::{
 use super::{
     Commit, Compaction, KeyValue, Page, Query, RecordRef, Storage, StorageError, Trim, Upkeep,
 };
-use crate::{message::Position, policy::Durability};
+use crate::{event::Durability, message::Position};
 
 /// Storage in files, for one process at a time.
 ///

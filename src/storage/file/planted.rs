@@ -1,7 +1,7 @@
 //! Mistakes that tests plant, to see that they would find them.
 
 /// A mistake in the protocol of the log. Tests that do not find it are not worth much.
-#[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
+#[cfg_attr(not(any(test, feature = "testing")), allow(dead_code, unreachable_pub))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mistake {

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use super::{
     Disk, RealDisk, RecoveryReport, body::Raw, cursor::Cursors, directory::Directory,
     failure::doing, index::Indexes, manifest::Manifest, planted::Planted, position, recovery,
-    view::View,
+    survey, view::View,
 };
 use crate::{
     message::Position,
@@ -24,9 +24,9 @@ const ATTEMPTS: u32 = 20;
 /// process has removed meanwhile can no longer be read ([`StorageError::Truncated`]).
 #[derive(Debug)]
 pub struct FileReader {
-    dir: Directory,
-    manifest: Manifest,
-    view: RwLock<View>,
+    pub(super) dir: Directory,
+    pub(super) manifest: Manifest,
+    pub(super) view: RwLock<View>,
     report: RecoveryReport,
     cursors: Cursors,
 }
@@ -61,8 +61,12 @@ impl FileReader {
 
     fn look(dir: Directory) -> Result<Self, StorageError> {
         let mut attempt = 1;
+        let mut earlier = None;
         loop {
             let before = Manifest::read(&dir)?.map(|manifest| manifest.generation);
+            if before.is_none() && !survey::has_files(&dir)? {
+                return Err(StorageError::NotAStore { path: dir.root });
+            }
             match recovery::inspect(&dir) {
                 Ok((manifest, view, report)) => {
                     let indexes = Arc::new(Indexes::new(&dir, &manifest));
@@ -72,9 +76,12 @@ impl FileReader {
                 Err(error) => {
                     // The owner may have begun a segment, or removed a file, under our eyes.
                     let now = Manifest::read(&dir)?.map(|manifest| manifest.generation);
-                    if now == before || attempt == ATTEMPTS {
+                    // What it wrote while we read may be seen before what it wrote earlier.
+                    let text = Some(error.to_string());
+                    if (now == before && earlier == text) || attempt == ATTEMPTS {
                         return Err(error);
                     }
+                    earlier = text;
                     attempt += 1;
                 }
             }

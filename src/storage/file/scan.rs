@@ -147,10 +147,6 @@ impl Scan {
         }
         Ok(highest)
     }
-
-    pub(super) fn corrupt(&self, offset: u64, reason: &'static str) -> StorageError {
-        self.window.segment.corrupt(offset, reason)
-    }
 }
 
 /// Decodes writes that a scan found.

@@ -6,8 +6,8 @@ use super::{
     Check, StorageFixture, must, of_records, open, position, read, read_from, record, records, same,
 };
 use crate::{
+    event::Durability,
     message::Position,
-    policy::Durability,
     storage::{Query, Record, Storage, StorageError, Write},
 };
 

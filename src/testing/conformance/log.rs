@@ -123,9 +123,17 @@ fn reads_stop<F: StorageFixture>(fixture: &F) {
 
 /// Records of three names, two keys and rising times.
 fn varied(number: u64) -> Record {
-    let name = ["a", "b", "a.b"].get(number as usize % 3).copied().unwrap_or("a");
+    let name = match number % 3 {
+        0 => "a",
+        1 => "b",
+        _ => "a.b",
+    };
     let mut envelope = Envelope::new(name, 1, MessageId::from_bytes([1; 16]));
-    envelope.key = (number % 4 > 0).then(|| Key::new(if number % 4 == 1 { "x" } else { "y" }));
+    envelope.key = match number % 4 {
+        0 => None,
+        1 => Some("x".into()),
+        _ => Some("y".into()),
+    };
     envelope.published_at = Timestamp::from_nanos(number * 10);
     Record { envelope: Arc::new(envelope), payload: number.to_string().into_bytes() }
 }

@@ -8,8 +8,8 @@ mod state;
 use std::{fmt::Debug, sync::Arc};
 
 use crate::{
+    event::Durability,
     message::{Envelope, MessageId, Position},
-    policy::Durability,
     storage::{Commit, Query, Record, Storage, StorageError},
 };
 

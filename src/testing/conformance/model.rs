@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Check, StorageFixture, must, open, read, read_from, record, same};
 use crate::{
+    event::Durability,
     message::Position,
-    policy::Durability,
     runtime::Random,
     storage::{Commit, Precondition, Record, Storage, StorageError, Write},
 };

@@ -80,6 +80,15 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// [`LockError`].
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError>;
 
+    /// Keeps others from locking a file, without having it changed. `None` where there is no such
+    /// file, so that nobody can have locked it. Unless a disk says otherwise this is its lock.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    fn hold(&self, path: &Path) -> Result<Option<Box<dyn DiskLock>>, LockError> {
+        self.lock(path).map(Some)
+    }
+
     /// Random bits, to tell stores apart. Not for secrets.
     fn entropy(&self) -> u64;
 }

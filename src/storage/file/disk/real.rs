@@ -97,6 +97,20 @@ impl Disk for RealDisk {
         Ok(Box::new(lock))
     }
 
+    fn hold(&self, path: &Path) -> Result<Option<Box<dyn DiskLock>>, LockError> {
+        let file = match open(path, File::options().read(true)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(path))),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let path = path.to_owned();
+        Ok(Some(Box::new(RealLock { file: RealFile(file), path, owner: process::id() })))
+    }
+
     fn entropy(&self) -> u64 {
         RandomState::new().hash_one(SystemTime::now())
     }

@@ -61,9 +61,7 @@ pub(super) fn create(dir: &Directory, size: u64) -> Result<Manifest, StorageErro
     let (high, low) = (dir.disk.entropy(), dir.disk.entropy());
     let store = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
     let mut manifest = Manifest::new(store, dir.disk.entropy());
-    let (seal, rewritten, original) = (None, 0, None);
-    let (epoch, position, seq) = (0, 1, 1);
-    let entry = SegmentEntry { id: 1, epoch, position, seq, seal, rewritten, original };
+    let entry = SegmentEntry::new(1, 0, 1, 1);
     let header = SegmentHeader {
         store,
         id: 1,

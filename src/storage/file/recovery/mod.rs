@@ -50,7 +50,7 @@ pub(super) fn inspect(dir: &Directory) -> Result<(Manifest, View, RecoveryReport
 /// Opens a store, or makes one where there is none.
 pub(super) fn recover(
     dir: &Directory,
-    lock: Box<dyn DiskLock>,
+    held: Box<dyn DiskLock>,
     segment_bytes: u64,
 ) -> Result<Recovered, StorageError> {
     let manifest = match Manifest::read(dir)? {
@@ -59,7 +59,7 @@ pub(super) fn recover(
     };
     let look = Look::at(dir, manifest)?;
     let replayed = replay::replay(dir, &look)?;
-    let settled = settle::settle(dir, look, replayed, lock, segment_bytes);
+    let settled = settle::settle(dir, look, replayed, held, segment_bytes);
     settled.map_err(|error| match error {
         // No commit is in doubt.
         StorageError::Indeterminate { doing, source } => {

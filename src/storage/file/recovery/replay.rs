@@ -117,12 +117,12 @@ impl Replayed {
             let reason = reason.unwrap_or("commits that were durable are missing");
             return Err(segment.corrupt(scan.offset, reason));
         }
-        if let Phase::Closed(end) | Phase::Copied(end) = look.manifest.phase {
-            if reason.is_some() || (end.len, end.seq, end.crc) != (scan.offset, self.seq, self.crc)
-            {
-                let reason = reason.unwrap_or("the log does not end where it was closed");
-                return Err(segment.corrupt(scan.offset, reason));
-            }
+        if let Phase::Closed(end) | Phase::Copied(end) = look.manifest.phase
+            && (reason.is_some()
+                || (end.len, end.seq, end.crc) != (scan.offset, self.seq, self.crc))
+        {
+            let reason = reason.unwrap_or("the log does not end where it was closed");
+            return Err(segment.corrupt(scan.offset, reason));
         }
         self.report.discarded_bytes = self.debris_end - scan.offset;
         self.report.reason = reason;

@@ -25,7 +25,7 @@ pub(super) fn settle(
     dir: &Directory,
     look: Look,
     mut replayed: Replayed,
-    lock: Box<dyn DiskLock>,
+    held: Box<dyn DiskLock>,
     segment_bytes: u64,
 ) -> Result<Recovered, StorageError> {
     let moves = !look.unknown.is_empty() || !look.dropped.is_empty();
@@ -64,7 +64,7 @@ pub(super) fn settle(
         vouched: true,
         segment_bytes,
         next: Arc::new(Mutex::new(Next::new(segment.header.id + 1))),
-        lock: Some(lock),
+        lock: Some(held),
     };
     if replayed.report.reason.is_some() && !dir.makes(Mistake::AppendAfterDebris) {
         let seal = Seal { len: segment.valid(), crc: log.crc };

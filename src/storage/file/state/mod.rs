@@ -5,6 +5,7 @@
 //! that are not much larger, so that their number grows with the logarithm of the state.
 
 mod cache;
+mod inspect;
 mod merge;
 mod overlay;
 mod run;
@@ -13,6 +14,7 @@ mod writer;
 use std::{ops::Bound, sync::Arc};
 
 use cache::Cache;
+pub(super) use inspect::{each_entry, entry_of, inspect};
 use merge::Merge;
 pub(super) use overlay::Overlay;
 pub(super) use run::Run;

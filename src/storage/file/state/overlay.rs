@@ -38,6 +38,7 @@ impl Overlay {
     }
 
     /// What it says about a key, if anything.
+    #[allow(clippy::option_option)] // the outer one is "nothing"
     pub(super) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         self.entries.get(key).map(Option::as_deref)
     }

@@ -145,14 +145,6 @@ impl Run {
     pub(super) fn offset(&self, number: usize) -> u64 {
         self.blocks.get(number).map_or(0, |block| block.offset)
     }
-
-    /// Reads and verifies every block.
-    pub(in crate::storage::file) fn verify(&self) -> Result<(), StorageError> {
-        for number in 0..self.blocks.len() {
-            self.block(number)?;
-        }
-        Ok(())
-    }
 }
 
 fn other_version(header: &[u8]) -> Option<u32> {

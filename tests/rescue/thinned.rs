@@ -1,0 +1,131 @@
+//! Stores that were trimmed and compacted: what is gone on purpose is no damage.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tidings::{
+    Key, Position,
+    storage::{
+        Compaction, Storage, Trim, Upkeep,
+        file::{SalvageError, Verdict, lost_positions},
+    },
+    testing::MemoryDisk,
+};
+
+use crate::sample::{Sample, batches, commit, dump, open, range, reader, runs, segments};
+
+/// Forty keys over and over again, then compacted, with more after that.
+fn compacted() -> Sample {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    let keyed = |number: u64| {
+        let mut commit = commit(number);
+        let envelope = Arc::get_mut(&mut commit.records[0].envelope).unwrap();
+        envelope.key = Some(Key::new(&format!("{}", number % 7)));
+        commit
+    };
+    for number in 1..=100 {
+        storage.commit(keyed(number)).unwrap();
+        while storage.wants_upkeep() {
+            storage.upkeep().unwrap();
+        }
+    }
+    let compaction = Compaction::new(vec!["numbers.counted".into()], Position::LAST);
+    assert!(storage.compact(&compaction).unwrap() > 50);
+    for number in 101..=110 {
+        storage.commit(keyed(number)).unwrap();
+    }
+    while storage.upkeep().unwrap() == Upkeep::More {}
+    storage.close().unwrap();
+    disk.kill();
+    Sample { disk, count: 110 }
+}
+
+/// A rewritten segment, and not the first one.
+fn rewritten(sample: &Sample) -> PathBuf {
+    let mut files = segments(&sample.disk).into_iter().skip(1);
+    files.find(|path| path.to_str().unwrap().ends_with("-1.log")).unwrap()
+}
+
+#[test]
+fn what_was_compacted_is_clean_and_rescued_as_it_is() {
+    let sample = compacted();
+    let found = sample.verify();
+    assert_eq!((found.verdict, &found.problems), (Verdict::Clean, &Vec::new()));
+    assert_eq!((found.unknown, found.end.get()), (Vec::new(), 111));
+    let before = dump(&reader(&sample.disk, "/store"));
+    assert!(before.len() < 60);
+    sample.salvage().run(|_| ()).unwrap();
+    let rescued = reader(&sample.disk, "/rescued");
+    let mut after = dump(&rescued);
+    after.retain(|(_, name, _)| name != "tidings.compacted");
+    assert_eq!(before, after);
+    assert_eq!(lost_positions(&rescued).unwrap(), []);
+}
+
+#[test]
+fn damage_to_a_rewritten_segment_is_found_and_costs_what_it_held() {
+    let sample = compacted();
+    let path = rewritten(&sample);
+    let bytes = sample.disk.contents(&path).unwrap();
+    for at in 0..batches(&bytes).last().unwrap().1 {
+        let damaged = sample.change(&path, |bytes| bytes[at] ^= 1 << (at % 8));
+        let found = damaged.verify();
+        assert_eq!((found.verdict, found.problems.len()), (Verdict::Corrupt, 1), "at {at}");
+        assert_eq!(found.problems[0].file, path);
+        assert_eq!(found.end.get(), 111);
+    }
+    let (start, _, first) = batches(&bytes)[0];
+    let damaged = sample.change(&path, |bytes| bytes[start + 1] ^= 1);
+    let done = damaged.salvage_all();
+    assert_eq!((done.lost.len(), done.state_loss, done.end.get()), (1, None, 111));
+    assert_eq!(done.lost[0].start().get(), first);
+}
+
+#[test]
+fn the_state_cannot_be_had_from_a_compacted_log() {
+    let sample = compacted();
+    let run = &runs(&sample.disk)[0];
+    let damaged = sample.change(run, |bytes| bytes[60] ^= 1);
+    let refused = damaged.salvage().run(|_| ());
+    let Err(SalvageError::Unaccepted { state: Some(state), lost, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((state.files, lost), (vec![run.clone()], Vec::new()));
+}
+
+#[test]
+fn without_a_manifest_a_rewritten_segment_is_still_one() {
+    let sample = compacted().without("/store/MANIFEST".as_ref());
+    let found = sample.verify();
+    assert_eq!((found.problems.len(), found.end.get()), (1, 111), "{:?}", found.problems);
+    let done = sample.salvage_all();
+    assert!(done.lost.is_empty() && done.state_loss.is_some());
+}
+
+#[test]
+fn what_was_trimmed_is_not_missing() {
+    let sample = Sample::new(false);
+    let storage = open(&sample.disk, "/store");
+    let first = storage.trim(&Trim::before(Position::LAST)).unwrap();
+    assert!(first > Position::FIRST);
+    storage.close().unwrap();
+    sample.disk.kill();
+    let found = sample.verify();
+    assert_eq!((found.verdict, found.first), (Verdict::Clean, first), "{:?}", found.problems);
+    let before = dump(&reader(&sample.disk, "/store"));
+    let done = sample.salvage().run(|_| ()).unwrap();
+    assert_eq!(done.first, first);
+    assert_eq!(dump(&reader(&sample.disk, "/rescued")), before);
+    let rescued = open(&sample.disk, "/rescued");
+    assert_eq!((rescued.first(), rescued.end().get()), (first, sample.count + 1));
+    assert_eq!(rescued.get(b"last").unwrap().unwrap(), sample.count.to_string().as_bytes());
+    rescued.close().unwrap();
+    sample.disk.kill();
+
+    // And what is damaged beside is lost as ever.
+    let path = segments(&sample.disk).remove(0);
+    let (start, _, at) = batches(&sample.disk.contents(&path).unwrap())[0];
+    let damaged = sample.change(&path, |bytes| bytes[start] ^= 1);
+    let found = damaged.verify();
+    assert_eq!(found.problems[0].positions, Some(range(at, at)));
+}

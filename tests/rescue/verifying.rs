@@ -1,0 +1,186 @@
+//! What verifying says of damage.
+
+use std::path::Path;
+
+use proptest::{collection::vec, prelude::*};
+use tidings::storage::{
+    Storage, StorageError,
+    file::{Verdict, verify_on},
+};
+
+use crate::sample::{Sample, batches, commit, open, position, range, runs, segments};
+
+#[test]
+fn what_is_whole_is_clean() {
+    for closed in [false, true] {
+        let sample = Sample::new(closed);
+        let before = sample.image();
+        let found = sample.verify();
+        assert_eq!((found.verdict, &found.problems), (Verdict::Clean, &Vec::new()));
+        assert_eq!((found.records, found.end.get()), (sample.count, sample.count + 1));
+        assert!(found.segments >= 4 && found.entries > 0);
+        assert_eq!(sample.image(), before);
+    }
+}
+
+#[test]
+fn it_works_beside_whoever_has_the_store_open() {
+    let sample = Sample::new(false);
+    let storage = open(&sample.disk, "/store");
+    for number in 1..200 {
+        storage.commit(commit(sample.count + number)).unwrap();
+        while storage.wants_upkeep() {
+            storage.upkeep().unwrap();
+        }
+        let found = sample.verify();
+        assert_eq!(found.verdict, Verdict::Clean, "{:?}", found.problems);
+        assert_eq!(found.records, sample.count + number);
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_the_log_is_found_where_it_is() {
+    let sample = Sample::new(true);
+    for path in segments(&sample.disk) {
+        let bytes = sample.disk.contents(&path).unwrap();
+        let batches = batches(&bytes);
+        let valid = batches.last().unwrap().1;
+        for at in (0..valid).step_by(3) {
+            let found = sample.change(&path, |bytes| bytes[at] ^= 1 << (at % 8)).verify();
+            assert_eq!(found.verdict, Verdict::Corrupt, "{} at {at}", path.display());
+            let problem = found.losses().next().unwrap();
+            assert_eq!(problem.file, path, "at {at}");
+            assert!(problem.bytes.contains(&(at as u64)), "at {at}: {problem:?}");
+            let Some(batch) = batches.iter().find(|batch| (batch.0..batch.1).contains(&at)) else {
+                assert_eq!(found.records, sample.count, "a header is made up for");
+                continue;
+            };
+            assert_eq!(found.problems.len(), 1, "{:?}", found.problems);
+            if batch.1 - batch.0 == 48 {
+                assert_eq!((&problem.positions, problem.commits), (&None, 1), "it has no records");
+                continue;
+            }
+            assert_eq!(found.records, sample.count - 1, "{problem:?}");
+            let positions = problem.positions.clone().unwrap();
+            assert!(positions.contains(&position(batch.2)));
+            assert!(positions == range(batch.2, batch.2) || !problem.exact, "{problem:?}");
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_the_state_is_found() {
+    let sample = Sample::new(true);
+    for path in runs(&sample.disk) {
+        for at in 0..sample.disk.contents(&path).unwrap().len() {
+            let found = sample.change(&path, |bytes| bytes[at] ^= 1 << (at % 8)).verify();
+            assert_eq!(found.verdict, Verdict::Corrupt);
+            assert_eq!(found.problems[0].file, path, "at {at}");
+        }
+    }
+}
+
+#[test]
+fn several_problems_are_all_told() {
+    let sample = Sample::new(true);
+    let files = segments(&sample.disk);
+    let mut damaged = sample.without(&files[1]);
+    for (path, at) in [(&files[0], 200), (&files[0], 600), (&files[2], 300)] {
+        damaged = damaged.change(path, |bytes| bytes[at] ^= 4);
+    }
+    let run = &runs(&sample.disk)[0];
+    damaged = damaged.change(run, |bytes| bytes[50] ^= 4);
+    let found = damaged.verify();
+    let files = |path: &Path| found.problems.iter().filter(|problem| problem.file == path).count();
+    assert_eq!(files(&segments(&sample.disk)[0]), 2);
+    assert!(files(&segments(&sample.disk)[1]) >= 1);
+    assert_eq!(files(&segments(&sample.disk)[2]), 1);
+    assert_eq!(files(run), 1);
+}
+
+#[test]
+fn what_a_crash_tears_is_no_corruption() {
+    let sample = Sample::new(false);
+    let path = segments(&sample.disk).pop().unwrap();
+    let (start, end, at) = *batches(&sample.disk.contents(&path).unwrap()).last().unwrap();
+    for from in start..end {
+        let found = sample.change(&path, |bytes| bytes[from..end].fill(0)).verify();
+        assert_ne!(found.verdict, Verdict::Corrupt, "from {from}: {:?}", found.problems);
+        assert_eq!(found.end.get(), if found.records == sample.count { at + 1 } else { at });
+    }
+    let closed = Sample::new(true);
+    let found = closed.change(&path, |bytes| bytes[end - 8..end].fill(0xff)).verify();
+    assert_eq!(found.verdict, Verdict::Corrupt);
+}
+
+#[test]
+fn a_missing_or_damaged_manifest_is_one_problem() {
+    let sample = Sample::new(true);
+    let manifest = Path::new("/store/MANIFEST");
+    for damaged in [sample.without(manifest), sample.change(manifest, |bytes| bytes[30] ^= 1)] {
+        let found = damaged.verify();
+        assert_eq!((found.verdict, found.problems.len()), (Verdict::Corrupt, 1));
+        assert_eq!((found.records, found.end.get()), (sample.count, sample.count + 1));
+    }
+}
+
+#[test]
+fn what_is_no_store_is_said_so() {
+    let sample = Sample::new(true);
+    let verify = |path| verify_on(sample.disk.clone(), path, |_| ());
+    assert!(matches!(verify("/nowhere"), Err(StorageError::NotAStore { .. })));
+    sample.disk.set_contents("/other/file", "text");
+    assert!(matches!(verify("/other"), Err(StorageError::NotAStore { .. })));
+    let manifest = Path::new("/store/MANIFEST");
+    let mut newer = sample.change(manifest, |bytes| bytes[8] = 9);
+    let found = newer.verify();
+    assert_eq!(found.verdict, Verdict::Corrupt, "the segments say that it is this version");
+    for path in segments(&sample.disk) {
+        newer = newer.change(&path, |bytes| bytes[8] = 9);
+    }
+    let found = verify_on(newer.disk.clone(), "/store", |_| ());
+    assert!(matches!(found, Err(StorageError::Format { found: 9, .. })), "{found:?}");
+}
+
+#[test]
+fn where_the_disk_fails_the_rest_is_read() {
+    let sample = Sample::new(true);
+    let calls = {
+        let before = sample.disk.io_count();
+        sample.verify();
+        sample.disk.io_count() - before
+    };
+    for call in 0..calls {
+        let disk = sample.disk.copy();
+        disk.fail(tidings::testing::Fault::at(call).once());
+        match verify_on(disk.clone(), "/store", |_| ()) {
+            Ok(found) => assert!(found.records + 30 > sample.count, "call {call}: {found:?}"),
+            Err(StorageError::Io { .. }) => {}
+            Err(error) => panic!("call {call}: {error}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_mess_is_told(
+        file in 0_usize..6,
+        at in 0_usize..2100,
+        mess in vec(any::<u8>(), 1..300),
+        closed in any::<bool>(),
+    ) {
+        let sample = Sample::new(closed);
+        let mut files = segments(&sample.disk);
+        files.extend(runs(&sample.disk));
+        files.push("/store/MANIFEST".into());
+        let path = &files[file % files.len()];
+        let damaged = sample.change(path, |bytes| {
+            let end = bytes.len().max(at + mess.len());
+            bytes.resize(end, 0);
+            bytes[at..at + mess.len()].copy_from_slice(&mess);
+        });
+        let found = damaged.verify();
+        prop_assert!(found.records <= sample.count);
+        prop_assert!(found.records == sample.count || found.verdict != Verdict::Clean);
+    }
+}
