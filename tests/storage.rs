@@ -194,3 +194,27 @@ fn after_a_failed_write_reads_go_on_and_commits_do_not() {
     assert!(matches!(storage.commit(commit(3)), Err(StorageError::Closed)));
     storage.close().unwrap();
 }
+
+#[test]
+fn a_compaction_gets_along_with_an_event_that_just_fits_into_a_commit() {
+    let disk = MemoryDisk::new();
+    let storage = FileStorage::builder("/store").disk(disk.clone()).open().unwrap();
+    let commit = |key: &str, bytes: usize| {
+        let mut envelope = Envelope::new("n", 1, MessageId::from_bytes([1; 16]));
+        envelope.key = Some(key.into());
+        let record = Record { envelope: Arc::new(envelope), payload: vec![7; bytes] };
+        storage.commit(Commit { records: vec![record], ..Commit::default() }).unwrap();
+    };
+    let large = FileStorage::MAX_COMMIT - 60;
+    // The fourth segment is the first one that has room for more than one of these.
+    for (keys, bytes) in [("abc", large), ("xyx", 1), ("defg", large)] {
+        for key in keys.chars() {
+            commit(&key.to_string(), bytes);
+        }
+    }
+    let names = vec!["n".into()];
+    let compaction = tidings::storage::Compaction::new(names, storage.end());
+    assert_eq!(storage.compact(&compaction).unwrap(), 1);
+    let page = storage.read(&Query::from(Position::FIRST).bytes(usize::MAX)).unwrap();
+    assert_eq!(page.records.len(), 9);
+}

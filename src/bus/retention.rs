@@ -87,13 +87,17 @@ impl Retainer {
         Self { journal, retention, last: Mutex::default() }
     }
 
-    /// Drops what is old by now, unless that was done a moment ago.
-    pub(super) fn run(&self) {
-        let Some(journal) = self.journal.upgrade() else { return };
+    /// Drops what is old by now. Where that was done a moment ago, says when to come again.
+    pub(super) fn run(&self) -> Option<Duration> {
+        let journal = self.journal.upgrade()?;
+        if self.retention.is_forever() && journal.contract().compacted().is_empty() {
+            return None;
+        }
         let mut last = self.last.lock();
         let now = journal.runtime().now();
-        if last.run.is_some_and(|run| now < run.saturating_add(EVERY)) {
-            return;
+        let due = last.run.map_or(now, |run| run.saturating_add(EVERY));
+        if now < due {
+            return Some(due.saturating_sub(now));
         }
         last.run = Some(now);
         if !self.retention.is_forever()
@@ -104,6 +108,7 @@ impl Retainer {
         if let Err(error) = compact(&journal, true) {
             tracing::warn!(%error, "the log could not be compacted");
         }
+        None
     }
 
     fn drop_old(&self, journal: &Journal, last: &mut Last) -> Result<(), StorageError> {

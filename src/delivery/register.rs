@@ -85,6 +85,7 @@ pub(crate) fn register(
         policy: plan.policy,
         alone,
         counters: Counters::default(),
+        lost_before: Mutex::new(Position::FIRST),
         is_stored,
         layers: meta.layers,
         memory: Mutex::default(),

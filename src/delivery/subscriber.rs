@@ -60,6 +60,8 @@ pub(crate) struct Subscriber {
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
     pub(super) counters: Counters,
+    /// Losses before this position are on record.
+    pub(super) lost_before: Mutex<Position>,
     /// Its cursor and dead letters outlive the process.
     pub(super) is_stored: bool,
     /// What was acknowledged when it had another number of lanes.
@@ -333,11 +335,14 @@ impl Subscriber {
         loss::list(&self.journal, &self.name)
     }
 
-    /// Takes note of a loss. The write keeps it on record.
-    pub(super) fn lose(&self, loss: Loss) -> Write {
+    /// Takes note of a loss, as far as another lane has not. The write keeps it on record.
+    pub(super) fn lose(&self, loss: Loss) -> Option<Write> {
+        let mut lost_before = self.lost_before.lock();
+        let loss = Loss::new(loss.first.max(*lost_before), loss.last.next())?;
+        *lost_before = loss.last.next();
         loss.report(&self.name);
         self.counters.lost.add(loss.positions());
-        loss.write(&self.name)
+        Some(loss.write(&self.name))
     }
 
     pub(crate) fn handled(&self) -> u64 {

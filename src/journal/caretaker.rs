@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The thread for upkeep.
 const POOL: &str = "tidings upkeep"; // no user can name it so
 
+type Afterwards = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
+
 /// Calls the storage's upkeep.
 pub(super) struct Caretaker(Arc<Shared>);
 
@@ -35,7 +37,7 @@ struct Shared {
     /// The task will run by itself.
     timed: AtomicBool,
     /// To be done after each upkeep.
-    afterwards: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    afterwards: OnceLock<Afterwards>,
     /// The last upkeep failed, and commits ask for another no earlier than this, in nanoseconds.
     paused_until: AtomicU64,
 }
@@ -63,8 +65,9 @@ impl Caretaker {
         self.0.rest(Duration::ZERO); // what an earlier run left to do
     }
 
-    /// Has something done after each upkeep, on its thread. Once only.
-    pub(super) fn afterwards(&self, work: impl Fn() + Send + Sync + 'static) {
+    /// Has something done after each upkeep, on its thread. Once only. It says when it wants to be
+    /// called again, if at all.
+    pub(super) fn afterwards(&self, work: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
         self.0.afterwards.get_or_init(|| Box::new(work));
     }
 
@@ -132,6 +135,7 @@ impl Shared {
                 tracing::warn!(%error, "the storage's upkeep failed; a later commit tries again");
                 let until = nanos(self.runtime.now().saturating_add(PAUSE));
                 self.paused_until.store(until, Ordering::Release);
+                self.finish(); // which may make the room that was missing
                 Step::Wait
             }
         }
@@ -139,8 +143,10 @@ impl Shared {
 
     fn finish(&self) {
         let Some(work) = self.afterwards.get() else { return };
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            tracing::error!("what was to be done after an upkeep panicked");
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Some(again)) => self.rest(again),
+            Ok(None) => {}
+            Err(_) => tracing::error!("what was to be done after an upkeep panicked"),
         }
     }
 

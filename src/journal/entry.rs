@@ -99,7 +99,8 @@ impl Transaction {
 
     /// About how much storage will have to write.
     pub(super) fn bytes(&self) -> usize {
-        let written = |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Vec::len);
+        let written =
+            |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Vec::len) + 16;
         let drafts: usize = self.drafts.iter().map(Draft::bytes).sum();
         drafts + self.writes.iter().map(written).sum::<usize>()
     }

@@ -64,8 +64,10 @@ impl Log {
         let (patient, mut refused): (Vec<_>, Vec<_>) =
             group.into_iter().partition(Request::is_patient);
         refused.extend(self.take_impatient());
-        let answered = refused.len();
+        let (refused, free): (Vec<_>, Vec<_>) = refused.into_iter().partition(Request::needs_room);
+        let mut answered = refused.len();
         reject(error, refused);
+        answered += self.commit_all(journal, free).0;
         if !patient.is_empty() && self.find_room(&patient).is_err() {
             self.put_back(patient);
             return (answered, false);
@@ -75,6 +77,9 @@ impl Log {
     }
 
     fn find_room(&self, group: &[Request]) -> Result<(), StorageError> {
+        if !group.iter().any(Request::needs_room) {
+            return Ok(());
+        }
         let bytes: usize = group.iter().map(|request| request.transaction.bytes()).sum();
         let urgent = group.iter().all(|request| request.urgent);
         self.guarded(|storage| storage.make_room((bytes + BATCH_BYTES) as u64, urgent))
@@ -137,6 +142,11 @@ impl Log {
 
     fn put_back(&self, group: Vec<Request>) {
         let mut queue = self.queue.lock();
+        if queue.closed {
+            queue.open -= group.len();
+            drop(queue);
+            return reject(StorageError::Closed, group);
+        }
         for request in group.into_iter().rev() {
             queue.events += request.transaction.drafts.len();
             queue.waiting.push_front(request);

@@ -55,7 +55,7 @@ pub(super) struct Queue {
     /// Users' publishes are refused.
     intake_closed: bool,
     /// Everything is refused.
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 pub(super) struct Request {
@@ -68,6 +68,11 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// Whether anything is to be written for it.
+    pub(super) fn needs_room(&self) -> bool {
+        !self.transaction.drafts.is_empty() || !self.transaction.writes.is_empty()
+    }
+
     /// Whether it waits for room rather than be refused.
     pub(super) fn is_patient(&self) -> bool {
         self.urgent && !self.blocks
@@ -111,7 +116,7 @@ impl Log {
         &self.storage
     }
 
-    pub(super) fn after_upkeep(&self, work: impl Fn() + Send + Sync + 'static) {
+    pub(super) fn after_upkeep(&self, work: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
         self.caretaker.afterwards(work);
     }
 

@@ -11,7 +11,7 @@ mod log;
 mod tail;
 mod ticket;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 pub(crate) use entry::{Body, Draft, Entry, Transaction};
 pub(crate) use error::Rejected;
@@ -254,8 +254,9 @@ impl Journal {
         self.log.as_ref().map_or(0, |log| log.storage().log_bytes())
     }
 
-    /// Has something done after each upkeep of the storage, on its thread.
-    pub(crate) fn after_upkeep(&self, work: impl Fn() + Send + Sync + 'static) {
+    /// Has something done after each upkeep of the storage, on its thread. It says when it wants to
+    /// be called again, if at all.
+    pub(crate) fn after_upkeep(&self, work: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
         if let Some(log) = &self.log {
             log.after_upkeep(work);
         }

@@ -187,3 +187,44 @@ fn a_reader_of_what_was_dropped_is_told() {
     assert!(storage.read(&Query::from(Position::FIRST)).is_err());
     assert_eq!(storage.read(&Query::from(first)).unwrap().records[0].0, first);
 }
+
+#[test]
+fn lanes_that_lose_the_same_events_count_them_once() {
+    let store = Store::new(Retention::forever());
+    let bus = store.open();
+    let reader = bus.subscribe("reader").lanes(4).on(|_: &Placed| ()).start().unwrap();
+    reader.pause();
+    publish(&bus, 0..400);
+    let first = bus.trim(position(300), Unread::Drop).unwrap();
+    reader.resume();
+    store.sim.run_until_idle();
+    assert_eq!(reader.status().lost, first.get() - 1);
+    let losses = reader.losses().unwrap();
+    assert_eq!(losses.iter().map(Loss::positions).sum::<u64>(), first.get() - 1);
+}
+
+#[test]
+fn an_event_whose_record_is_gone_can_still_become_a_dead_letter() {
+    let store = Store::new(Retention::forever());
+    let bus = store.open();
+    let list = seen();
+    let handled = list.clone();
+    let failing = bus.subscribe("failing").ephemeral();
+    failing
+        .retry(tidings::Backoff::constant(SECOND * 10).max_attempts(3))
+        .on(move |e: &Placed| {
+            handled.lock().push(e.order);
+            if e.order == 0 { Err(std::io::Error::other("not this one")) } else { Ok(()) }
+        })
+        .start()
+        .unwrap();
+    publish(&bus, 0..1);
+    store.sim.advance(SECOND);
+    publish(&bus, 1..200);
+    store.sim.advance(SECOND);
+    assert!(bus.trim(position(100), Unread::Keep).unwrap() > position(50), "nobody is waited for");
+    store.sim.run_until_idle();
+    assert_eq!(list.lock().iter().filter(|order| **order == 0).count(), 3);
+    let dead = bus.dead_letters("failing").list().unwrap();
+    assert_eq!(dead.len(), 1);
+}

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
 };
 
 use tidings::{
@@ -13,7 +14,7 @@ use tidings::{
 
 use crate::{
     losses::{Dice, after, any_loss, losses},
-    model::{Known, Op, commit, whole_commits},
+    model::{Known, Op, check_backup, commit, whole_commits},
     run::Crash,
     setup::Setup,
 };
@@ -83,9 +84,17 @@ impl<'a> Checker<'a> {
     ) -> Result<(usize, u64), String> {
         let storage = self.setup.open(disk.clone()).map_err(|error| format!("refused: {error}"))?;
         let steps = disk.io_count();
-        let found = whole_commits(&storage, &known.begun)?;
+        let found = whole_commits(&storage, known)?;
         if found < least {
             return Err(format!("{found} commits, {least} were promised"));
+        }
+        let is_segment = |path: &PathBuf| path.to_string_lossy().contains('-');
+        if storage.recovery().set_aside.iter().any(is_segment) {
+            return Err("what was dropped is set aside".to_owned());
+        }
+        drop(storage);
+        if let Some(backup) = known.backup.as_ref() {
+            check_backup(backup, known, || self.setup.open_at(&backup.path, disk.copy()))?;
         }
         Ok((found, steps))
     }
@@ -143,7 +152,7 @@ impl<'a> Checker<'a> {
         known.settle(found);
         let disk = any_loss(recovered, &mut self.dice);
         let again = self.setup.open(disk.clone()).map_err(|error| format!("again: {error}"))?;
-        if whole_commits(&again, &known.begun)? != found {
+        if whole_commits(&again, &known)? != found {
             return Err("what was exposed is gone".to_owned());
         }
         if again.recovery().reason.is_some() {

@@ -116,7 +116,7 @@ impl Golden {
         if found != all && (found + 1 != all || !reported || !unsure) {
             return Err(format!("{found} commits of {all}, reported {reported}"));
         }
-        match whole_commits(&storage, &self.known.begun) {
+        match whole_commits(&storage, &self.known) {
             Ok(_) if found == all => count.intact += 1,
             Ok(_) => count.reported += 1,
             Err(error) if error.contains("damaged") => count.refused += 1,
@@ -147,7 +147,7 @@ impl Golden {
         count: &mut Count,
     ) -> Result<(), String> {
         match self.setup.open(disk.copy()) {
-            Ok(storage) => match whole_commits(&storage, &self.known.begun) {
+            Ok(storage) => match whole_commits(&storage, &self.known) {
                 Ok(found) if found < self.known.acknowledged => {
                     return Err(format!("{found} commits of {}", self.known.acknowledged));
                 }

@@ -1,7 +1,4 @@
 //! Mistakes planted in the protocol: each of them is found.
-//!
-//! Left out, because nothing removes or recycles segments yet: `RemoveSegmentsFirst` and
-//! `RecycleUnzeroed`.
 
 use std::io::ErrorKind;
 
@@ -10,13 +7,13 @@ use tidings::storage::file::Mistake;
 use crate::{
     check::Checker,
     damage::commits_again,
-    enumeration::runs,
+    enumeration::{DROPPING, OPS, runs},
     failures::every_call,
     golden::{Count, Golden, Left},
     model::Op,
     setup::Setup,
     suspicions::crash_twice,
-    together::commits_during_a_checkpoint,
+    together::{commits_during_a_checkpoint, commits_during_a_compaction},
 };
 
 fn setups(mistake: Mistake) -> Vec<Setup> {
@@ -26,7 +23,16 @@ fn setups(mistake: Mistake) -> Vec<Setup> {
 
 fn crashes(mistake: Mistake, length: usize) -> Result<(), String> {
     for setup in setups(mistake) {
-        runs(&mut Checker::new(&setup, 1), &mut Vec::new(), length)?;
+        runs(&mut Checker::new(&setup, 1), &OPS, &mut Vec::new(), length)?;
+    }
+    Ok(())
+}
+
+/// Crashes where things are dropped or copied.
+fn dropping(mistake: Mistake, setups: &[Setup], length: usize) -> Result<(), String> {
+    for setup in setups {
+        let setup = setup.clone().with(mistake);
+        runs(&mut Checker::new(&setup, 1), &DROPPING, &mut Vec::new(), length)?;
     }
     Ok(())
 }
@@ -115,4 +121,24 @@ fn mistakes_in_recovery_state_and_close_are_found() {
         Mistake::CloseUnsynced,
         Mistake::CloseInAdvance,
     ]);
+}
+
+#[test]
+fn mistakes_in_dropping_segments_and_events_are_found() {
+    let wide = [Setup::wide(true), Setup::wide(false)];
+    let fresh = [Setup::fresh(false)];
+    for mistake in [
+        Mistake::RemoveSegmentsFirst,
+        Mistake::RecycleUnzeroed,
+        Mistake::TrimUncovered,
+        Mistake::RewriteUnsynced,
+        Mistake::RewriteNameUnsynced,
+        Mistake::RemoveOriginalFirst,
+        Mistake::CompactAheadOfLog,
+    ] {
+        let found = dropping(mistake, &wide, 1)
+            .and_then(|()| commits_during_a_compaction(Some(mistake)))
+            .and_then(|()| dropping(mistake, &fresh, 3));
+        println!("{mistake:?}: {}", found.expect_err("nobody finds it"));
+    }
 }

@@ -66,7 +66,7 @@ fn all(setup: &Setup, ops: [Op; 2]) {
                 let found = setup
                     .open(after)
                     .map_err(|error| format!("refused: {error}"))
-                    .and_then(|storage| whole_commits(&storage, &known.begun))
+                    .and_then(|storage| whole_commits(&storage, &known))
                     .unwrap_or_else(|error| panic!("{ops:?}, {panic}, {crash}: {error}"));
                 assert!(found >= least, "{ops:?}, {panic}, {crash}: {found} of {least}");
             }

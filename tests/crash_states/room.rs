@@ -6,11 +6,11 @@ use tidings::{
 };
 
 use crate::{
-    model::{Op, whole_commits},
+    model::{Known, Op, whole_commits},
     setup::Setup,
 };
 
-const SCRIPT: [Op; 12] = [
+const SCRIPT: [Op; 15] = [
     Op::Synced,
     Op::Batch,
     Op::Upkeep,
@@ -19,9 +19,12 @@ const SCRIPT: [Op; 12] = [
     Op::Upkeep,
     Op::Large,
     Op::Buffered,
+    Op::Compact,
     Op::Huge,
     Op::Upkeep,
+    Op::Trim,
     Op::Batch,
+    Op::Compact,
     Op::Upkeep,
 ];
 
@@ -45,20 +48,21 @@ fn suffices(setup: &Setup, room: u64) -> Result<bool, String> {
     for (at, op) in SCRIPT.into_iter().enumerate() {
         let commit = op.is_commit().then(|| known.begin(op));
         let again = commit.clone();
-        let run = |commit| match commit {
+        let run = |commit, known: &mut Known| match commit {
             Some(commit) => storage.commit(commit).map(|_| ()),
-            None => storage.upkeep().map(|_| ()),
+            None => known.perform(op, &storage),
         };
-        match run(commit) {
+        match run(commit, &mut known) {
             Ok(()) => {}
             Err(StorageError::Full { .. }) => {
                 all = false;
-                let found = whole_commits(&storage, &known.begun)?;
+                let found = whole_commits(&storage, &known)?;
                 if found != known.acknowledged {
                     return Err(format!("{at}, {op:?}: {found} commits"));
                 }
                 disk.set_capacity(None);
-                run(again).map_err(|error| format!("{at}, {op:?} with room: {error:?}"))?;
+                run(again, &mut known)
+                    .map_err(|error| format!("{at}, {op:?} with room: {error:?}"))?;
                 disk.set_capacity(Some(used(&disk) + room));
             }
             Err(error) => return Err(format!("{at}, {op:?}: {error:?}")),
@@ -72,7 +76,7 @@ fn suffices(setup: &Setup, room: u64) -> Result<bool, String> {
             disk.set_capacity(None);
             setup.open(disk.after_power_loss(|_| false)).map_err(|_| error)
         })?,
-        &known.begun,
+        &known,
     )?;
     if found < known.synced { Err(format!("{found} of {known:?}")) } else { Ok(all) }
 }

@@ -9,7 +9,7 @@ use tidings::{
 
 use crate::{
     hooked::{Hook, Hooked},
-    model::{Known, Op, whole_commits},
+    model::{Known, Op, check_backup, whole_commits},
     setup::Setup,
 };
 
@@ -51,8 +51,9 @@ pub(crate) fn crashes(setup: &Setup, ops: &[Op]) -> Result<Vec<Crash>, String> {
         if at == ops.len() {
             during = runner.known.clone();
             if op.is_commit() {
-                during.begun.push(op);
+                during.begin(op);
             }
+            during.ask(op);
             *runner.disk.hook.0.lock().unwrap() = Some(Vec::new());
         }
         runner.step(op)?;
@@ -72,19 +73,16 @@ impl Runner<'_> {
             (Op::Reopen, _) => {
                 self.storage = None;
                 let storage = self.setup.open(self.disk.clone()).map_err(failed)?;
-                let found = whole_commits(&storage, &self.known.begun)?;
+                let found = whole_commits(&storage, &self.known)?;
                 if found != self.known.acknowledged {
                     return Err(format!("{found} commits without a crash"));
                 }
                 self.known.settle(found);
                 self.storage = Some(storage);
             }
-            (Op::Close, Some(storage)) => {
-                storage.close().map_err(failed)?;
-                self.known.synced = self.known.acknowledged;
-            }
-            (Op::Upkeep, Some(storage)) => {
-                storage.upkeep().map_err(failed)?;
+            (_, Some(storage)) if !op.is_commit() => {
+                self.known.perform(op, storage).map_err(failed)?;
+                self.check_backup()?;
             }
             (_, Some(storage)) => {
                 storage.commit(self.known.begin(op)).map_err(failed)?;
@@ -93,5 +91,11 @@ impl Runner<'_> {
             (_, None) => return Err("not open".to_owned()),
         }
         Ok(())
+    }
+
+    fn check_backup(&self) -> Result<(), String> {
+        let Some(backup) = &self.known.backup else { return Ok(()) };
+        let disk = self.disk.disk.after_kill();
+        check_backup(backup, &self.known, || self.setup.open_at(&backup.path, disk))
     }
 }

@@ -38,12 +38,26 @@ impl Setup {
         setup.grow(true)
     }
 
+    /// Five segments with things to drop, of which the first was written anew; left by a crash.
+    pub(crate) fn wide(eager: bool) -> Self {
+        let ops = [Op::Large, Op::Synced, Op::Large, Op::Batch, Op::Upkeep, Op::Compact];
+        let more = [Op::Huge, Op::Large, Op::Upkeep, Op::Batch];
+        Self::fresh(true).after(&[&ops[..], &more[..]].concat(), eager)
+    }
+
     fn grow(self, eager: bool) -> Self {
+        let ops = [Op::Synced, Op::Huge, Op::Upkeep, Op::Batch, Op::Upkeep, Op::Synced];
+        self.after(&ops, eager)
+    }
+
+    fn after(self, ops: &[Op], eager: bool) -> Self {
         let mut setup = self;
         let storage = setup.open(setup.disk.clone()).unwrap();
-        for op in [Op::Synced, Op::Huge, Op::Upkeep, Op::Batch, Op::Upkeep, Op::Synced] {
+        for op in ops.iter().copied() {
             if op == Op::Upkeep {
                 while storage.upkeep().unwrap() == Upkeep::More {}
+            } else if !op.is_commit() {
+                setup.known.perform(op, &storage).unwrap();
             } else {
                 storage.commit(setup.known.begin(op)).unwrap();
                 setup.known.acknowledge();
@@ -61,7 +75,11 @@ impl Setup {
     }
 
     pub(crate) fn open(&self, disk: impl Disk) -> Result<FileStorage, StorageError> {
-        let builder = FileStorage::builder("/store").disk(disk).segment_bytes(1024);
+        self.open_at("/store", disk)
+    }
+
+    pub(crate) fn open_at(&self, path: &str, disk: impl Disk) -> Result<FileStorage, StorageError> {
+        let builder = FileStorage::builder(path).disk(disk).segment_bytes(1024);
         let builder = if self.eager { builder.state_bytes(0) } else { builder };
         match self.mistake {
             Some(mistake) => builder.plant(mistake).open(),

@@ -9,7 +9,7 @@ use tidings::{
 
 use crate::{
     losses::Dice,
-    model::{Known, Op, whole_commits},
+    model::{Known, Op, check_backup, whole_commits},
     setup::Setup,
 };
 
@@ -19,11 +19,22 @@ struct Life {
     known: Known,
     dice: Dice,
     /// How likely what is: drawn once for each life, so that lives differ.
-    weights: [u64; 8],
+    weights: [u64; OPS.len()],
 }
 
-const OPS: [Op; 8] =
-    [Op::Synced, Op::Buffered, Op::Batch, Op::Large, Op::Huge, Op::Upkeep, Op::Close, Op::Reopen];
+const OPS: [Op; 11] = [
+    Op::Synced,
+    Op::Buffered,
+    Op::Batch,
+    Op::Large,
+    Op::Huge,
+    Op::Upkeep,
+    Op::Close,
+    Op::Reopen,
+    Op::Trim,
+    Op::Compact,
+    Op::Backup,
+];
 
 impl Life {
     fn new(seed: u64) -> Self {
@@ -84,12 +95,20 @@ impl Life {
             }
             Err(error) => return Err(format!("refused: {error}")),
         };
-        let found = whole_commits(&storage, &self.known.begun)?;
+        let found = whole_commits(&storage, &self.known)?;
         if found < self.known.acknowledged {
             return Err(format!("{found} of {:?}", self.known));
         }
         self.known.settle(found);
+        self.known.trimmed[0] = storage.first().get() - 1;
+        self.check_backup()?;
         Ok(storage)
+    }
+
+    fn check_backup(&mut self) -> Result<(), String> {
+        let Some(backup) = self.known.backup.take() else { return Ok(()) };
+        let disk = self.disk.copy();
+        check_backup(&backup, &self.known, || self.setup.open_at(&backup.path, disk))
     }
 
     /// The process ends, and perhaps the power fails.
@@ -113,15 +132,11 @@ impl Life {
             let commit = op.is_commit().then(|| self.known.begin(op));
             let done = match (op, commit) {
                 (_, Some(commit)) => storage.commit(commit).map(|_| ()),
-                (Op::Upkeep, _) => storage.upkeep().map(|_| ()),
-                (Op::Close, _) => storage.close(),
-                _ => return Ok(()),
+                (Op::Reopen, _) => return Ok(()),
+                _ => self.known.perform(op, storage),
             };
             match done {
-                Ok(()) if op == Op::Close => {
-                    self.known.synced = self.known.acknowledged;
-                    return Ok(());
-                }
+                Ok(()) if op == Op::Close => return Ok(()),
                 Ok(()) if op.is_commit() => self.known.acknowledge(),
                 Ok(()) => {}
                 Err(StorageError::Io { .. } | StorageError::Full { .. }) if op != Op::Close => {

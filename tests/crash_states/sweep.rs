@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Everything that touches the disk; `Reopen` stands for looking at everything.
-const SCRIPT: [Op; 20] = [
+const SCRIPT: [Op; 25] = [
     Op::Synced,
     Op::Buffered,
     Op::Batch,
@@ -32,11 +32,16 @@ const SCRIPT: [Op; 20] = [
     Op::Reopen,
     Op::Huge,
     Op::Upkeep,
+    Op::Compact,
     Op::Buffered,
     Op::Huge,
     Op::Upkeep,
+    Op::Trim,
     Op::Upkeep,
     Op::Batch,
+    Op::Compact,
+    Op::Trim,
+    Op::Backup,
     Op::Upkeep,
     Op::Reopen,
     Op::Close,
@@ -87,7 +92,8 @@ pub(crate) fn sweep(mut sweep: Sweep<'_>, seed: u64) -> Result<(), String> {
     sweep.run()?;
     let (setup, disk) = (sweep.setup, &sweep.disk);
     disk.heal();
-    let Known { begun, acknowledged, synced } = &sweep.known;
+    let known = &sweep.known;
+    let Known { acknowledged, synced, .. } = known;
     let mut dice = Dice::new(seed);
     for power_loss in [false, true, true, true] {
         let (after, least) = if power_loss {
@@ -96,7 +102,7 @@ pub(crate) fn sweep(mut sweep: Sweep<'_>, seed: u64) -> Result<(), String> {
             (disk.after_kill(), *acknowledged)
         };
         let storage = setup.open(after).map_err(|error| format!("{power_loss}: {error}"))?;
-        let found = whole_commits(&storage, begun)?;
+        let found = whole_commits(&storage, known)?;
         if found < least {
             return Err(format!("power loss {power_loss}: {found} commits of {least}"));
         }
@@ -142,17 +148,15 @@ impl<'a> Sweep<'a> {
     fn step(&mut self, storage: &FileStorage, op: Op) -> Result<bool, String> {
         let next = op.is_commit().then(|| self.known.begin(op));
         let done = attempt(|| match (op, next) {
-            (Op::Upkeep, _) => storage.upkeep().map(|_| ()),
-            (Op::Close, _) => storage.close(),
             (_, Some(commit)) => storage.commit(commit).map(|_| ()),
-            _ => {
+            (Op::Reopen, _) => {
                 storage.scan(b"", None, usize::MAX)?;
                 storage.read(&Query::from(storage.first())).map(|_| ())
             }
+            _ => self.known.perform(op, storage),
         });
         match done {
             Done::Well if op.is_commit() => self.known.acknowledge(),
-            Done::Well if op == Op::Close => self.known.synced = self.known.acknowledged,
             Done::Well => {}
             Done::Panicked if self.panics => return Ok(true),
             Done::Panicked => return Err("it panics".to_owned()),
@@ -179,7 +183,7 @@ impl<'a> Sweep<'a> {
     fn afterwards(&mut self, storage: &FileStorage, op: Op) -> Result<(), String> {
         self.disk.heal();
         let closed = op == Op::Close;
-        if !closed && whole_commits(storage, &self.known.begun)? != self.known.acknowledged {
+        if !closed && whole_commits(storage, &self.known)? != self.known.acknowledged {
             return Err("it is not what was acknowledged that is read".to_owned());
         }
         for next in [Op::Large, Op::Batch, Op::Huge] {
@@ -206,6 +210,14 @@ impl<'a> Sweep<'a> {
                 Err(error) => return Err(format!("the next commit: {error:?}")),
             }
         }
-        Ok(())
+        if self.ambiguous || self.panics || closed {
+            return Ok(());
+        }
+        for op in [Op::Compact, Op::Trim] {
+            let done = self.known.perform(op, storage);
+            done.map_err(|error| format!("{op:?} after it: {error:?}"))?;
+        }
+        let found = whole_commits(storage, &self.known)?;
+        if found == self.known.acknowledged { Ok(()) } else { Err("not all is there".to_owned()) }
     }
 }

@@ -88,7 +88,7 @@ fn round(seed: u64) -> Result<(), String> {
         [(disk.after_kill(), known.acknowledged), (any_loss(&disk, &mut dice), known.synced)]
     {
         let storage = setup.open(after).map_err(|error| format!("refused: {error}"))?;
-        let found = whole_commits(&storage, &known.begun)?;
+        let found = whole_commits(&storage, &known)?;
         if found < least {
             return Err(format!("{found} commits of {least}"));
         }

@@ -63,8 +63,9 @@ impl Lane {
     }
 
     fn lose(&mut self, loss: Loss) {
-        let Write { key, value } = self.subscriber.lose(loss);
-        self.batch.writes.insert(key, value);
+        if let Some(Write { key, value }) = self.subscriber.lose(loss) {
+            self.batch.writes.insert(key, value);
+        }
     }
 
     fn keep(&mut self, entries: impl IntoIterator<Item = Arc<Entry>>) {

@@ -98,7 +98,12 @@ impl Lane {
         if !held.is_revived() && subscriber.is_full_of_dead_letters() {
             return false;
         }
-        let added = match subscriber.journal.payload(&held.entry) {
+        let payload = match subscriber.journal.payload(&held.entry) {
+            // The log waits for stored subscriptions alone. The others keep the event itself.
+            Err(_) if !subscriber.is_stored => Ok(Vec::new()),
+            payload => payload,
+        };
+        let added = match payload {
             Ok(payload) => {
                 self.batch.grow(payload.len() + verdict.error.len());
                 let letter = DeadLetter::new(held, verdict, payload, subscriber.runtime().wall());

@@ -7,6 +7,7 @@ use super::{
     directory::Directory,
     disk::DiskFile,
     failure::{doing, full},
+    log,
     manifest::{Manifest, Phase, ReplaceError},
     planted::Planted,
     segment::Segment,
@@ -28,9 +29,11 @@ impl FileStorage {
         let _no_upkeep = self.keeper.lock();
         let (manifest, segments) = self.freeze()?;
         for run in &manifest.runs {
+            self.check_not_closing()?;
             copy_file(&self.dir, &self.dir.run(run.id), &copy.run(run.id), run.len, run.len)?;
         }
         for segment in &segments {
+            self.check_not_closing()?;
             let (path, target) = (
                 &segment.segment.path,
                 copy.rewritten(segment.segment.header.id, segment.segment.rewritten),
@@ -93,9 +96,7 @@ fn copy_file(
     let source = dir.disk.open_read(from).map_err(doing("opening", from))?;
     let target = dir.disk.open(to, true).map_err(full("creating", to, size))?;
     copy_bytes(&*source, &*target, len).map_err(full("copying to", to, len))?;
-    if size > len {
-        target.set_len(size).map_err(full("extending", to, size))?;
-    }
+    log::zero(&*target, len, size).map_err(full("extending", to, size))?;
     target.sync_data().map_err(doing("syncing", to))
 }
 

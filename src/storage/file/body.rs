@@ -24,6 +24,9 @@ const HEADERS: u8 = 1 << 4;
 const DROPPED: u8 = 1 << 5;
 const KNOWN: u8 = KEY | CORRELATION_ID | CORRELATION_TEXT | CAUSATION | HEADERS;
 
+/// A record has at least so many bytes: flags, schema, id, time and the length of its payload.
+const LEAST_RECORD: usize = 20;
+
 /// What many records share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Schema {
@@ -162,19 +165,19 @@ pub(super) fn write_writes(out: &mut Writer, writes: &[Write]) {
     }
 }
 
-/// The writes in these bytes, or `None` if they are something else.
-pub(super) fn read_writes(bytes: &[u8]) -> Option<Vec<Write>> {
+/// Shows the writes in these bytes, one at a time: together they may take far more memory than the
+/// bytes do. `None` if these are something else; some may have been shown then.
+pub(super) fn each_write(bytes: &[u8], mut each: impl FnMut(Write)) -> Option<()> {
     let mut reader = Reader::new(bytes);
-    let mut writes = Vec::new();
     while !reader.is_empty() {
         let key = reader.prefixed()?.to_vec();
         let value = match reader.size()? {
             0 => None,
             more => Some(reader.bytes(more - 1)?.to_vec()),
         };
-        writes.push(Write { key, value });
+        each(Write { key, value });
     }
-    Some(writes)
+    Some(())
 }
 
 /// Where reading the records of a body has got to, apart from the bytes themselves.
@@ -213,7 +216,8 @@ impl RecordReader {
         self.time = 0;
         let table = reader.prefixed()?;
         if table != self.table {
-            self.schemas = read_schemas(table)?;
+            // There is a record of each; a table of empty names would be huge in memory.
+            self.schemas = read_schemas(table, reader.rest().len() / LEAST_RECORD)?;
             self.table = table.to_vec();
         }
         Some(())
@@ -311,10 +315,13 @@ impl Raw<'_, '_> {
     }
 }
 
-fn read_schemas(table: &[u8]) -> Option<Vec<Schema>> {
+fn read_schemas(table: &[u8], most: usize) -> Option<Vec<Schema>> {
     let mut reader = Reader::new(table);
     let mut schemas = Vec::new();
     while !reader.is_empty() {
+        if schemas.len() == most {
+            return None;
+        }
         schemas.push(Schema {
             name: reader.text()?.into(),
             version: reader.varint()?.try_into().ok()?,
@@ -386,6 +393,18 @@ mod tests {
         if reader.is_empty() { read } else { None }
     }
 
+    fn read_writes(bytes: &[u8]) -> Option<Vec<Write>> {
+        let mut writes = Vec::new();
+        each_write(bytes, |write| writes.push(write)).map(|()| writes)
+    }
+
+    #[test]
+    fn writes_are_shown_before_the_next_one_is_looked_at() {
+        let mut shown = 0;
+        assert_eq!(each_write(&[0, 0, 0, 0, 9], |_| shown += 1), None);
+        assert_eq!(shown, 2);
+    }
+
     proptest! {
         #[test]
         fn records_come_back_as_they_were(input in vec((envelope(), vec(any::<u8>(), 0..30)), 1..5)) {
@@ -417,6 +436,15 @@ mod tests {
             let mut framed = vec![3, 0, table, 0];
             framed.extend(bytes);
             read_all(&framed, 3);
+        }
+
+        #[test]
+        fn more_schemas_than_records_are_refused(records in 0..40_usize, schemas in 0..40_usize) {
+            let mut out = Writer::default();
+            out.prefixed(&vec![0; 3 * schemas]);
+            out.bytes(&vec![0; LEAST_RECORD * records]);
+            let begun = RecordReader::default().begin(&mut Reader::new(&out.0));
+            prop_assert_eq!(begun.is_some(), schemas <= records);
         }
 
         #[test]

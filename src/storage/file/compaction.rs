@@ -3,15 +3,16 @@
 //! A sealed segment is written anew without them, under another name and with the same positions,
 //! and the manifest then names the new file. Where events were, a record of a few bytes says how many.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, path::Path, sync::Arc};
 
 use super::{
     FileStorage,
     checksum::Seed,
     disk::DiskFile,
-    failure::{doing, full},
+    failure::full,
     frame::{Frame, Place},
     manifest::Seal,
+    planted::Mistake,
     position,
     segment::{self, Segment, SegmentHeader},
     upkeep::Keeper,
@@ -20,6 +21,9 @@ use crate::storage::{Compaction, Query, Record, StorageError};
 
 /// How many bytes of payload a batch of a rewritten segment has, about.
 const BATCH: usize = 64 * 1024;
+
+/// How many events, dropped ones included, a batch of a rewritten segment has at most.
+const SLOTS: usize = 4096;
 
 /// How many bytes the keys may take that are remembered. Of keys beyond, some old events stay.
 const KEYS: usize = 32 * 1024 * 1024;
@@ -63,10 +67,12 @@ impl FileStorage {
         compaction: &Compaction,
     ) -> Result<u64, StorageError> {
         let segments = self.check_open()?.segments.clone();
-        if compaction.names.is_empty() || compaction.only_if_due && !is_due(&segments) {
+        if compaction.names.is_empty() || compaction.only_if_due && !keeper.is_due(&segments) {
             return Ok(0);
         }
-        self.checkpoint(keeper)?; // what batches wrote to the state is not copied
+        keeper.compacted = segments.last().map_or(0, |active| active.header.id);
+        // What batches wrote to the state is not copied.
+        self.cover(keeper, segments.last().map_or(0, |active| active.header.seq - 1))?;
         let mut newer = Newest::new(compaction.names.len());
         let mut dropped = 0;
         let pairs = segments.iter().zip(segments.iter().skip(1)).rev();
@@ -74,6 +80,7 @@ impl FileStorage {
             self.note_keys(active, u64::MAX, compaction, &mut newer)?;
         }
         for (segment, next) in pairs {
+            self.check_not_closing()?;
             let end = next.header.position;
             let (matching, known) = (self.note_keys(segment, end, compaction, &mut newer)?, &newer);
             if end > compaction.before.get() || matching == 0 {
@@ -156,20 +163,30 @@ impl FileStorage {
         let path = self.dir.rewritten(header.id, rewritten);
         self.dir.remove(&path)?; // of an earlier attempt
         let file = self.dir.disk.open(&path, true).map_err(full("creating", &path, 0))?;
-        let mut writing = Writing::new(Seed::of(&self.store), header, &*file);
+        let mut writing = Writing::new(Seed::of(&self.store), header, &path, &*file);
         let copied = self.copy(segment, end, compaction, newer, &mut writing);
         let written = copied.and_then(|()| {
             writing.end_batch()?;
-            file.sync_data().map_err(doing("syncing", &path))?;
-            self.dir.sync(&self.dir.segments)
+            self.make_durable(&*file, &path)
         });
         if let Err(error) = written {
             self.dir.discard(&path);
             return Err(error);
         }
         let seal = Seal { len: writing.offset, crc: writing.crc };
-        let new = Segment::new(&self.dir.disk, path, header, None, seal.len).rewritten(rewritten);
+        let new =
+            Segment::new(&self.dir.disk, path.clone(), header, None, seal.len).rewritten(rewritten);
         self.exchange(segment, Arc::new(new), seal)
+    }
+
+    fn make_durable(&self, file: &dyn DiskFile, path: &Path) -> Result<(), StorageError> {
+        if !self.dir.makes(Mistake::RewriteUnsynced) {
+            file.sync_data().map_err(full("syncing", path, 0))?;
+        }
+        if self.dir.makes(Mistake::RewriteNameUnsynced) {
+            return Ok(());
+        }
+        self.dir.sync(&self.dir.segments)
     }
 
     fn copy(
@@ -189,10 +206,10 @@ impl FileStorage {
                 let key = record.envelope.key.as_ref().map(crate::event::Key::as_str);
                 let superfluous =
                     name.zip(key).is_some_and(|(name, key)| newer.is_after(name, key, at.get()));
-                writing.gap(at.get());
+                writing.gap(at.get())?;
                 writing.push((!superfluous).then_some(record))?;
             }
-            writing.gap(page.next.get());
+            writing.gap(page.next.get())?;
             if page.next <= query.from {
                 return Err(segment.corrupt(0, "a segment ends too early to be rewritten"));
             }
@@ -203,8 +220,15 @@ impl FileStorage {
 
     /// Has the manifest name the new file instead of the old one, and removes that.
     fn exchange(&self, old: &Segment, new: Arc<Segment>, seal: Seal) -> Result<(), StorageError> {
+        if self.dir.makes(Mistake::RemoveOriginalFirst) {
+            self.dir.discard(&old.path);
+        }
         let mut log = self.log.lock();
         log.check_usable()?;
+        if !self.dir.makes(Mistake::CompactAheadOfLog) {
+            // What made events superfluous may have come since the checkpoint, unsynced.
+            log.step(|log| log.sync(&self.dir))?;
+        }
         let mut next = log.manifest.clone();
         next.epoch = new.header.epoch;
         for entry in next.segments.iter_mut().filter(|entry| entry.id == new.header.id) {
@@ -216,8 +240,9 @@ impl FileStorage {
         log.replace_manifest(&self.dir, next)?;
         let id = new.header.id;
         self.view.write().exchange(new);
-        self.indexes.forget(id);
         drop(log);
+        self.cursors.leave(&[id]);
+        self.indexes.forget(id);
         old.retire();
         self.dir.discard(&old.path);
         self.dir.discard(&self.dir.index(id));
@@ -226,20 +251,23 @@ impl FileStorage {
     }
 }
 
-/// Whether there is at least half as much that was never compacted as there is that was.
-fn is_due(segments: &[Arc<Segment>]) -> bool {
-    let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
-    let bytes = |rewritten: bool| -> u64 {
-        let these = sealed.iter().filter(|segment| (segment.rewritten > 0) == rewritten);
-        these.map(|segment| segment.valid()).sum()
-    };
-    !sealed.is_empty() && 2 * bytes(false) >= bytes(true)
+impl Keeper {
+    /// Whether at least half as much was sealed since the last attempt as there was then.
+    fn is_due(&self, segments: &[Arc<Segment>]) -> bool {
+        let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+        let bytes = |new: bool| -> u64 {
+            let these = sealed.iter().filter(|seg| (seg.header.id >= self.compacted) == new);
+            these.map(|segment| segment.valid()).sum()
+        };
+        bytes(true) > 0 && 2 * bytes(true) >= bytes(false)
+    }
 }
 
 /// A segment that is being written anew.
 struct Writing<'a> {
     store: Seed,
     header: SegmentHeader,
+    path: &'a Path,
     file: &'a dyn DiskFile,
     offset: u64,
     crc: u32,
@@ -253,10 +281,11 @@ struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
-    fn new(store: Seed, header: SegmentHeader, file: &'a dyn DiskFile) -> Self {
+    fn new(store: Seed, header: SegmentHeader, path: &'a Path, file: &'a dyn DiskFile) -> Self {
         Self {
             store,
             header,
+            path,
             file,
             offset: segment::HEADER as u64,
             crc: header.previous_crc,
@@ -269,22 +298,29 @@ impl<'a> Writing<'a> {
     }
 
     /// Goes on to a position: what is between was dropped before.
-    fn gap(&mut self, to: u64) {
-        let here = self.position + self.slots.len() as u64;
-        let dropped = usize::try_from(to.saturating_sub(here)).unwrap_or(0);
-        self.slots.resize(self.slots.len() + dropped, None);
+    fn gap(&mut self, to: u64) -> Result<(), StorageError> {
+        while self.position + (self.slots.len() as u64) < to {
+            self.push(None)?;
+        }
+        Ok(())
     }
 
     fn push(&mut self, slot: Option<Record>) -> Result<(), StorageError> {
-        self.bytes += slot.as_ref().map_or(0, |record| record.payload.len());
+        let bytes =
+            slot.as_ref().map_or(0, |record| record.payload.len() + record.envelope.bytes());
+        if self.bytes + bytes > BATCH || self.slots.len() >= SLOTS {
+            self.end_batch()?;
+        }
+        self.bytes += bytes;
         self.slots.push(slot);
-        if self.bytes >= BATCH { self.end_batch() } else { Ok(()) }
+        Ok(())
     }
 
     fn end_batch(&mut self) -> Result<(), StorageError> {
-        let failed = |error| doing("rewriting", std::path::Path::new("a segment"))(error);
+        let failed = |bytes| full("writing anew", self.path, bytes);
         if !self.begun {
-            self.file.write_all_at(&self.header.encode(), 0).map_err(failed)?;
+            let written = self.file.write_all_at(&self.header.encode(), 0);
+            written.map_err(failed(segment::HEADER as u64))?;
             self.begun = true;
         }
         if self.slots.is_empty() {
@@ -294,7 +330,8 @@ impl<'a> Writing<'a> {
         let (position, previous) = (self.position, self.crc);
         let place = Place { seq: self.seq, position, durable: self.seq - 1, previous };
         let header = frame.seal(place, self.header.seed());
-        self.file.write_all_at(frame.bytes(), self.offset).map_err(failed)?;
+        let written = self.file.write_all_at(frame.bytes(), self.offset);
+        written.map_err(failed(frame.len()))?;
         self.offset += frame.len();
         self.crc = header.crc;
         self.seq += 1;

@@ -60,7 +60,14 @@ impl Cursors {
         query: &Query,
         visit: &mut impl FnMut(u64, Raw<'_, '_>) -> ControlFlow<()>,
     ) -> Result<u64, StorageError> {
-        let (from, to) = (query.from.get(), query.to.get().min(view.read().end));
+        let (first, end) = {
+            let view = view.read();
+            (view.first(), view.end)
+        };
+        let (from, to) = (query.from.get(), query.to.get().min(end));
+        if from < first {
+            return Err(truncated(from, first));
+        }
         if from >= to || query.max_records == 0 {
             return Ok(from);
         }
@@ -88,9 +95,18 @@ impl Cursors {
         kept.push(cursor);
     }
 
+    /// Lets go of segments that are no longer kept, or not in this form.
+    pub(super) fn leave(&self, ids: &[u64]) {
+        self.kept.lock().retain(|cursor| !ids.contains(&cursor.window.segment.header.id));
+    }
+
     pub(super) fn clear(&self) {
         self.kept.lock().clear();
     }
+}
+
+fn truncated(wanted: u64, first: u64) -> StorageError {
+    StorageError::Truncated { wanted: position(wanted), first: position(first) }
 }
 
 fn damage(view: &RwLock<View>, at: u64) -> StorageError {
@@ -132,10 +148,9 @@ impl Cursor {
         store: Seed,
         indexes: &Arc<Indexes>,
     ) -> Result<Self, StorageError> {
-        let truncated =
-            || StorageError::Truncated { wanted: position(from), first: position(view.first()) };
-        let segment = view.segment_at(from).ok_or_else(truncated)?;
-        let file = segment.file()?.ok_or_else(truncated)?;
+        let gone = || truncated(from, view.first());
+        let segment = view.segment_at(from).ok_or_else(gone)?;
+        let file = segment.file()?.ok_or_else(gone)?;
         let index = if segment.has_no_marks() { indexes.get(segment) } else { None };
         let mark = index.and_then(|index| index.mark_at(from));
         let mark = mark.unwrap_or_else(|| segment.mark_at(from));
@@ -206,6 +221,9 @@ impl Cursor {
             return Ok(true);
         }
         let Some(segment) = view.segment(self.window.segment.header.id + 1) else {
+            if self.next < view.first() {
+                return Err(truncated(self.next, view.first()));
+            }
             return Ok(false);
         };
         let Some(file) = segment.file()? else { return Ok(false) };

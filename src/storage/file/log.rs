@@ -323,6 +323,25 @@ impl Next {
 
     /// Makes the file, in the place of one that came to nothing.
     pub(super) fn create(&mut self, dir: &Directory, size: u64) -> Result<Spare, StorageError> {
+        self.claim(dir)?;
+        Spare::create(dir, self.id, size)
+    }
+
+    /// Makes the file of one that is no longer needed.
+    pub(super) fn recycle(&mut self, dir: &Directory, from: &Path) -> Result<(), StorageError> {
+        self.claim(dir)?;
+        match Spare::recycle(dir, from, self.id) {
+            Ok(spare) => self.spare = Some(spare),
+            Err(error) => {
+                dir.discard(&dir.segment(self.id));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that nothing has its name, from here on but for what is ours.
+    fn claim(&mut self, dir: &Directory) -> Result<(), StorageError> {
         if self.ours {
             dir.remove(&dir.segment(self.id))?;
         }
@@ -332,7 +351,12 @@ impl Next {
             return Err(StorageError::Corrupt { file, offset: 0, reason });
         }
         self.ours = true;
-        Spare::create(dir, self.id, size)
+        Ok(())
+    }
+
+    /// Removes the file of a spare that is not needed.
+    pub(super) fn discard(&self, dir: &Directory) {
+        dir.discard(&dir.segment(self.id));
     }
 }
 
@@ -346,18 +370,14 @@ impl Spare {
         made
     }
 
-    /// Makes one of a file that is no longer needed.
-    pub(super) fn recycle(dir: &Directory, from: &Path, id: u64) -> Result<Self, StorageError> {
+    /// Makes one of a file that is no longer needed. There is no file under its name.
+    fn recycle(dir: &Directory, from: &Path, id: u64) -> Result<Self, StorageError> {
         let path = dir.segment(id);
         let file = dir.disk.open(from, false).map_err(doing("opening", from))?;
         let size = file.size().map_err(doing("reading", from))?;
         if !dir.makes(Mistake::RecycleUnzeroed) {
             zero(&*file, 0, size).map_err(doing("clearing", from))?;
             file.sync_data().map_err(doing("syncing", from))?;
-        }
-        if dir.exists(&path)? {
-            let reason = "another file is where the next segment was to begin";
-            return Err(StorageError::Corrupt { file: path, offset: 0, reason });
         }
         dir.disk.rename(from, &path).map_err(doing("renaming", from))?;
         dir.sync(&dir.segments)?;

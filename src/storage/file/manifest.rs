@@ -20,6 +20,9 @@ const HEADER: usize = 20;
 /// The largest manifest that is read, in bytes. Enough for millions of segments.
 const MOST: u64 = 1 << 28;
 
+/// Numbers that only rise never get so far, so that one can always count on from them.
+const HIGHEST: u64 = u64::MAX / 4;
+
 /// Which files a store has, and what is known about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Manifest {
@@ -33,7 +36,7 @@ pub(super) struct Manifest {
     pub(super) phase: Phase,
     /// The highest seq known to be durable.
     pub(super) durable: u64,
-    /// By id, without gaps. Commits go to the last one. Empty before the first commit of all.
+    /// By id, without gaps. Commits go to the last one.
     pub(super) segments: Vec<SegmentEntry>,
     /// The state in files contains the writes of all batches up to this seq.
     pub(super) state_seq: u64,
@@ -360,13 +363,28 @@ fn read_seal(reader: &mut Reader<'_>) -> Option<Seal> {
 /// What every manifest that was ever written has in common.
 fn is_consistent(manifest: &Manifest) -> bool {
     let segments = &manifest.segments;
+    if !is_countable(manifest) {
+        return false;
+    }
     let follow = segments.iter().zip(segments.iter().skip(1)).all(|(one, next)| {
         next.id == one.id + 1 && next.position >= one.position && next.seq >= one.seq
     });
     let sealed = segments.iter().rev().skip(1).all(|segment| segment.seal.is_some());
-    let active = segments.last().is_none_or(|segment| segment.seal.is_none());
-    let runs = manifest.runs.iter().all(|run| run.id < manifest.next_run);
+    let active = segments.last().is_some_and(|segment| segment.seal.is_none());
+    // None is there twice, so that a short manifest does not have a file opened a million times.
+    let mut newer = manifest.next_run;
+    let runs = manifest.runs.iter().all(|run| run.id < std::mem::replace(&mut newer, run.id));
     follow && sealed && active && runs && manifest.state_seq <= manifest.durable
+}
+
+fn is_countable(manifest: &Manifest) -> bool {
+    let Manifest { generation, epoch, durable, next_run, .. } = manifest;
+    let from_one = |number: u64| (1..=HIGHEST).contains(&number);
+    let segments = manifest.segments.iter().all(|segment| {
+        let dense = [segment.id, segment.position, segment.seq];
+        dense.into_iter().all(from_one) && segment.epoch <= HIGHEST
+    });
+    segments && [generation, epoch, durable, next_run].into_iter().all(|number| *number <= HIGHEST)
 }
 
 #[cfg(test)]
@@ -400,8 +418,6 @@ mod tests {
             let manifest = Manifest { phase, ..sample() };
             assert_eq!(decode(&manifest.encode()), Ok(manifest));
         }
-        let empty = Manifest::new([1; 16], 2);
-        assert_eq!(decode(&empty.encode()), Ok(empty));
     }
 
     #[test]
@@ -426,8 +442,37 @@ mod tests {
         unsealed.segments[0].seal = None;
         let mut early = sample();
         early.state_seq = 12;
-        for wrong in [gap, unsealed, early] {
+        let empty = Manifest { segments: Vec::new(), ..sample() };
+        let mut twice = sample();
+        twice.runs.push(twice.runs[0]);
+        for wrong in [gap, unsealed, early, empty, twice] {
             assert_eq!(decode(&wrong.encode()), Err(Undecoded::Damaged));
+        }
+    }
+
+    #[test]
+    fn numbers_from_which_one_cannot_count_on_are_refused() {
+        let wrong = [
+            |manifest: &mut Manifest| manifest.generation = u64::MAX,
+            |manifest: &mut Manifest| manifest.epoch = u64::MAX,
+            |manifest: &mut Manifest| manifest.durable = u64::MAX,
+            |manifest: &mut Manifest| manifest.next_run = u64::MAX,
+            |manifest: &mut Manifest| manifest.segments[1].epoch = u64::MAX,
+            |manifest: &mut Manifest| manifest.segments[1].position = u64::MAX,
+            |manifest: &mut Manifest| manifest.segments[1].seq = u64::MAX,
+            |manifest: &mut Manifest| manifest.segments[0].position = 0,
+            |manifest: &mut Manifest| manifest.segments[0].seq = 0,
+        ];
+        for spoil in wrong {
+            let mut manifest = sample();
+            spoil(&mut manifest);
+            assert_eq!(decode(&manifest.encode()), Err(Undecoded::Damaged));
+        }
+        for id in [0, u64::MAX] {
+            let mut manifest = sample();
+            manifest.segments.remove(0);
+            manifest.segments[0].id = id;
+            assert_eq!(decode(&manifest.encode()), Err(Undecoded::Damaged));
         }
     }
 

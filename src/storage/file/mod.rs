@@ -17,6 +17,9 @@ mod disk;
 mod failure;
 mod follow;
 mod frame;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod info;
 mod log;
@@ -40,7 +43,10 @@ mod window;
 use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 #[cfg(any(test, feature = "testing"))]
@@ -107,6 +113,8 @@ pub struct FileStorage {
     cursors: Cursors,
     /// Every sealed segment up to this id has an index.
     indexed: AtomicU64,
+    /// A copy or a compaction under way is to end.
+    closing: AtomicBool,
 }
 
 /// How a [`FileStorage`] is to be opened.
@@ -178,6 +186,7 @@ impl FileStorageBuilder {
             cursors: Cursors::new(log.manifest.seed(), &indexes),
             indexes,
             indexed: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
             log: Mutex::new(log),
             dir,
         })
@@ -224,6 +233,11 @@ impl FileStorage {
         Ok(())
     }
 
+    /// Fails once the storage is being closed, for work that takes long.
+    fn check_not_closing(&self) -> Result<(), StorageError> {
+        if self.closing.load(Ordering::Acquire) { Err(StorageError::Closed) } else { Ok(()) }
+    }
+
     fn check_open(&self) -> Result<RwLockReadGuard<'_, View>, StorageError> {
         let view = self.view.read();
         if view.closed { Err(StorageError::Closed) } else { Ok(view) }
@@ -234,7 +248,9 @@ impl FileStorage {
         if self.view.read().state.bytes() < 4 * self.state_bytes.max(1024 * 1024) {
             return;
         }
-        if let Err(error) = self.checkpoint(&mut self.keeper.lock()) {
+        // Whoever has the keeper is at it, or at something that a commit does not wait for.
+        let Some(mut keeper) = self.keeper.try_lock() else { return };
+        if let Err(error) = self.checkpoint(&mut keeper) {
             tracing::warn!(%error, "the state could not be written to a file");
         }
     }
@@ -343,6 +359,7 @@ impl Storage for FileStorage {
     }
 
     fn close(&self) -> Result<(), StorageError> {
+        self.closing.store(true, Ordering::Release);
         let mut keeper = self.keeper.lock();
         match self.checkpoint(&mut keeper) {
             Err(StorageError::Closed) => return Ok(()),

@@ -61,6 +61,16 @@ pub enum Mistake {
     WatermarkTooHigh,
     /// A recycled segment is used as it is.
     RecycleUnzeroed,
+    /// Segments are dropped with writes that no file of the state contains.
+    TrimUncovered,
+    /// A segment that was written anew is not synced.
+    RewriteUnsynced,
+    /// The name of a segment that was written anew is not synced.
+    RewriteNameUnsynced,
+    /// The file of a segment is removed before the manifest names the one that was written anew.
+    RemoveOriginalFirst,
+    /// Events are dropped because of ones that are not durable.
+    CompactAheadOfLog,
 }
 
 /// The mistake that was planted, if any.

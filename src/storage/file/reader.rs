@@ -59,6 +59,21 @@ impl FileReader {
         Self::look(self.dir.clone())
     }
 
+    /// The store as it is now, where the owner has dropped or rewritten a file under our eyes, which
+    /// explains the error.
+    fn anew(&self, error: StorageError) -> Result<Self, StorageError> {
+        let has_changed = match Manifest::read(&self.dir)? {
+            Some(manifest) => manifest.generation != self.manifest.generation,
+            None => false,
+        };
+        if has_changed { self.refresh() } else { Err(error) }
+    }
+
+    /// The query, as far as this moment goes.
+    fn until_then(&self, query: &Query) -> Query {
+        query.clone().to(query.to.min(self.end()))
+    }
+
     fn look(dir: Directory) -> Result<Self, StorageError> {
         let mut attempt = 1;
         let mut earlier = None;
@@ -111,7 +126,10 @@ impl Storage for FileReader {
     }
 
     fn read(&self, query: &Query) -> Result<Page, StorageError> {
-        self.cursors.read(&self.view, query)
+        match self.cursors.read(&self.view, query) {
+            Err(error) => self.anew(error)?.read(&self.until_then(query)),
+            page => page,
+        }
     }
 
     fn visit(
@@ -119,8 +137,22 @@ impl Storage for FileReader {
         query: &Query,
         visit: &mut dyn FnMut(RecordRef<'_>) -> ControlFlow<()>,
     ) -> Result<Position, StorageError> {
-        let mut visit = |at, raw: Raw<'_, '_>| visit(raw.at(position(at)));
-        self.cursors.visit(&self.view, query, &mut visit).map(position)
+        let mut next = query.from;
+        let mut each = |at, raw: Raw<'_, '_>| {
+            next = position(at).next();
+            visit(raw.at(position(at)))
+        };
+        match self.cursors.visit(&self.view, query, &mut each) {
+            Ok(next) => Ok(position(next)),
+            Err(error) => {
+                let anew = self.anew(error)?;
+                anew.visit(&Query { from: next, ..self.until_then(query) }, visit)
+            }
+        }
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.view.read().segments.iter().map(|segment| segment.valid()).sum()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {

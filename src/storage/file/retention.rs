@@ -2,14 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    FileStorage,
-    log::{self, Spare},
-    planted::Mistake,
-    position,
-    segment::Segment,
-    upkeep::Keeper,
-};
+use super::{FileStorage, log, planted::Mistake, position, segment::Segment, upkeep::Keeper};
 use crate::{
     message::Position,
     runtime::Timestamp,
@@ -26,9 +19,9 @@ impl FileStorage {
         let dropped = self.too_old(trim)?;
         if let Some(last) = dropped.last() {
             let after = self.view.read().segment(last.header.id + 1).map(|next| next.header.seq);
-            let covered = self.covered.load(std::sync::atomic::Ordering::Acquire);
-            if after.is_some_and(|seq| covered + 1 < seq) {
-                self.checkpoint(keeper)?; // the files of the state are all that is left of its writes
+            // The files of the state are all that is left of its writes.
+            if !self.dir.makes(Mistake::TrimUncovered) {
+                self.cover(keeper, after.map_or(0, |seq| seq - 1))?;
             }
             self.forget(&dropped)?;
         }
@@ -44,21 +37,24 @@ impl FileStorage {
             if next.header.position > trim.before.get() {
                 break;
             }
-            if trim.published_before.is_some() {
-                self.indexes.make(segment, false)?;
-            }
-            // Without an index nothing is known to be old.
-            let newest = || {
-                let newest = self.indexes.get(segment).map_or(u64::MAX, |index| index.newest());
-                Timestamp::from_nanos(newest)
-            };
-            if !trim.is_due(newest, bytes) {
+            if !trim.is_due(|| self.newest(segment, next), bytes) {
                 break;
             }
             bytes -= segment.valid();
             dropped.push(Arc::clone(segment));
         }
         Ok(dropped)
+    }
+
+    /// The newest time in a segment; that of the next one, where it is damaged. Without an index
+    /// nothing is known to be old.
+    fn newest(&self, segment: &Arc<Segment>, next: &Arc<Segment>) -> Timestamp {
+        let newest = |segment| {
+            self.indexes.make(segment, false).ok()?;
+            Some(self.indexes.get(segment)?.newest())
+        };
+        let newest = newest(segment).or_else(|| newest(next)).unwrap_or(u64::MAX);
+        Timestamp::from_nanos(newest)
     }
 
     /// First the manifest stops naming them, then they go.
@@ -68,12 +64,22 @@ impl FileStorage {
         }
         let mut log = self.log.lock();
         log.check_usable()?;
+        // The cursors that allow it must not be lost after it.
+        log.step(|log| log.sync(&self.dir))?;
         let mut next = log.manifest.clone();
         next.segments.drain(..dropped.len());
         next.durable = log.durable;
-        log.replace_manifest(&self.dir, next)?;
+        let replaced = log.replace_manifest(&self.dir, next.clone());
+        if let Err(StorageError::Full { .. }) = replaced {
+            self.give_up_spare();
+            log.replace_manifest(&self.dir, next)?;
+        } else {
+            replaced?;
+        }
         self.view.write().segments.drain(..dropped.len());
         drop(log);
+        let ids: Vec<u64> = dropped.iter().map(|segment| segment.header.id).collect();
+        self.cursors.leave(&ids);
         self.remove(dropped);
         Ok(())
     }
@@ -89,6 +95,14 @@ impl FileStorage {
         }
     }
 
+    /// Frees the room that was prepared for the next segment.
+    fn give_up_spare(&self) {
+        let mut next = self.next.lock();
+        if next.spare.take().is_some() {
+            next.discard(&self.dir);
+        }
+    }
+
     /// Makes the file of a dropped segment that of the next one, where there is none yet.
     fn recycle(&self, segment: &Segment) -> bool {
         let mut next = self.next.lock();
@@ -96,13 +110,10 @@ impl FileStorage {
         if next.spare.is_some() || segment.header.size < wanted {
             return false;
         }
-        match Spare::recycle(&self.dir, &segment.path, next.id) {
-            Ok(spare) => next.spare = Some(spare),
-            Err(error) => {
-                tracing::warn!(%error, "a dropped segment could not be used again");
-                self.dir.discard(&self.dir.segment(next.id));
-            }
+        let recycled = next.recycle(&self.dir, &segment.path);
+        if let Err(error) = &recycled {
+            tracing::warn!(%error, "a dropped segment could not be used again");
         }
-        next.spare.is_some()
+        recycled.is_ok()
     }
 }

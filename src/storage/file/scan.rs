@@ -1,13 +1,12 @@
 //! Going through a segment batch by batch, verifying everything.
 
 use super::{
-    body,
     checksum::Seed,
     frame::{self, BatchHeader},
     segment,
     window::Window,
 };
-use crate::storage::{StorageError, Write};
+use crate::storage::StorageError;
 
 /// How much is searched at a time for what follows damage.
 const SEARCHED: usize = 64 * 1024;
@@ -147,9 +146,4 @@ impl Scan {
         }
         Ok(highest)
     }
-}
-
-/// Decodes writes that a scan found.
-pub(super) fn decode_writes(writes: &[u8]) -> Option<Vec<Write>> {
-    body::read_writes(writes)
 }

@@ -20,28 +20,36 @@ pub(super) const STATE_BYTES: usize = 16 * 1024 * 1024;
 pub(super) struct Keeper {
     /// The seq whose writes a checkpoint contains that has begun.
     frozen: u64,
+    /// Segments before this id have been through a compaction.
+    pub(super) compacted: u64,
 }
 
 impl FileStorage {
-    /// Does the most urgent thing.
+    /// Does a little of everything that is to be done.
     pub(super) fn keep_up(&self) -> Result<Upkeep, StorageError> {
         let mut keeper = self.keeper.lock();
         self.log.lock().check_usable()?;
-        if self.prepare_segment()? || self.checkpoint_if_due(&mut keeper)? || self.index_one()? {
-            return Ok(Upkeep::More);
+        // What fails must not keep the rest from being done.
+        let done = [self.prepare_segment(), self.checkpoint_if_due(&mut keeper), self.index_one()];
+        let (mut more, mut failure) = (false, None);
+        for done in done {
+            match done {
+                Ok(did) => more |= did,
+                Err(error) => failure = Some(graver(failure, error)),
+            }
         }
-        self.vouch()
+        match failure {
+            Some(error) => Err(error),
+            None if more => Ok(Upkeep::More),
+            None => self.vouch(),
+        }
     }
 
     /// Makes the file of the next segment, once half of the active one is used.
     fn prepare_segment(&self) -> Result<bool, StorageError> {
         let mut next = self.next.lock();
-        let (used, half) = {
-            let view = self.check_open()?;
-            let used = view.segments.last().map_or(0, |segment| segment.valid());
-            (used, log::size_of(next.id - 1, self.segment_bytes) / 2)
-        };
-        if next.spare.is_some() || used < half {
+        let half = log::size_of(next.id - 1, self.segment_bytes) / 2;
+        if next.spare.is_some() || self.check_open()?.active_bytes() < half {
             return Ok(false);
         }
         let size = log::size_of(next.id, self.segment_bytes);
@@ -55,6 +63,15 @@ impl FileStorage {
         }
         self.checkpoint(keeper)?;
         Ok(true)
+    }
+
+    /// Sees to it that the files of the state contain the writes of all batches up to a seq.
+    pub(super) fn cover(&self, keeper: &mut Keeper, seq: u64) -> Result<(), StorageError> {
+        // The first checkpoint may go on with what was frozen long ago.
+        while self.covered.load(Ordering::Acquire) < seq {
+            self.checkpoint(keeper)?;
+        }
+        Ok(())
     }
 
     /// Writes the state to files, so that a start need not gather it from the log.
@@ -107,8 +124,10 @@ impl FileStorage {
     fn index_one(&self) -> Result<bool, StorageError> {
         if let Some(id) = self.indexes.take_damaged() {
             let segment = self.view.read().segment(id).cloned();
-            if let Some(segment) = segment {
-                self.indexes.make(&segment, true)?;
+            if let Some(segment) = segment
+                && let Err(error) = self.indexes.make(&segment, true)
+            {
+                tracing::error!(%error, "an index could not be made again");
             }
             return Ok(true);
         }
@@ -123,7 +142,12 @@ impl FileStorage {
             self.indexed.store(last - 1, Ordering::Release);
             return Ok(false);
         };
-        self.indexes.make(&segment, false)?;
+        let made = self.indexes.make(&segment, false);
+        if let Err(error @ StorageError::Corrupt { .. }) = &made {
+            tracing::error!(%error, "a segment is damaged, and gets no index");
+        } else {
+            made?;
+        }
         self.indexed.store(segment.header.id, Ordering::Release);
         Ok(true)
     }
@@ -147,7 +171,13 @@ impl FileStorage {
             let last = view.segments.last().map_or(1, |segment| segment.header.id);
             self.indexed.load(Ordering::Acquire) + 1 < last
         };
-        unindexed || self.is_checkpoint_due()
+        unindexed || self.wants_spare() || self.is_checkpoint_due()
+    }
+
+    fn wants_spare(&self) -> bool {
+        let Some(next) = self.next.try_lock() else { return false };
+        let half = log::size_of(next.id - 1, self.segment_bytes) / 2;
+        next.spare.is_none() && self.view.read().active_bytes() >= half
     }
 
     fn is_checkpoint_due(&self) -> bool {
@@ -155,6 +185,14 @@ impl FileStorage {
         let view = self.view.read();
         let active = view.segments.last().map_or(0, |segment| segment.header.seq);
         view.state.is_frozen() || view.state.bytes() > self.state_bytes || active > covered + 1
+    }
+}
+
+/// Of two failures the one after which nothing more is written, if either is that.
+fn graver(one: Option<StorageError>, other: StorageError) -> StorageError {
+    match one {
+        Some(one) if !matches!(other, StorageError::Indeterminate { .. }) => one,
+        _ => other,
     }
 }
 

@@ -31,6 +31,11 @@ impl View {
         self.segments.get(after.checked_sub(1)?)
     }
 
+    /// How much of the active segment is used.
+    pub(super) fn active_bytes(&self) -> u64 {
+        self.segments.last().map_or(0, |segment| segment.valid())
+    }
+
     /// The oldest position that is kept.
     pub(super) fn first(&self) -> u64 {
         self.segments.first().map_or(self.end, |segment| segment.header.position)

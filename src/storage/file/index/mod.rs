@@ -7,7 +7,7 @@
 mod format;
 mod keys;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use keys::{KeyFilter, hash};
 use parking_lot::Mutex;
@@ -17,7 +17,7 @@ use super::{
     bytes::Reader,
     checksum::Seed,
     directory::Directory,
-    failure::doing,
+    failure::full,
     manifest::Manifest,
     scan::{Found, Scan},
     segment::{Mark, Segment},
@@ -33,6 +33,11 @@ const BLOCK: u64 = 64 * 1024;
 
 /// How many indexes are kept in memory.
 const KEPT: usize = 4;
+
+/// The most bytes that an index may have. One that is larger than its segment is no help.
+fn most(segment: &Segment) -> u64 {
+    segment.valid().max(BLOCK)
+}
 
 /// What is where in a sealed segment.
 #[derive(Debug, PartialEq, Eq)]
@@ -164,6 +169,8 @@ fn set(bits: &mut Vec<u8>, at: usize) {
 #[derive(Default)]
 struct Building {
     names: Vec<String>,
+    /// Where in `names` each of them is. There may be very many.
+    known: BTreeMap<String, usize>,
     blocks: Vec<Block>,
     /// Of the block that is being filled.
     keys: Vec<u64>,
@@ -208,10 +215,11 @@ impl Building {
                 }
             };
             left -= 1;
-            let known = self.names.iter().position(|name| *name == raw.name());
+            let known = self.known.get(raw.name()).copied();
             let at = known.unwrap_or(self.names.len());
             if known.is_none() {
                 self.names.push(raw.name().to_owned());
+                self.known.insert(raw.name().to_owned(), at);
             }
             set(&mut block.names, at);
             block.oldest = block.oldest.min(raw.time);
@@ -227,12 +235,15 @@ impl Building {
     }
 }
 
+/// An index with id and epoch of its segment: one that was written anew has another epoch.
+type Kept = ((u64, u64), Arc<Index>);
+
 /// The indexes of a store. Those used last are kept in memory.
 #[derive(Debug)]
 pub(super) struct Indexes {
     dir: Directory,
     seed: Seed,
-    kept: Mutex<Vec<(u64, Arc<Index>)>>,
+    kept: Mutex<Vec<Kept>>,
     /// Segments whose index turned out to be damaged.
     damaged: Mutex<Vec<u64>>,
 }
@@ -245,23 +256,26 @@ impl Indexes {
 
     /// The index of a sealed segment, if there is a valid one.
     pub(super) fn get(&self, segment: &Segment) -> Option<Arc<Index>> {
-        let id = segment.header.id;
-        if let Some((_, index)) = self.kept.lock().iter().find(|(kept, _)| *kept == id) {
+        let (id, epoch) = (segment.header.id, segment.header.epoch);
+        if let Some((_, index)) = self.kept.lock().iter().find(|(kept, _)| *kept == (id, epoch)) {
             return Some(Arc::clone(index));
         }
-        let bytes = self.read(id)?;
+        let bytes = self.read(segment)?;
         let Some(index) = format::decode(&bytes, &segment.header, segment.valid(), self.seed)
         else {
             tracing::warn!(segment = id, "an index is damaged, and will be made again");
-            self.damaged.lock().push(id);
+            let mut damaged = self.damaged.lock();
+            if !damaged.contains(&id) {
+                damaged.push(id);
+            }
             return None;
         };
         let index = Arc::new(index);
-        self.keep(id, &index);
+        self.keep((id, epoch), &index);
         Some(index)
     }
 
-    fn keep(&self, id: u64, index: &Arc<Index>) {
+    fn keep(&self, id: (u64, u64), index: &Arc<Index>) {
         let mut kept = self.kept.lock();
         if kept.len() >= KEPT {
             kept.remove(0);
@@ -269,10 +283,11 @@ impl Indexes {
         kept.push((id, Arc::clone(index)));
     }
 
-    fn read(&self, id: u64) -> Option<Vec<u8>> {
-        let file = self.dir.disk.open_read(&self.dir.index(id)).ok()?;
+    /// The bytes of an index, or so many that it cannot be one.
+    fn read(&self, segment: &Segment) -> Option<Vec<u8>> {
+        let file = self.dir.disk.open_read(&self.dir.index(segment.header.id)).ok()?;
         let mut bytes = Vec::new();
-        let size = usize::try_from(file.size().ok()?).ok()?;
+        let size = usize::try_from(file.size().ok()?.min(most(segment) + 1)).ok()?;
         bytes.try_reserve_exact(size).ok()?;
         bytes.resize(size, 0);
         let count = file.read_at(&mut bytes, 0).ok()?;
@@ -282,7 +297,7 @@ impl Indexes {
 
     /// Forgets the index of a segment that was written anew.
     pub(super) fn forget(&self, id: u64) {
-        self.kept.lock().retain(|(kept, _)| *kept != id);
+        self.kept.lock().retain(|((kept, _), _)| *kept != id);
     }
 
     /// A segment whose index was found to be damaged since the last time.
@@ -300,8 +315,11 @@ impl Indexes {
         let bytes = format::encode(&index, &segment.header, segment.valid(), self.seed);
         // Unsynced, and not moved into place: what does not become whole is made again.
         self.dir.remove(&path)?;
-        let file = self.dir.disk.open(&path, true).map_err(doing("creating", &path))?;
-        file.write_all_at(&bytes, 0).map_err(doing("writing", &path))?;
+        if bytes.len() as u64 > most(segment) {
+            return Ok(());
+        }
+        let file = self.dir.disk.open(&path, true).map_err(full("creating", &path, 0))?;
+        file.write_all_at(&bytes, 0).map_err(full("writing", &path, bytes.len() as u64))?;
         segment.forget_marks();
         Ok(())
     }
@@ -317,4 +335,41 @@ pub(super) fn id_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".idx")?;
     let id = digits.parse().ok()?;
     (file_name(id) == name).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::file::{
+        disk::{Disk, MemoryDisk},
+        planted::Planted,
+        segment::SegmentHeader,
+    };
+
+    #[test]
+    fn the_index_of_a_segment_is_not_that_of_the_one_written_anew() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let dir = Directory::new(Arc::clone(&disk), "/store".as_ref(), Planted::default());
+        let indexes = Indexes::new(&dir, &Manifest::new([1; 16], 1));
+        let header = SegmentHeader {
+            store: [1; 16],
+            id: 3,
+            epoch: 5,
+            timeline: 1,
+            position: 1,
+            seq: 1,
+            previous_len: 0,
+            previous_crc: 0,
+            size: 0,
+        };
+        let segment = |epoch| {
+            let header = SegmentHeader { epoch, ..header };
+            Segment::new(&disk, dir.segment(3), header, None, 1000)
+        };
+        let end = Mark { position: 1, seq: 1, offset: 1000 };
+        let index = Index { names: Vec::new(), blocks: Vec::new(), end };
+        indexes.keep((3, 5), &Arc::new(index));
+        assert!(indexes.get(&segment(5)).is_some());
+        assert!(indexes.get(&segment(6)).is_none());
+    }
 }

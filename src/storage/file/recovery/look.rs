@@ -40,8 +40,10 @@ pub(super) struct Look {
 pub(super) fn create(dir: &Directory, size: u64) -> Result<Manifest, StorageError> {
     let first = segment::file_name(1);
     for part in [&dir.segments, &dir.state] {
-        let is_ours =
-            |name: &String| segment::id_of(name).is_some() || state::id_of(name).is_some();
+        let is_ours = |name: &String| {
+            let kinds = [segment::id_of(name), index::id_of(name), state::id_of(name)];
+            kinds.iter().any(Option::is_some)
+        };
         let unfinished = |name: &String| *name == first && part == &dir.segments;
         if names(dir, part)?.iter().any(|name| is_ours(name) && !unfinished(name)) {
             return Err(orphaned(dir));
@@ -168,11 +170,17 @@ impl Look {
             }
             return Ok(());
         }
+        let rewritten = segment::rewritten_of(name).map(|(id, _)| id);
+        let first = entries.first();
+        if rewritten.is_some_and(|id| first.is_some_and(|first| id < first.id)) {
+            self.dropped.push(path);
+            return Ok(());
+        }
         // Another file has the same events: one that was to be, or had been, the segment.
         let is_other = |id, named: &dyn Fn(&SegmentEntry) -> bool| {
             entries.iter().any(|entry| entry.id == id && entry.seal.is_some() && named(entry))
         };
-        let replaced = segment::rewritten_of(name).is_some_and(|(id, _)| is_other(id, &|_| true))
+        let replaced = rewritten.is_some_and(|id| is_other(id, &|_| true))
             || segment::id_of(name).is_some_and(|id| is_other(id, &|entry| entry.rewritten > 0));
         if replaced {
             self.dropped.push(path);
@@ -208,8 +216,10 @@ impl Look {
             self.runs.push(Arc::new(run));
         }
         for name in present {
-            let dropped =
-                state::id_of(&name).is_some_and(|id| self.manifest.dropped_runs.contains(&id));
+            // A run that is not named yet is of a checkpoint that did not end.
+            let dropped = state::id_of(&name).is_some_and(|id| {
+                self.manifest.dropped_runs.contains(&id) || id >= self.manifest.next_run
+            });
             let list = if dropped { &mut self.dropped } else { &mut self.unknown };
             list.push(dir.state.join(name));
         }

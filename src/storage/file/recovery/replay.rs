@@ -6,11 +6,12 @@ use super::look::Look;
 use crate::storage::{
     StorageError,
     file::{
+        body,
         directory::Directory,
         manifest::Phase,
         planted::Mistake,
         report::RecoveryReport,
-        scan::{self, Found, Leniency, Scan},
+        scan::{Found, Leniency, Scan},
         segment::Segment,
         state::State,
         view::View,
@@ -35,6 +36,12 @@ pub(super) struct Replayed {
 
 pub(super) fn replay(dir: &Directory, look: &Look) -> Result<Replayed, StorageError> {
     let manifest = &look.manifest;
+    if let Some(first) =
+        look.segments.first().filter(|first| first.header.seq > manifest.state_seq + 1)
+    {
+        let reason = "what earlier commits wrote to the state is in no file";
+        return Err(first.corrupt(0, reason));
+    }
     let state = State::new(look.runs.clone());
     let first = look.segments.first().map(|segment| segment.header);
     let mut replayed = Replayed {
@@ -148,11 +155,8 @@ impl Replayed {
         let (report, durable) = (&mut self.report, &mut self.durable);
         let reason = replay_segment(&mut scan, |header, offset, writes| {
             if header.seq > state_seq {
-                let writes = scan::decode_writes(writes);
-                view.state.apply(
-                    writes
-                        .ok_or_else(|| segment.corrupt(offset, "a batch's writes are invalid"))?,
-                );
+                body::each_write(writes, |write| view.state.apply([write]))
+                    .ok_or_else(|| segment.corrupt(offset, "a batch's writes are invalid"))?;
             }
             *durable = header.durable.max(*durable);
             report.batches += 1;

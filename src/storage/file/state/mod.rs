@@ -53,7 +53,7 @@ impl State {
     }
 
     /// Applies writes in order.
-    pub(super) fn apply(&mut self, writes: Vec<Write>) {
+    pub(super) fn apply(&mut self, writes: impl IntoIterator<Item = Write>) {
         self.active.apply(writes);
     }
 

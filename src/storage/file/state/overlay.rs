@@ -26,7 +26,7 @@ impl Overlay {
     }
 
     /// Applies writes in order.
-    pub(super) fn apply(&mut self, writes: Vec<Write>) {
+    pub(super) fn apply(&mut self, writes: impl IntoIterator<Item = Write>) {
         for Write { key, value } in writes {
             let (key_len, len) = (key.len(), value.as_ref().map_or(0, Vec::len));
             self.bytes += len;

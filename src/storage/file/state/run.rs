@@ -112,7 +112,7 @@ impl Run {
         };
         let seed = seed(store, entry.id);
         let footer = read(FOOTER, footer)?;
-        let index = Reader::new(&footer).u64().filter(|index| *index <= entry.len);
+        let index = index_start(&footer, entry.len);
         let index = index.ok_or_else(|| corrupt("a state file's footer is damaged"))?;
         let tail = read(usize::try_from(entry.len - index).unwrap_or(usize::MAX), index)?;
         let blocks = decode_tail(&header, &tail, entry, seed);
@@ -151,6 +151,15 @@ fn other_version(header: &[u8]) -> Option<u32> {
     let mut reader = Reader::new(header);
     let magic: [u8; 8] = reader.array()?;
     reader.u32().filter(|found| magic == MAGIC && *found != VERSION)
+}
+
+/// Where the index begins, if what the footer says of it fits. Nothing vouches for that before the
+/// index has been read, and the file may be far larger than what can be.
+fn index_start(footer: &[u8], len: u64) -> Option<u64> {
+    let mut reader = Reader::new(footer);
+    let (start, length) = (reader.u64()?, reader.u64()?);
+    let end = start.checked_add(length)?.checked_add(FOOTER as u64)?;
+    (end == len).then_some(start)
 }
 
 fn decode_tail(header: &[u8], tail: &[u8], entry: RunEntry, seed: Seed) -> Option<Vec<Block>> {

@@ -6,10 +6,9 @@ use super::Gap;
 use crate::storage::{
     Record, Write,
     file::{
-        body::{RecordReader, Slot},
+        body::{self, RecordReader, Slot},
         bytes::Reader,
         frame::BatchHeader,
-        scan,
     },
 };
 
@@ -42,8 +41,10 @@ impl Batch<'_> {
         let mut items = Vec::new();
         let records = self.each_item(reader, &mut |item| items.push(item));
         records.ok_or_else(|| self.gap("a record is invalid"))?;
-        let writes = scan::decode_writes(self.writes);
-        Ok((items, writes.ok_or_else(|| self.gap("a write to the state is invalid"))?))
+        let mut writes = Vec::new();
+        let whole = body::each_write(self.writes, |write| writes.push(write));
+        whole.ok_or_else(|| self.gap("a write to the state is invalid"))?;
+        Ok((items, writes))
     }
 
     fn each_item(&self, records: &mut RecordReader, each: &mut dyn FnMut(Item)) -> Option<()> {

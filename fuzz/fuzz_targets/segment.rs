@@ -1,0 +1,6 @@
+//! Fuzzes `fuzzing::segment`.
+#![no_main]
+
+use tidings::storage::file::fuzzing;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::segment(bytes));
