@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// How long a durable bus keeps events. For ever by default.
 ///
-/// Old events go in whole files, so some stay longer than they have to. What is kept of an event
-/// beyond the log stays: state, and dead letters with their payloads.
+/// Old events go in whole files, so some stay longer than they have to, and they are looked for when
+/// there are new ones. What is kept of an event beyond the log stays: state, and dead letters with
+/// their payloads.
 ///
 /// ```
 /// use std::time::Duration;
