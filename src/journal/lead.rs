@@ -26,29 +26,32 @@ impl Log {
     /// Commits what waits. False where what is left has to wait for room. Only the leader calls it.
     pub(super) fn commit_group(&self, journal: &Journal) -> bool {
         let group = self.take_group();
-        let answered = match self.find_room(&group) {
-            Ok(()) => self.commit_all(journal, group),
+        let (answered, has_room) = match self.find_room(&group) {
+            Ok(()) => (self.commit_all(journal, group), true),
             Err(error) => self.commit_patient(journal, group, error),
         };
-        let (answered, has_room) = answered;
         self.queue.lock().open -= answered;
         journal.tail.quiet().notify();
         self.caretaker.committed();
         has_room
     }
 
-    /// Returns how many requests were answered, and that there is room.
-    fn commit_all(&self, journal: &Journal, mut group: Vec<Request>) -> (usize, bool) {
+    /// Returns how many requests were answered.
+    fn commit_all(&self, journal: &Journal, mut group: Vec<Request>) -> usize {
         let answered = group.len();
+        if answered == 0 {
+            return 0;
+        }
         let commit = self.commit_of(&mut group);
         match self.guarded(|storage| storage.commit(commit)) {
             Ok(first) => self.leave(show(journal, first, group)),
             Err(error) => reject(error, group),
         }
-        (answered, true)
+        answered
     }
 
     /// Refuses everything that does not wait for room, and commits the rest if there is any left.
+    /// Returns how many requests were answered, and whether there was room for the rest.
     fn commit_patient(
         &self,
         journal: &Journal,
@@ -67,13 +70,12 @@ impl Log {
         let (refused, free): (Vec<_>, Vec<_>) = refused.into_iter().partition(Request::needs_room);
         let mut answered = refused.len();
         reject(error, refused);
-        answered += self.commit_all(journal, free).0;
+        answered += self.commit_all(journal, free);
         if !patient.is_empty() && self.find_room(&patient).is_err() {
             self.put_back(patient);
             return (answered, false);
         }
-        let (committed, has_room) = self.commit_all(journal, patient);
-        (answered + committed, has_room)
+        (answered + self.commit_all(journal, patient), true)
     }
 
     fn find_room(&self, group: &[Request]) -> Result<(), StorageError> {

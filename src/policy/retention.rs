@@ -27,8 +27,9 @@ pub struct Retention {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Unread {
-    /// They are kept, however old they are and however large the log becomes. The subscription that
-    /// holds them is named in a warning.
+    /// They are kept, however old they are and however large the log becomes, for subscriptions that
+    /// are stored, running or not. The one that holds them is named in a warning. Ephemeral ones are
+    /// not waited for.
     #[default]
     Keep,
     /// They are dropped. The subscription goes on with what is left, and what it lost is counted and

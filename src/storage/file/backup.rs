@@ -7,8 +7,8 @@ use super::{
     directory::Directory,
     disk::DiskFile,
     failure::{doing, full},
-    log,
     manifest::{Manifest, Phase, ReplaceError},
+    next::zero,
     planted::Planted,
     segment::Segment,
 };
@@ -96,7 +96,7 @@ fn copy_file(
     let source = dir.disk.open_read(from).map_err(doing("opening", from))?;
     let target = dir.disk.open(to, true).map_err(full("creating", to, size))?;
     copy_bytes(&*source, &*target, len).map_err(full("copying to", to, len))?;
-    log::zero(&*target, len, size).map_err(full("extending", to, size))?;
+    zero(&*target, len, size).map_err(full("extending", to, size))?;
     target.sync_data().map_err(doing("syncing", to))
 }
 

@@ -25,6 +25,7 @@ mod info;
 mod log;
 mod lost;
 mod manifest;
+mod next;
 mod planted;
 mod reader;
 mod recovery;
@@ -71,7 +72,8 @@ use self::{
     failure::{doing, indeterminate},
     frame::Frame,
     index::Indexes,
-    log::{Log, Next, Usable},
+    log::{Log, Usable},
+    next::Next,
     planted::Planted,
     recovery::Recovered,
     segment::StoreId,
@@ -335,7 +337,7 @@ impl Storage for FileStorage {
     }
 
     fn log_bytes(&self) -> u64 {
-        self.view.read().segments.iter().map(|segment| segment.valid()).sum()
+        self.view.read().log_bytes()
     }
 
     fn trim(&self, trim: &Trim) -> Result<Position, StorageError> {

@@ -152,7 +152,7 @@ impl Storage for FileReader {
     }
 
     fn log_bytes(&self) -> u64 {
-        self.view.read().segments.iter().map(|segment| segment.valid()).sum()
+        self.view.read().log_bytes()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{FileStorage, log, planted::Mistake, position, segment::Segment, upkeep::Keeper};
+use super::{
+    FileStorage, next::size_of, planted::Mistake, position, segment::Segment, upkeep::Keeper,
+};
 use crate::{
     message::Position,
     runtime::Timestamp,
@@ -106,7 +108,7 @@ impl FileStorage {
     /// Makes the file of a dropped segment that of the next one, where there is none yet.
     fn recycle(&self, segment: &Segment) -> bool {
         let mut next = self.next.lock();
-        let wanted = log::size_of(next.id, self.segment_bytes);
+        let wanted = size_of(next.id, self.segment_bytes);
         if next.spare.is_some() || segment.header.size < wanted {
             return false;
         }

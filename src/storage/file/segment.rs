@@ -123,6 +123,22 @@ fn decode_fields(bytes: &[u8]) -> Option<SegmentHeader> {
     })
 }
 
+#[cfg(test)]
+impl SegmentHeader {
+    /// Any header, for tests.
+    pub(super) const SAMPLE: Self = Self {
+        store: [7; 16],
+        id: 3,
+        epoch: 2,
+        timeline: 8,
+        position: 5,
+        seq: 4,
+        previous_len: 99,
+        previous_crc: 77,
+        size: 4096,
+    };
+}
+
 /// A segment with a header. The file is open only while somebody reads or writes it.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -283,17 +299,7 @@ mod tests {
 
     use super::*;
 
-    const SAMPLE: SegmentHeader = SegmentHeader {
-        store: [7; 16],
-        id: 3,
-        epoch: 2,
-        timeline: 8,
-        position: 5,
-        seq: 4,
-        previous_len: 99,
-        previous_crc: 77,
-        size: 4096,
-    };
+    const SAMPLE: SegmentHeader = SegmentHeader::SAMPLE;
 
     #[test]
     fn a_header_comes_back_and_names_do_too() {

@@ -5,10 +5,12 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{
     FileStorage,
     directory::Directory,
-    log::{self, Log},
+    log::Log,
     manifest::Manifest,
+    next::{Next, size_of},
     planted::Mistake,
     state::{Checkpoint, Run},
+    view::View,
 };
 use crate::storage::{StorageError, Upkeep};
 
@@ -48,17 +50,16 @@ impl FileStorage {
     /// Makes the file of the next segment, once half of the active one is used.
     fn prepare_segment(&self) -> Result<bool, StorageError> {
         let mut next = self.next.lock();
-        let half = log::size_of(next.id - 1, self.segment_bytes) / 2;
-        if next.spare.is_some() || self.check_open()?.active_bytes() < half {
+        if !self.is_spare_due(&next, &*self.check_open()?) {
             return Ok(false);
         }
-        let size = log::size_of(next.id, self.segment_bytes);
+        let size = size_of(next.id, self.segment_bytes);
         next.spare = Some(next.create(&self.dir, size)?);
         Ok(true)
     }
 
     fn checkpoint_if_due(&self, keeper: &mut Keeper) -> Result<bool, StorageError> {
-        if !self.is_checkpoint_due() {
+        if !self.is_checkpoint_due(&self.view.read()) {
             return Ok(false);
         }
         self.checkpoint(keeper)?;
@@ -166,23 +167,22 @@ impl FileStorage {
 
     /// Whether there is something to do that cannot wait for a quiet moment.
     pub(super) fn is_behind(&self) -> bool {
-        let unindexed = {
-            let view = self.view.read();
-            let last = view.segments.last().map_or(1, |segment| segment.header.id);
-            self.indexed.load(Ordering::Acquire) + 1 < last
-        };
-        unindexed || self.wants_spare() || self.is_checkpoint_due()
-    }
-
-    fn wants_spare(&self) -> bool {
-        let Some(next) = self.next.try_lock() else { return false };
-        let half = log::size_of(next.id - 1, self.segment_bytes) / 2;
-        next.spare.is_none() && self.view.read().active_bytes() >= half
-    }
-
-    fn is_checkpoint_due(&self) -> bool {
-        let covered = self.covered.load(Ordering::Acquire);
+        let next = self.next.try_lock(); // whoever has it is at it
         let view = self.view.read();
+        let last = view.segments.last().map_or(1, |segment| segment.header.id);
+        self.indexed.load(Ordering::Acquire) + 1 < last
+            || next.is_some_and(|next| self.is_spare_due(&next, &view))
+            || self.is_checkpoint_due(&view)
+    }
+
+    /// Whether half of the active segment is used, and no file is ready for the next one.
+    fn is_spare_due(&self, next: &Next, view: &View) -> bool {
+        let half = size_of(next.id - 1, self.segment_bytes) / 2;
+        next.spare.is_none() && view.active_bytes() >= half
+    }
+
+    fn is_checkpoint_due(&self, view: &View) -> bool {
+        let covered = self.covered.load(Ordering::Acquire);
         let active = view.segments.last().map_or(0, |segment| segment.header.seq);
         view.state.is_frozen() || view.state.bytes() > self.state_bytes || active > covered + 1
     }

@@ -31,6 +31,11 @@ impl View {
         self.segments.get(after.checked_sub(1)?)
     }
 
+    /// How many bytes the log has.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.valid()).sum()
+    }
+
     /// How much of the active segment is used.
     pub(super) fn active_bytes(&self) -> u64 {
         self.segments.last().map_or(0, |segment| segment.valid())

@@ -86,17 +86,7 @@ fn read_mark(reader: &mut Reader<'_>) -> Option<Mark> {
 mod tests {
     use super::*;
 
-    const HEADER: SegmentHeader = SegmentHeader {
-        store: [7; 16],
-        id: 3,
-        epoch: 2,
-        timeline: 8,
-        position: 5,
-        seq: 4,
-        previous_len: 99,
-        previous_crc: 77,
-        size: 4096,
-    };
+    const HEADER: SegmentHeader = SegmentHeader::SAMPLE;
 
     fn sample() -> Index {
         let start = Mark { position: 5, seq: 4, offset: 96 };

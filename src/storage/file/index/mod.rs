@@ -351,19 +351,8 @@ mod tests {
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
         let dir = Directory::new(Arc::clone(&disk), "/store".as_ref(), Planted::default());
         let indexes = Indexes::new(&dir, &Manifest::new([1; 16], 1));
-        let header = SegmentHeader {
-            store: [1; 16],
-            id: 3,
-            epoch: 5,
-            timeline: 1,
-            position: 1,
-            seq: 1,
-            previous_len: 0,
-            previous_crc: 0,
-            size: 0,
-        };
         let segment = |epoch| {
-            let header = SegmentHeader { epoch, ..header };
+            let header = SegmentHeader { epoch, ..SegmentHeader::SAMPLE };
             Segment::new(&disk, dir.segment(3), header, None, 1000)
         };
         let end = Mark { position: 1, seq: 1, offset: 1000 };

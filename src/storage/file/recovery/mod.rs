@@ -17,12 +17,8 @@ mod settle;
 use look::Look;
 
 use super::{
-    directory::Directory,
-    disk::DiskLock,
-    log::{self, Log},
-    manifest::Manifest,
-    report::RecoveryReport,
-    view::View,
+    directory::Directory, disk::DiskLock, log::Log, manifest::Manifest, next,
+    report::RecoveryReport, view::View,
 };
 use crate::storage::StorageError;
 
@@ -55,7 +51,7 @@ pub(super) fn recover(
 ) -> Result<Recovered, StorageError> {
     let manifest = match Manifest::read(dir)? {
         Some(manifest) => manifest,
-        None => look::create(dir, log::first_size(segment_bytes))?,
+        None => look::create(dir, next::first_size(segment_bytes))?,
     };
     let look = Look::at(dir, manifest)?;
     let replayed = replay::replay(dir, &look)?;

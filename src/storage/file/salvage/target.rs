@@ -13,8 +13,8 @@ use crate::storage::{
         Disk, DiskFile, DiskLock, FileStorage, LockError,
         directory::Directory,
         failure::doing,
-        log::{self, Spare},
         manifest::{Manifest, ReplaceError, SegmentEntry},
+        next::{Spare, first_size},
         planted::Planted,
         segment::SegmentHeader,
     },
@@ -81,7 +81,7 @@ fn begin(dir: &Directory, position: u64) -> Result<(), StorageError> {
     let (high, low) = (dir.disk.entropy(), dir.disk.entropy());
     let store = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
     let mut manifest = Manifest::new(store, dir.disk.entropy());
-    let size = log::first_size(FileStorage::DEFAULT_SEGMENT);
+    let size = first_size(FileStorage::DEFAULT_SEGMENT);
     let header = SegmentHeader {
         store,
         id: 1,

@@ -11,7 +11,7 @@ use crate::storage::{
     file::{
         FileStorage,
         directory::Directory,
-        log,
+        next,
         scan::Found,
         segment::{self, SegmentHeader},
     },
@@ -238,7 +238,7 @@ impl Trail<'_> {
     /// How long a file was that is not there.
     fn likely_size(&self, part: &Part) -> u64 {
         let longest = self.survey.parts.iter().map(|part| part.size).max().unwrap_or(0);
-        longest.max(log::size_of(part.id, FileStorage::DEFAULT_SEGMENT))
+        longest.max(next::size_of(part.id, FileStorage::DEFAULT_SEGMENT))
     }
 
     /// What is lost from here on.
