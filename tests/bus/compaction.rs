@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use tidings::{
-    Bus, Event, Position,
-    storage::{FileStorage, Query, Storage},
-    testing::{MemoryDisk, Simulator},
+    Event, Position,
+    storage::{Query, Storage},
 };
 
-use crate::events::{Placed, SECOND, placed, seen};
+use crate::{
+    events::{Placed, SECOND, placed, seen},
+    store::Store,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
 #[event(name = "prices.changed", key = "product", compacted = true)]
@@ -19,40 +21,20 @@ struct PriceChanged {
     cents: u64,
 }
 
-struct Store {
-    disk: MemoryDisk,
-    sim: Simulator,
-}
-
-impl Store {
-    fn new() -> Self {
-        Self { disk: MemoryDisk::new(), sim: Simulator::new(1) }
-    }
-
-    fn storage(&self) -> FileStorage {
-        FileStorage::builder("store").disk(self.disk.clone()).segment_bytes(4096).open().unwrap()
-    }
-
-    fn open(&self) -> Bus {
-        let builder = Bus::builder().runtime(self.sim.runtime()).ring(16);
-        builder.storage(self.storage()).build().unwrap()
-    }
-
-    /// Everything that the log has, by position.
-    fn log(&self) -> BTreeMap<u64, (String, Vec<u8>)> {
-        let storage = self.storage();
-        let mut found = BTreeMap::new();
-        let mut query = Query::from(Position::FIRST);
-        while query.from < storage.end() {
-            let page = storage.read(&query).unwrap();
-            for (at, record) in page.records {
-                found.insert(at.get(), (record.envelope.name.to_string(), record.payload));
-            }
-            query.from = page.next;
+/// Everything that the log has, by position.
+fn log(store: &Store) -> BTreeMap<u64, (String, Vec<u8>)> {
+    let storage = store.storage();
+    let mut found = BTreeMap::new();
+    let mut query = Query::from(Position::FIRST);
+    while query.from < storage.end() {
+        let page = storage.read(&query).unwrap();
+        for (at, record) in page.records {
+            found.insert(at.get(), (record.envelope.name.to_string(), record.payload));
         }
-        storage.close().unwrap();
-        found
+        query.from = page.next;
     }
+    storage.close().unwrap();
+    found
 }
 
 fn price(product: u64, cents: u64) -> PriceChanged {
@@ -61,7 +43,7 @@ fn price(product: u64, cents: u64) -> PriceChanged {
 
 #[test]
 fn only_the_newest_of_each_key_stays_and_others_are_untouched() {
-    let store = Store::new();
+    let store = Store::in_small_segments();
     let bus = store.open();
     for round in 0..100 {
         for product in 0..5 {
@@ -69,7 +51,7 @@ fn only_the_newest_of_each_key_stays_and_others_are_untouched() {
         }
         bus.publish(placed(round, 0)).unwrap();
     }
-    let before = bus.shutdown(SECOND).map(|_| store.log()).unwrap();
+    let before = bus.shutdown(SECOND).map(|_| log(&store)).unwrap();
     let bus = store.open();
     bus.publisher::<PriceChanged>().unwrap();
     let dropped = bus.compact().unwrap();
@@ -78,7 +60,7 @@ fn only_the_newest_of_each_key_stays_and_others_are_untouched() {
     bus.shutdown(SECOND).unwrap();
     store.disk.crash(3);
 
-    let after = store.log();
+    let after = log(&store);
     assert_eq!(after.len() as u64, before.len() as u64 - dropped);
     assert!(after.iter().all(|(at, record)| before[at] == *record), "nothing has changed");
     let is_last = |at: &u64| {
@@ -97,7 +79,7 @@ fn only_the_newest_of_each_key_stays_and_others_are_untouched() {
 
 #[test]
 fn what_a_subscription_has_not_handled_stays() {
-    let store = Store::new();
+    let store = Store::in_small_segments();
     let bus = store.open();
     let all = seen();
     let list = all.clone();
@@ -113,13 +95,13 @@ fn what_a_subscription_has_not_handled_stays() {
     assert_eq!(*all.lock(), (0..500).collect::<Vec<_>>());
     bus.compact().unwrap();
     bus.shutdown(SECOND).unwrap();
-    let left = store.log().len();
+    let left = log(&store).len();
     assert!(left < 60, "{left}");
 }
 
 #[test]
 fn it_happens_by_itself_and_a_new_subscription_gets_what_is_left() {
-    let store = Store::new();
+    let store = Store::in_small_segments();
     let bus = store.open();
     for cents in 0..2000 {
         bus.publish(price(cents % 3, cents)).unwrap();
@@ -141,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn a_crash_at_any_call_leaves_the_newest_of_each_key(stop in 0_u64..120, seed in any::<u64>()) {
-        let store = Store::new();
+        let store = Store::in_small_segments();
         let bus = store.open();
         for cents in 0..300 {
             bus.publish(price(cents % 7, cents)).unwrap();
@@ -153,7 +135,7 @@ proptest! {
         store.disk.heal();
         store.disk.crash(seed);
         drop(bus);
-        let log = store.log();
+        let log = log(&store);
         let mut newest = BTreeMap::new();
         for (_, payload) in log.values() {
             let PriceChanged { product, cents } = serde_json::from_slice(payload).unwrap();

@@ -5,35 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidings::{
     Backoff, Bus, Context, DeadLetterReason, Event, HandlerError, OpenError, Start,
-    storage::{FileStorage, MemoryStorage, Query, Storage, StorageError},
-    testing::{MemoryDisk, Simulator},
+    storage::{MemoryStorage, Query, Storage, StorageError},
 };
 
-use crate::events::{Placed, SECOND, Seen, Shipped, Tick, placed, seen};
-
-/// A store that outlives its buses.
-struct Store {
-    disk: MemoryDisk,
-    sim: Simulator,
-}
-
-impl Store {
-    fn new() -> Self {
-        Self { disk: MemoryDisk::new(), sim: Simulator::new(1) }
-    }
-
-    fn open(&self) -> Bus {
-        let storage = FileStorage::builder("store").disk(self.disk.clone()).open().unwrap();
-        Bus::builder().runtime(self.sim.runtime()).storage(storage).ring(16).build().unwrap()
-    }
-
-    /// The process ends: what was written stays, everything else is gone.
-    fn kill(&self, bus: Bus) {
-        self.sim.crash();
-        self.disk.kill();
-        drop(bus);
-    }
-}
+use crate::{
+    events::{Placed, SECOND, Seen, Shipped, Tick, placed, seen},
+    store::Store,
+};
 
 fn collect(bus: &Bus, name: &str, list: &Seen<(u64, u64)>) {
     let list = list.clone();

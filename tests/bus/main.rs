@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod events;
+mod store;
 
 mod asynchronous;
 mod backup;

@@ -4,41 +4,25 @@ use std::time::Duration;
 
 use tidings::{
     Bus, Loss, Position, Retention, TrimError, Unread,
-    storage::{FileStorage, Query, Storage},
-    testing::{MemoryDisk, Simulator},
+    storage::{Query, Storage},
 };
 
-use crate::events::{Placed, SECOND, Seen, placed, seen};
+use crate::{
+    events::{Placed, SECOND, Seen, placed, seen},
+    store::Store,
+};
 
-struct Store {
-    disk: MemoryDisk,
-    sim: Simulator,
-    retention: Retention,
+fn store(retention: Retention) -> Store {
+    Store { retention, ..Store::in_small_segments() }
 }
 
-impl Store {
-    fn new(retention: Retention) -> Self {
-        Self { disk: MemoryDisk::new(), sim: Simulator::new(1), retention }
-    }
-
-    fn storage(&self) -> FileStorage {
-        FileStorage::builder("store").disk(self.disk.clone()).segment_bytes(4096).open().unwrap()
-    }
-
-    fn open(&self) -> Bus {
-        let (runtime, storage) = (self.sim.runtime(), self.storage());
-        let builder = Bus::builder().runtime(runtime).storage(storage).ring(16);
-        builder.retention(self.retention).build().unwrap()
-    }
-
-    /// Ends the bus and says what the log keeps.
-    fn close(&self, bus: &Bus) -> (Position, u64) {
-        bus.shutdown(SECOND).unwrap();
-        let storage = self.storage();
-        let kept = (storage.first(), storage.log_bytes());
-        storage.close().unwrap();
-        kept
-    }
+/// Ends a bus and says what its log keeps.
+fn close(store: &Store, bus: &Bus) -> (Position, u64) {
+    bus.shutdown(SECOND).unwrap();
+    let storage = store.storage();
+    let kept = (storage.first(), storage.log_bytes());
+    storage.close().unwrap();
+    kept
 }
 
 fn collect(bus: &Bus, name: &str, list: &Seen<u64>) -> tidings::Subscription {
@@ -58,16 +42,16 @@ fn position(number: u64) -> Position {
 
 #[test]
 fn without_a_retention_everything_stays() {
-    let store = Store::new(Retention::forever());
+    let store = store(Retention::forever());
     let bus = store.open();
     publish(&bus, 0..500);
     store.sim.run_until_idle();
-    assert_eq!(store.close(&bus).0, Position::FIRST);
+    assert_eq!(close(&store, &bus).0, Position::FIRST);
 }
 
 #[test]
 fn a_log_that_is_too_large_loses_its_oldest_events() {
-    let store = Store::new(Retention::forever().max_bytes(20_000));
+    let store = store(Retention::forever().max_bytes(20_000));
     let bus = store.open();
     let all = seen();
     collect(&bus, "reader", &all);
@@ -77,13 +61,13 @@ fn a_log_that_is_too_large_loses_its_oldest_events() {
     }
     store.sim.run_until_idle();
     assert_eq!(all.lock().len(), 1000, "what is dropped has been handled");
-    let (first, bytes) = store.close(&bus);
+    let (first, bytes) = close(&store, &bus);
     assert!(first > position(500) && bytes < 20_000 + 2 * 4096, "{first}, {bytes} bytes");
 }
 
 #[test]
 fn events_that_are_too_old_go() {
-    let store = Store::new(Retention::forever().max_age(Duration::from_mins(1)));
+    let store = store(Retention::forever().max_age(Duration::from_mins(1)));
     let bus = store.open();
     publish(&bus, 0..200);
     store.sim.advance(SECOND * 50);
@@ -91,13 +75,13 @@ fn events_that_are_too_old_go() {
     store.sim.advance(SECOND * 30);
     publish(&bus, 400..401);
     store.sim.run_until_idle();
-    let (first, _) = store.close(&bus);
+    let (first, _) = close(&store, &bus);
     assert!(first > position(100) && first <= position(201), "{first}");
 }
 
 #[test]
 fn what_a_subscription_has_not_handled_stays_also_while_it_does_not_run() {
-    let store = Store::new(Retention::forever().max_bytes(1));
+    let store = store(Retention::forever().max_bytes(1));
     let bus = store.open();
     let list = seen();
     let reader = collect(&bus, "reader", &list);
@@ -106,7 +90,7 @@ fn what_a_subscription_has_not_handled_stays_also_while_it_does_not_run() {
     assert!(reader.stop(SECOND));
     publish(&bus, 300..900);
     store.sim.run_until_idle();
-    let (first, _) = store.close(&bus);
+    let (first, _) = close(&store, &bus);
     assert!(first > position(200) && first <= position(301), "{first}");
 
     let bus = store.open();
@@ -119,7 +103,7 @@ fn what_a_subscription_has_not_handled_stays_also_while_it_does_not_run() {
 
 #[test]
 fn a_subscription_that_needs_old_events_is_named() {
-    let store = Store::new(Retention::forever());
+    let store = store(Retention::forever());
     let bus = store.open();
     let reader = collect(&bus, "slow-reader", &seen());
     publish(&bus, 0..100);
@@ -138,7 +122,7 @@ fn a_subscription_that_needs_old_events_is_named() {
 
 #[test]
 fn a_loss_by_choice_is_counted_and_named_and_the_rest_comes() {
-    let store = Store::new(Retention::forever());
+    let store = store(Retention::forever());
     let bus = store.open();
     let reader = collect(&bus, "reader", &seen());
     publish(&bus, 0..100);
@@ -163,7 +147,7 @@ fn a_loss_by_choice_is_counted_and_named_and_the_rest_comes() {
 
 #[test]
 fn a_lane_that_lags_notices_what_was_dropped_under_it() {
-    let store = Store::new(Retention::forever());
+    let store = store(Retention::forever());
     let bus = store.open();
     let list = seen();
     let reader = collect(&bus, "reader", &list);
@@ -178,7 +162,7 @@ fn a_lane_that_lags_notices_what_was_dropped_under_it() {
 
 #[test]
 fn a_reader_of_what_was_dropped_is_told() {
-    let store = Store::new(Retention::forever());
+    let store = store(Retention::forever());
     let bus = store.open();
     publish(&bus, 0..300);
     let first = bus.trim(position(200), Unread::Keep).unwrap();
@@ -190,7 +174,7 @@ fn a_reader_of_what_was_dropped_is_told() {
 
 #[test]
 fn lanes_that_lose_the_same_events_count_them_once() {
-    let store = Store::new(Retention::forever());
+    let store = store(Retention::forever());
     let bus = store.open();
     let reader = bus.subscribe("reader").lanes(4).on(|_: &Placed| ()).start().unwrap();
     reader.pause();
@@ -205,7 +189,7 @@ fn lanes_that_lose_the_same_events_count_them_once() {
 
 #[test]
 fn an_event_whose_record_is_gone_can_still_become_a_dead_letter() {
-    let store = Store::new(Retention::forever());
+    let store = store(Retention::forever());
     let bus = store.open();
     let list = seen();
     let handled = list.clone();
