@@ -9,7 +9,9 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Driver, Monitor, PoolId, Random, Runtime, Task, Tick, Timestamp, random};
+use super::{
+    Clock, Driver, Monitor, PoolId, Random, Runtime, Task, Tick, Timestamp, clock::Source, random,
+};
 
 /// Virtual time starts on 2026-01-01 (UTC).
 const EPOCH: Timestamp = Timestamp::from_nanos(1_767_225_600_000_000_000);
@@ -192,12 +194,8 @@ impl Driver for Simulated {
         "simulator"
     }
 
-    fn now(&self) -> Tick {
-        self.state.lock().now
-    }
-
-    fn wall(&self) -> Timestamp {
-        EPOCH.plus(self.now())
+    fn clock(self: Arc<Self>) -> Clock {
+        Clock::new(Arc::default(), self)
     }
 
     fn random(&self) -> u64 {
@@ -256,6 +254,19 @@ impl Driver for Simulated {
     }
 }
 
+/// Never ticks, so that clocks are exact.
+impl Source for Simulated {
+    fn now(&self) -> Tick {
+        self.state.lock().now
+    }
+
+    fn wall(&self) -> Timestamp {
+        EPOCH.plus(self.now())
+    }
+
+    fn tick(self: Arc<Self>) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,6 +317,20 @@ mod tests {
         assert_eq!(sim.elapsed(), Duration::from_secs(100));
         sim.run_until_idle();
         assert_eq!(*woken.lock(), [60, 3600]);
+    }
+
+    #[test]
+    fn clocks_are_exact_however_often_they_are_asked() {
+        let sim = Simulator::new(0);
+        let clock = sim.runtime().clock();
+        for second in 0..1000 {
+            let now = Duration::from_secs(second);
+            for _ in 0..200 {
+                assert_eq!((clock.tick(), clock.wall()), (now, EPOCH.plus(now)));
+            }
+            assert!(!clock.is_ticking());
+            sim.advance(Duration::from_secs(1));
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The production driver: named pools of threads, the system's clocks, and a timer.
 #![allow(clippy::disallowed_methods)] // the one place where they are allowed
 
+mod timer;
+
 use std::{
     hash::{BuildHasher, RandomState},
     panic::{self, AssertUnwindSafe},
@@ -9,21 +11,20 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Instant, SystemTime},
 };
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Driver, Monitor, PoolId, Runtime, Task, Tick, Timestamp, random, timer::Timer};
+use super::{Clock, Driver, Monitor, PoolId, Runtime, Task, Tick, random};
+use timer::Timer;
 
 pub(super) struct Threads {
-    started: Instant,
     /// Counts up by an odd number; its scramble is the random output. Lock-free `SplitMix64`.
     random: AtomicU64,
     task_ids: AtomicU64,
     pools: RwLock<Vec<Pool>>,
-    timer: Timer,
+    timer: Arc<Timer>,
 }
 
 struct Pool {
@@ -37,13 +38,11 @@ struct Pool {
 
 impl Threads {
     pub(super) fn new() -> Self {
-        let started = Instant::now();
         let threads = Self {
-            started,
             random: AtomicU64::new(RandomState::new().hash_one(0)),
             task_ids: AtomicU64::new(0),
             pools: RwLock::default(),
-            timer: Timer::new(started),
+            timer: Timer::new(),
         };
         let cores = thread::available_parallelism().map_or(2, usize::from);
         threads.pool(Runtime::DEFAULT_POOL, cores.max(2));
@@ -56,12 +55,8 @@ impl Driver for Threads {
         "threads"
     }
 
-    fn now(&self) -> Tick {
-        self.started.elapsed()
-    }
-
-    fn wall(&self) -> Timestamp {
-        SystemTime::now().into()
+    fn clock(self: Arc<Self>) -> Clock {
+        self.timer.clock()
     }
 
     fn random(&self) -> u64 {
@@ -101,9 +96,14 @@ impl Driver for Threads {
         deadline: Option<Tick>,
         ready: &mut dyn FnMut() -> bool,
     ) -> bool {
-        // A deadline beyond what the clock can express is none.
-        let deadline = deadline.and_then(|deadline| self.started.checked_add(deadline));
+        let deadline = deadline.and_then(|deadline| self.timer.instant(deadline));
         monitor.sleep_until(deadline, ready)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.timer.close();
     }
 }
 
@@ -146,7 +146,7 @@ fn run_guarded(task: &Arc<Task>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::runtime::Step;
@@ -162,7 +162,7 @@ mod tests {
             let step = count.fetch_add(1, Ordering::Relaxed);
             if step.is_multiple_of(3) { Step::Wait } else { Step::Again }
         });
-        let deadline = Instant::now() + std::time::Duration::from_mins(1);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while steps.load(Ordering::Relaxed) < STEPS {
             task.wake();
             assert!(Instant::now() < deadline, "the task is dead");
