@@ -12,58 +12,17 @@ mod killed;
 mod ours;
 mod participants;
 mod peers;
+mod rates;
 mod store;
-mod timing;
 mod workloads;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use tidings_bench::{Arguments, Comparison, Contender, Directory, Samples, Unit, rounds};
-
-/// What a workload needs to know of the run.
-struct Bench {
-    directory: Directory,
-    quick: bool,
-}
-
-impl Bench {
-    /// How long one figure is measured.
-    fn length(&self) -> Duration {
-        Duration::from_millis(if self.quick { 70 } else { 400 })
-    }
-
-    /// How many of something, depending on the time there is.
-    fn many(&self, all: usize, quick: usize) -> usize {
-        if self.quick { quick } else { all }
-    }
-
-    /// Runs all rounds, and shows the figures.
-    fn compare(&self, workload: &str, unit: Unit, contenders: Vec<Contender<'_>>) -> Vec<Samples> {
-        let samples = rounds(self.many(7, 3), contenders);
-        show(workload, unit, samples.clone());
-        samples
-    }
-}
-
-fn show(workload: &str, unit: Unit, samples: Vec<Samples>) {
-    println!("{}", Comparison::new(workload, unit, samples));
-}
+use tidings_bench::Bench;
 
 fn main() -> ExitCode {
     if killed::fill_if_told_to() {
         return ExitCode::SUCCESS;
     }
-    let names: Vec<&str> = workloads::ALL.iter().map(|workload| workload.name).collect();
-    let arguments = match Arguments::of_process(&names) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let bench = Bench { directory: Directory::new().unwrap(), quick: arguments.quick };
-    for workload in workloads::ALL.iter().filter(|workload| arguments.wants(workload.name)) {
-        (workload.run)(&bench, workload.name);
-    }
-    ExitCode::SUCCESS
+    Bench::run(workloads::ALL)
 }

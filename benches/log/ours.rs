@@ -8,11 +8,9 @@ use tidings::{
     codec::{Codec, CodecError},
     storage::{FileStorage, Query, RecordRef, Storage},
 };
+use tidings_bench::timing::{Window, keep_in_flight};
 
-use crate::{
-    store::{Payloads, Pipeline, Publish, Replay},
-    timing::{Window, keep_in_flight},
-};
+use crate::store::{Payloads, Pipeline, Publish, Replay};
 
 /// An event whose payload is just its bytes.
 #[derive(Serialize, Deserialize, Event)]

@@ -2,8 +2,8 @@
 
 use crate::{
     ours::{OpenBus, OpenLog},
-    peers::{Batcher, commitlog::Commitlog, fjall::Fjall, raw::Raw, redb::Redb, sqlite::Sqlite},
-    store::{Pipeliner, Reader, Writer},
+    peers::{commitlog::Commitlog, fjall::Fjall, raw::Raw, redb::Redb, sqlite::Sqlite},
+    store::{Pipeliner, Reader, Writer, batched},
 };
 
 pub(crate) const SYNCED: &[Writer] = &[
@@ -16,11 +16,8 @@ pub(crate) const SYNCED: &[Writer] = &[
 
 pub(crate) const GROUPED: &[Writer] = &[
     Writer { name: "ours", open: |dir| Box::new(OpenBus::synced(dir)) },
-    Writer {
-        name: "sqlite-full-batched",
-        open: |dir| Box::new(Batcher::around(Sqlite::full(dir))),
-    },
-    Writer { name: "fjall-batched", open: |dir| Box::new(Batcher::around(Fjall::synced(dir))) },
+    Writer { name: "sqlite-full-batched", open: |dir| Box::new(batched(Sqlite::full(dir))) },
+    Writer { name: "fjall-batched", open: |dir| Box::new(batched(Fjall::synced(dir))) },
     Writer { name: "sqlite-full", open: |dir| Box::new(Sqlite::full(dir)) },
     Writer { name: "fjall", open: |dir| Box::new(Fjall::synced(dir)) },
     Writer { name: "redb", open: |dir| Box::new(Redb::open(dir)) },
@@ -28,11 +25,8 @@ pub(crate) const GROUPED: &[Writer] = &[
 
 pub(crate) const PIPELINED: &[Pipeliner] = &[
     Pipeliner { name: "ours", open: |dir| Box::new(OpenBus::synced(dir)) },
-    Pipeliner {
-        name: "sqlite-full-batched",
-        open: |dir| Box::new(Batcher::around(Sqlite::full(dir))),
-    },
-    Pipeliner { name: "fjall-batched", open: |dir| Box::new(Batcher::around(Fjall::synced(dir))) },
+    Pipeliner { name: "sqlite-full-batched", open: |dir| Box::new(batched(Sqlite::full(dir))) },
+    Pipeliner { name: "fjall-batched", open: |dir| Box::new(batched(Fjall::synced(dir))) },
     Pipeliner { name: "raw", open: |dir| Box::new(Raw::synced(dir)) },
 ];
 

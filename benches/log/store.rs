@@ -1,8 +1,11 @@
 //! What a store must do to be measured.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use crate::timing::Window;
+use tidings_bench::{
+    Answer, Batcher,
+    timing::{Window, keep_in_flight},
+};
 
 /// An open store that events go into. It is as durable as it was opened for.
 pub(crate) trait Publish: Send + Sync {
@@ -17,6 +20,31 @@ pub(crate) trait Publish: Send + Sync {
 pub(crate) trait Pipeline: Publish {
     /// Appends from one thread, with so many under way. Returns how many were stored in the window.
     fn pipeline(&self, in_flight: usize, payloads: &Payloads, window: Window) -> u64;
+}
+
+/// A store behind a batcher.
+pub(crate) fn batched(store: impl Publish + 'static) -> Batcher {
+    Batcher::around(move |payloads| store.append_all(payloads))
+}
+
+impl Publish for Batcher {
+    fn append(&self, payload: &[u8]) {
+        self.begin(payload).wait();
+    }
+
+    fn append_all(&self, payloads: &[&[u8]]) {
+        let answers: Vec<_> = payloads.iter().map(|payload| self.begin(*payload)).collect();
+        for answer in answers {
+            answer.wait();
+        }
+    }
+}
+
+impl Pipeline for Batcher {
+    fn pipeline(&self, in_flight: usize, payloads: &Payloads, window: Window) -> u64 {
+        let begin = |number| self.begin(payloads.get(number));
+        keep_in_flight(in_flight, window, begin, |answer: Arc<Answer>| answer.wait())
+    }
 }
 
 /// An open store that events are read from.

@@ -1,22 +1,23 @@
 //! What is measured.
 
-use std::{cell::Cell, path::Path};
-
-use tidings_bench::{Contender, Unit, rounds};
-
-use crate::{
-    Bench, killed,
-    ours::OpenBus,
-    participants::{BUFFERED, GROUPED, KEPT, OPENED, PIPELINED, REPLAYED, SYNCED},
-    show,
-    store::{self, Payloads, Pipeliner, Reader, Replay, Writer},
-    timing::{Window, batch_rate, blocking_rate, milliseconds},
+use std::{
+    cell::Cell,
+    path::Path,
+    time::{Duration, Instant},
 };
 
-pub(crate) struct Workload {
-    pub(crate) name: &'static str,
-    pub(crate) run: fn(&Bench, &'static str),
-}
+use tidings_bench::{
+    Bench, Contender, Unit, Workload, rounds, show,
+    timing::{Window, rate},
+};
+
+use crate::{
+    killed,
+    ours::OpenBus,
+    participants::{BUFFERED, GROUPED, KEPT, OPENED, PIPELINED, REPLAYED, SYNCED},
+    rates::{batch_rate, blocking_rate},
+    store::{self, Payloads, Pipeliner, Reader, Writer},
+};
 
 pub(crate) const ALL: &[Workload] = &[
     Workload { name: "log/sync-each", run: |bench, name| blocking(bench, name, 1, SYNCED) },
@@ -36,14 +37,19 @@ pub(crate) const ALL: &[Workload] = &[
     Workload { name: "log/bytes/64", run: |bench, name| bytes(bench, name, 64) },
 ];
 
+/// How long one figure is measured.
+fn length(bench: &Bench) -> Duration {
+    bench.milliseconds(400, 70)
+}
+
 /// So many threads, each of which waits until its event is stored.
 fn blocking(bench: &Bench, name: &str, threads: usize, writers: &[Writer]) {
     let payloads = Payloads::of(100);
     let contender = |writer: &Writer| {
         let (open, payloads) = (writer.open, &payloads);
         Contender::new(writer.name, move || {
-            let dir = bench.directory.fresh().unwrap();
-            blocking_rate(&*open(dir.path()), threads, payloads, bench.length())
+            let dir = bench.directory().fresh().unwrap();
+            blocking_rate(&*open(dir.path()), threads, payloads, length(bench))
         })
     };
     bench.compare(name, Unit::EventsPerSecond, writers.iter().map(contender).collect());
@@ -55,9 +61,9 @@ fn pipelined(bench: &Bench, name: &str, in_flight: usize) {
     let contender = |pipeliner: &Pipeliner| {
         let (open, payloads) = (pipeliner.open, &payloads);
         Contender::new(pipeliner.name, move || {
-            let dir = bench.directory.fresh().unwrap();
+            let dir = bench.directory().fresh().unwrap();
             let store = open(dir.path());
-            let window = Window::starting_now(bench.length());
+            let window = Window::starting_now(length(bench));
             window.rate(store.pipeline(in_flight, payloads, window))
         })
     };
@@ -70,8 +76,8 @@ fn buffered(bench: &Bench, name: &str, batch: usize) {
     let contender = |writer: &Writer| {
         let (open, payloads) = (writer.open, &payloads);
         Contender::new(writer.name, move || {
-            let dir = bench.directory.fresh().unwrap();
-            batch_rate(&*open(dir.path()), batch, payloads, bench.length())
+            let dir = bench.directory().fresh().unwrap();
+            batch_rate(&*open(dir.path()), batch, payloads, length(bench))
         })
     };
     bench.compare(name, Unit::EventsPerSecond, BUFFERED.iter().map(contender).collect());
@@ -83,31 +89,26 @@ fn replay(bench: &Bench, name: &str, size: usize) {
     let batches = bench.many(1_000_000, 200_000) / size;
     let events = batches * 100;
     let contender = |reader: &Reader| {
-        let dir = bench.directory.fresh().unwrap();
+        let dir = bench.directory().fresh().unwrap();
         store::fill(&*(reader.fill)(dir.path()), &payloads, batches, 100);
         let store = (reader.open)(dir.path());
         Contender::new(reader.name, move || {
-            let (taken, bytes) = milliseconds(|| store.replay());
+            let begun = Instant::now();
+            let bytes = store.replay();
+            let taken = begun.elapsed();
             assert_eq!(bytes, (events * size) as u64, "{}", dir.path().display());
-            rate_of(events, taken)
+            rate(events as u64, taken)
         })
     };
     bench.compare(name, Unit::EventsPerSecond, REPLAYED.iter().map(contender).collect());
 }
 
-#[allow(clippy::cast_precision_loss)] // far below 2^52 events
-fn rate_of(events: usize, milliseconds: f64) -> f64 {
-    events as f64 * 1000.0 / milliseconds
-}
-
 /// How long opening takes until the number of events is known.
 fn open(reader: &Reader, dir: &Path, events: usize) -> f64 {
-    let open = || -> Box<dyn Replay> {
-        let store = (reader.open)(dir);
-        assert_eq!(store.events(), events as u64, "{}", reader.name);
-        store
-    };
-    milliseconds(open).0
+    let begun = Instant::now();
+    let store = (reader.open)(dir);
+    assert_eq!(store.events(), events as u64, "{}", reader.name);
+    begun.elapsed().as_secs_f64() * 1000.0
 }
 
 /// After the process ended without closing the store.
@@ -115,18 +116,19 @@ fn open_killed(bench: &Bench, name: &str) {
     let batches = bench.many(2000, 300);
     let tail = Cell::new(1.0);
     let contender = |reader: &'static Reader| {
-        let (dir, tail) = (bench.directory.fresh().unwrap(), &tail);
+        let (dir, tail) = (bench.directory().fresh().unwrap(), &tail);
         killed::fill(reader.name, dir.path(), batches);
         if reader.name == "ours" {
             tail.set(used_bytes(dir.path()));
         }
         Contender::new(reader.name, move || {
-            let copied = bench.directory.fresh().unwrap();
+            let copied = bench.directory().fresh().unwrap();
             killed::copy(dir.path(), copied.path()).unwrap();
             open(reader, copied.path(), batches * killed::BATCH)
         })
     };
-    let samples = bench.compare(name, Unit::Milliseconds, OPENED.iter().map(contender).collect());
+    let samples = bench.rounds(OPENED.iter().map(contender).collect());
+    show(name, Unit::Milliseconds, samples.clone());
     let mut ours = samples.into_iter().take(1).collect::<Vec<_>>();
     for figure in ours.iter_mut().flat_map(|ours| &mut ours.figures) {
         *figure *= f64::from(256 << 20) / tail.get();
@@ -139,7 +141,7 @@ fn open_sealed(bench: &Bench, name: &str) {
     let batches = bench.many(10_000, 1000);
     let payloads = Payloads::of(100);
     let contender = |reader: &'static Reader| {
-        let dir = bench.directory.fresh().unwrap();
+        let dir = bench.directory().fresh().unwrap();
         store::fill(&*(reader.fill)(dir.path()), &payloads, batches, killed::BATCH);
         Contender::new(reader.name, move || open(reader, dir.path(), batches * killed::BATCH))
     };
@@ -152,7 +154,7 @@ fn bytes(bench: &Bench, name: &str, batch: usize) {
     let contender = |writer: &'static Writer| {
         let size = if writer.name == "ours" { 100 } else { 100 + OpenBus::METADATA };
         Contender::new(writer.name, move || {
-            let dir = bench.directory.fresh().unwrap();
+            let dir = bench.directory().fresh().unwrap();
             let store = (writer.open)(dir.path());
             store::fill(&*store, &Payloads::of(size), batches, batch);
             drop(store);

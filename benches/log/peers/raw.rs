@@ -10,10 +10,9 @@ use std::{
     },
 };
 
-use crate::{
-    store::{Payloads, Pipeline, Publish, Replay},
-    timing::Window,
-};
+use tidings_bench::timing::Window;
+
+use crate::store::{Payloads, Pipeline, Publish, Replay};
 
 /// How much is written again and again.
 const REUSED: u64 = 64 * 1024 * 1024;

@@ -10,32 +10,32 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::{
-    store::{Payloads, Pipeline, Publish},
-    timing::{Window, keep_in_flight},
-};
-
 /// The most events in one transaction.
 const MOST: usize = 1024;
 
 /// A store behind one thread that commits everything queued, and wakes those who wait.
-pub(crate) struct Batcher {
+#[derive(Debug)]
+pub struct Batcher {
     queue: Option<Sender<Request>>,
     writer: Option<JoinHandle<()>>,
 }
 
+#[derive(Debug)]
 struct Request {
     payload: Vec<u8>,
     answer: Arc<Answer>,
 }
 
-struct Answer {
+/// Says when an event is stored.
+#[derive(Debug)]
+pub struct Answer {
     done: AtomicBool,
     waiter: Thread,
 }
 
 impl Answer {
-    fn wait(&self) {
+    /// Waits until the event is stored. For the thread that gave it.
+    pub fn wait(&self) {
         while !self.done.load(Ordering::Acquire) {
             thread::park();
         }
@@ -48,57 +48,42 @@ impl Answer {
 }
 
 impl Batcher {
-    pub(crate) fn around(store: impl Publish + 'static) -> Self {
+    /// A batcher around `commit`, which stores events as one and returns when they are stored.
+    pub fn around(commit: impl FnMut(&[&[u8]]) + Send + 'static) -> Self {
         let (queue, requests) = unbounded();
-        let writer = thread::spawn(move || write(&store, &requests));
+        let writer = thread::spawn(move || write(commit, &requests));
         Self { queue: Some(queue), writer: Some(writer) }
     }
 
-    fn begin(&self, payload: &[u8]) -> Arc<Answer> {
+    /// Queues an event.
+    #[allow(clippy::missing_panics_doc, clippy::expect_used)]
+    pub fn begin(&self, payload: impl Into<Vec<u8>>) -> Arc<Answer> {
         let answer = Arc::new(Answer { done: AtomicBool::new(false), waiter: thread::current() });
-        let request = Request { payload: payload.to_vec(), answer: Arc::clone(&answer) };
-        self.queue.as_ref().unwrap().send(request).unwrap();
+        let request = Request { payload: payload.into(), answer: Arc::clone(&answer) };
+        let queue = self.queue.as_ref().expect("it is there until the end");
+        queue.send(request).expect("the writer lives until the end");
         answer
     }
 }
 
-fn write(store: &impl Publish, requests: &Receiver<Request>) {
+fn write(mut commit: impl FnMut(&[&[u8]]), requests: &Receiver<Request>) {
     while let Ok(first) = requests.recv() {
         let mut batch = vec![first];
         batch.extend(requests.try_iter().take(MOST - 1));
         let payloads: Vec<&[u8]> = batch.iter().map(|request| &*request.payload).collect();
-        store.append_all(&payloads);
+        commit(&payloads);
         for request in batch {
             request.answer.give();
         }
     }
 }
 
-impl Publish for Batcher {
-    fn append(&self, payload: &[u8]) {
-        self.begin(payload).wait();
-    }
-
-    fn append_all(&self, payloads: &[&[u8]]) {
-        let answers: Vec<_> = payloads.iter().map(|payload| self.begin(payload)).collect();
-        for answer in answers {
-            answer.wait();
-        }
-    }
-}
-
-impl Pipeline for Batcher {
-    fn pipeline(&self, in_flight: usize, payloads: &Payloads, window: Window) -> u64 {
-        let begin = |number| self.begin(payloads.get(number));
-        keep_in_flight(in_flight, window, begin, |answer: Arc<Answer>| answer.wait())
-    }
-}
-
+/// Everything queued is stored first.
 impl Drop for Batcher {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(writer) = self.writer.take() {
-            writer.join().unwrap();
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+            eprintln!("error: the writer of a batch panicked");
         }
     }
 }
