@@ -1,5 +1,7 @@
 //! Who takes part in what. The first is ours.
 
+use tidings_bench::OURS;
+
 use crate::{
     ours::{OpenBus, OpenLog},
     peers::{commitlog::Commitlog, fjall::Fjall, raw::Raw, redb::Redb, sqlite::Sqlite},
@@ -7,7 +9,7 @@ use crate::{
 };
 
 pub(crate) const SYNCED: &[Writer] = &[
-    Writer { name: "ours", open: |dir| Box::new(OpenBus::synced(dir)) },
+    Writer { name: OURS, open: |dir| Box::new(OpenBus::synced(dir)) },
     Writer { name: "sqlite-full", open: |dir| Box::new(Sqlite::full(dir)) },
     Writer { name: "fjall", open: |dir| Box::new(Fjall::synced(dir)) },
     Writer { name: "redb", open: |dir| Box::new(Redb::open(dir)) },
@@ -15,7 +17,7 @@ pub(crate) const SYNCED: &[Writer] = &[
 ];
 
 pub(crate) const GROUPED: &[Writer] = &[
-    Writer { name: "ours", open: |dir| Box::new(OpenBus::synced(dir)) },
+    Writer { name: OURS, open: |dir| Box::new(OpenBus::synced(dir)) },
     Writer { name: "sqlite-full-batched", open: |dir| Box::new(batched(Sqlite::full(dir))) },
     Writer { name: "fjall-batched", open: |dir| Box::new(batched(Fjall::synced(dir))) },
     Writer { name: "sqlite-full", open: |dir| Box::new(Sqlite::full(dir)) },
@@ -24,14 +26,14 @@ pub(crate) const GROUPED: &[Writer] = &[
 ];
 
 pub(crate) const PIPELINED: &[Pipeliner] = &[
-    Pipeliner { name: "ours", open: |dir| Box::new(OpenBus::synced(dir)) },
+    Pipeliner { name: OURS, open: |dir| Box::new(OpenBus::synced(dir)) },
     Pipeliner { name: "sqlite-full-batched", open: |dir| Box::new(batched(Sqlite::full(dir))) },
     Pipeliner { name: "fjall-batched", open: |dir| Box::new(batched(Fjall::synced(dir))) },
     Pipeliner { name: "raw", open: |dir| Box::new(Raw::synced(dir)) },
 ];
 
 pub(crate) const BUFFERED: &[Writer] = &[
-    Writer { name: "ours", open: |dir| Box::new(OpenBus::buffered(dir)) },
+    Writer { name: OURS, open: |dir| Box::new(OpenBus::buffered(dir)) },
     Writer { name: "sqlite-normal", open: |dir| Box::new(Sqlite::normal(dir)) },
     Writer { name: "fjall", open: |dir| Box::new(Fjall::buffered(dir)) },
     Writer { name: "commitlog", open: |dir| Box::new(Commitlog::open(dir)) },
@@ -40,7 +42,7 @@ pub(crate) const BUFFERED: &[Writer] = &[
 
 pub(crate) const REPLAYED: &[Reader] = &[
     Reader {
-        name: "ours",
+        name: OURS,
         fill: |dir| Box::new(OpenBus::buffered(dir)),
         open: |dir| Box::new(OpenLog::open(dir)),
     },
@@ -73,7 +75,7 @@ pub(crate) const REPLAYED: &[Reader] = &[
 
 pub(crate) const OPENED: &[Reader] = &[
     Reader {
-        name: "ours",
+        name: OURS,
         fill: |dir| Box::new(OpenBus::synced(dir)),
         open: |dir| Box::new(OpenLog::open(dir)),
     },
@@ -96,7 +98,7 @@ pub(crate) const OPENED: &[Reader] = &[
 
 /// Ours keeps key, id and correlation id itself; the others get them as part of the payload.
 pub(crate) const KEPT: &[Writer] = &[
-    Writer { name: "ours", open: |dir| Box::new(OpenBus::with_metadata(dir)) },
+    Writer { name: OURS, open: |dir| Box::new(OpenBus::with_metadata(dir)) },
     Writer { name: "sqlite-normal", open: |dir| Box::new(Sqlite::normal(dir)) },
     Writer { name: "fjall", open: |dir| Box::new(Fjall::buffered(dir)) },
     Writer { name: "commitlog", open: |dir| Box::new(Commitlog::open(dir)) },

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tidings_bench::{
-    Bench, Contender, Unit, Workload, rounds, show,
+    Bench, Contender, OURS, Unit, Workload, rounds, show,
     timing::{Window, rate},
 };
 
@@ -118,7 +118,7 @@ fn open_killed(bench: &Bench, name: &str) {
     let contender = |reader: &'static Reader| {
         let (dir, tail) = (bench.directory().fresh().unwrap(), &tail);
         killed::fill(reader.name, dir.path(), batches);
-        if reader.name == "ours" {
+        if reader.name == OURS {
             tail.set(used_bytes(dir.path()));
         }
         Contender::new(reader.name, move || {
@@ -152,7 +152,7 @@ fn open_sealed(bench: &Bench, name: &str) {
 fn bytes(bench: &Bench, name: &str, batch: usize) {
     let batches = bench.many(500_000, 100_000) / batch;
     let contender = |writer: &'static Writer| {
-        let size = if writer.name == "ours" { 100 } else { 100 + OpenBus::METADATA };
+        let size = if writer.name == OURS { 100 } else { 100 + OpenBus::METADATA };
         Contender::new(writer.name, move || {
             let dir = bench.directory().fresh().unwrap();
             let store = (writer.open)(dir.path());

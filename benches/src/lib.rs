@@ -11,6 +11,6 @@ pub mod timing;
 pub use arguments::{Arguments, BadArguments};
 pub use batcher::{Answer, Batcher};
 pub use directory::Directory;
-pub use report::{Comparison, Unit};
+pub use report::{Comparison, Curve, OURS, Unit};
 pub use rounds::{Contender, Samples, rounds};
 pub use suite::{Bench, Workload, show};

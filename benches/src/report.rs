@@ -16,6 +16,8 @@ pub enum Unit {
     Nanoseconds,
     /// Bytes for each event. Less is better.
     BytesPerEvent,
+    /// Mebibytes. Less is better.
+    Mebibytes,
 }
 
 impl Unit {
@@ -25,6 +27,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::Nanoseconds => "ns",
             Self::BytesPerEvent => "B/ev",
+            Self::Mebibytes => "MiB",
         }
     }
 
@@ -36,10 +39,14 @@ impl Unit {
     }
 }
 
-/// Everyone's figures in one workload. The first contender is ours.
+/// The name that our figures have.
+pub const OURS: &str = "ours";
+
+/// Everyone's figures in one workload.
 ///
 /// Prints a table with each one's median and range, then the lines for scripts. Their `ratio` is
-/// that of the medians, their `spread` the range of the ratio round by round.
+/// that of the medians, their `spread` the range of the ratio round by round. Ours are those named
+/// [`OURS`]; without them there is nothing to compare, and only the table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison<'a> {
     workload: &'a str,
@@ -54,16 +61,23 @@ impl<'a> Comparison<'a> {
         Self { workload, unit, samples }
     }
 
+    fn ours(&self) -> Option<&Samples> {
+        self.samples.iter().find(|samples| samples.name == OURS)
+    }
+
+    fn peers(&self) -> impl Iterator<Item = &Samples> {
+        self.samples.iter().filter(|samples| samples.name != OURS)
+    }
+
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} [{}]", self.workload, self.unit.name())?;
-        let ours = self.samples.first().map_or(0.0, Samples::median);
-        for (at, peer) in self.samples.iter().enumerate() {
+        for peer in &self.samples {
             let (least, greatest) = spread(peer.figures.iter().copied());
             let (median, range) =
                 (short(peer.median()), format!("{}..{}", short(least), short(greatest)));
             write!(f, "  {:<22}{median:>9}  {range:<19}", peer.name)?;
-            if at > 0 {
-                write!(f, "ours {:.2}x", self.unit.ratio(ours, peer.median()))?;
+            if let Some(ours) = self.ours().filter(|ours| *ours != peer) {
+                write!(f, "ours {:.2}x", self.unit.ratio(ours.median(), peer.median()))?;
             }
             writeln!(f)?;
         }
@@ -71,13 +85,13 @@ impl<'a> Comparison<'a> {
     }
 
     fn lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((ours, peers)) = self.samples.split_first() else { return Ok(()) };
+        let Some(ours) = self.ours() else { return Ok(()) };
         let start =
             format!("RESULT {} {} ours={}", self.workload, self.unit.name(), plain(ours.median()));
-        if peers.is_empty() {
+        if self.peers().next().is_none() {
             writeln!(f, "{start}")?;
         }
-        for peer in peers {
+        for peer in self.peers() {
             let ratio = self.unit.ratio(ours.median(), peer.median());
             let each = ours.figures.iter().zip(&peer.figures);
             let (least, greatest) = spread(each.map(|(ours, peer)| self.unit.ratio(*ours, *peer)));
@@ -96,6 +110,35 @@ impl fmt::Display for Comparison<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.table(f)?;
         self.lines(f)
+    }
+}
+
+/// Our figures in workloads that only one thing changes between: how its cost grows.
+///
+/// One table, and a line for each workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve<'a> {
+    title: &'a str,
+    unit: Unit,
+    workloads: Vec<Samples>,
+}
+
+impl<'a> Curve<'a> {
+    /// A curve through these workloads, each of them named in full.
+    #[must_use]
+    pub fn new(title: &'a str, unit: Unit, workloads: Vec<Samples>) -> Self {
+        Self { title, unit, workloads }
+    }
+}
+
+impl fmt::Display for Curve<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Comparison::new(self.title, self.unit, self.workloads.clone()).table(f)?;
+        for workload in &self.workloads {
+            let ours = plain(workload.median());
+            writeln!(f, "RESULT {} {} ours={ours}", workload.name, self.unit.name())?;
+        }
+        Ok(())
     }
 }
 
@@ -119,11 +162,14 @@ fn short(figure: f64) -> String {
 mod tests {
     use super::*;
 
-    fn lines(unit: Unit) -> String {
-        let of = |name, figures: &[f64]| Samples { name, figures: figures.to_vec() };
-        let samples = vec![of("ours", &[2000.0, 1000.0]), of("raw", &[500.0, 1000.0])];
-        let shown = Comparison::new("log/x", unit, samples).to_string();
+    fn results(shown: &str) -> String {
         shown.lines().filter(|line| line.starts_with("RESULT")).collect()
+    }
+
+    fn lines(unit: Unit) -> String {
+        let ours = Samples::new(OURS, vec![2000.0, 1000.0]);
+        let samples = vec![ours, Samples::new("raw", vec![500.0, 1000.0])];
+        results(&Comparison::new("log/x", unit, samples).to_string())
     }
 
     #[test]
@@ -132,5 +178,20 @@ mod tests {
         assert_eq!(line, "RESULT log/x ev/s ours=1500 raw=750.000 ratio=2.000 spread=1.000..4.000");
         let line = lines(Unit::Milliseconds);
         assert_eq!(line, "RESULT log/x ms ours=1500 raw=750.000 ratio=0.500 spread=0.250..1.000");
+    }
+
+    #[test]
+    fn peers_alone_are_shown_but_not_compared() {
+        let peers = vec![Samples::new("naive", vec![15.0])];
+        let shown = Comparison::new("inline/1", Unit::Nanoseconds, peers).to_string();
+        assert!(shown.contains("naive") && !shown.contains("ours"), "{shown}");
+        assert_eq!(results(&shown), "");
+    }
+
+    #[test]
+    fn a_curve_has_a_line_for_each_workload() {
+        let curve = vec![Samples::new("cost/idle-1", vec![20.0])];
+        let shown = Curve::new("cost/idle", Unit::Nanoseconds, curve).to_string();
+        assert_eq!(results(&shown), "RESULT cost/idle-1 ns ours=20.000");
     }
 }

@@ -32,6 +32,12 @@ pub struct Samples {
 }
 
 impl Samples {
+    /// Figures under a name, as it stands in the report.
+    #[must_use]
+    pub fn new(name: &'static str, figures: Vec<f64>) -> Self {
+        Self { name, figures }
+    }
+
     /// The figure in the middle.
     #[must_use]
     pub fn median(&self) -> f64 {
@@ -42,7 +48,7 @@ impl Samples {
 /// Runs everyone `count` times, interleaved; each round begins with another one.
 #[must_use]
 pub fn rounds(count: usize, mut contenders: Vec<Contender<'_>>) -> Vec<Samples> {
-    let none = |contender: &Contender<'_>| Samples { name: contender.name, figures: Vec::new() };
+    let none = |contender: &Contender<'_>| Samples::new(contender.name, Vec::new());
     let mut samples: Vec<Samples> = contenders.iter().map(none).collect();
     for round in 0..count {
         for turn in 0..contenders.len() {
@@ -91,7 +97,7 @@ mod tests {
         };
         let samples = rounds(3, vec![contender("a", 1.0), contender("b", 2.0)]);
         assert_eq!(*order.borrow(), "abbaab");
-        assert_eq!(samples[1], Samples { name: "b", figures: vec![2.0; 3] });
+        assert_eq!(samples[1], Samples::new("b", vec![2.0; 3]));
     }
 
     #[test]
