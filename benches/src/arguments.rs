@@ -53,12 +53,15 @@ impl Arguments {
     /// itself and by `log`.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
-        let below = |only: &String| {
-            name.strip_prefix(only.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.only.as_ref().is_none_or(below)
+        self.only.as_ref().is_none_or(|only| is_below(name, only))
     }
+}
+
+/// Whether a workload is the one of this name, or below it.
+#[must_use]
+pub fn is_below(workload: &str, name: &str) -> bool {
+    let rest = workload.strip_prefix(name);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 const USAGE: &str = "usage: [--quick] [--only NAME]";

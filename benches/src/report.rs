@@ -148,7 +148,8 @@ fn plain(figure: f64) -> String {
 }
 
 /// A figure in three or four digits.
-fn short(figure: f64) -> String {
+#[must_use]
+pub fn short(figure: f64) -> String {
     match figure {
         1e9.. => format!("{:.2}G", figure / 1e9),
         1e6.. => format!("{:.2}M", figure / 1e6),
