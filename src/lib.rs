@@ -105,7 +105,7 @@ pub use message::{
     Publishable,
 };
 pub use policy::{Attempt, Backoff, Retention, Start, Unread};
-pub use runtime::{Runtime, Timestamp};
+pub use runtime::{PoolSize, PoolStatus, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;
 

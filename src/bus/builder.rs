@@ -9,7 +9,7 @@ use crate::{
     event::{Durability, is_valid_name},
     journal::Journal,
     policy::Retention,
-    runtime::Runtime,
+    runtime::{PoolSize, Runtime},
     storage::{FileStorage, Storage},
 };
 
@@ -23,7 +23,7 @@ pub struct BusBuilder {
     retention: Retention,
     ring: usize,
     queue: usize,
-    pools: Vec<(String, usize)>,
+    pools: Vec<(String, PoolSize)>,
 }
 
 impl BusBuilder {
@@ -74,11 +74,12 @@ impl BusBuilder {
         self
     }
 
-    /// Adds a pool of so many threads for subscriptions to run on. Handlers of one pool cannot
-    /// starve those of another. The pool [`Runtime::DEFAULT_POOL`] is always there; naming it here
-    /// has no effect, as for any pool that a shared runtime has already.
-    pub fn pool(mut self, name: &str, threads: usize) -> Self {
-        self.pools.push((name.into(), threads));
+    /// Adds a pool of threads for subscriptions to run on: a number of them, from 1, or a
+    /// [`PoolSize`] that follows the load. Handlers of one pool cannot starve those of another.
+    /// The pool [`Runtime::DEFAULT_POOL`] is always there; naming it here has no effect, as for any
+    /// pool that a shared runtime has already.
+    pub fn pool(mut self, name: &str, size: impl Into<PoolSize>) -> Self {
+        self.pools.push((name.into(), size.into()));
         self
     }
 
@@ -94,10 +95,8 @@ impl BusBuilder {
     /// # Errors
     /// A setting is out of range.
     pub fn build(self) -> Result<Bus, OpenError> {
-        if let Some((name, _)) = self.pools.iter().find(|(name, _)| !is_valid_name(name)) {
-            return Err(OpenError::PoolName { name: name.clone() });
-        }
-        let pools = self.pools.iter().map(|(_, threads)| ("pool", *threads));
+        self.check_pools()?;
+        let pools = self.pools.iter().map(|(_, size)| ("pool", size.least()));
         let settings = pools.chain([("ring", self.ring), ("queue", self.queue)]);
         for (setting, value) in settings {
             if value == 0 {
@@ -122,10 +121,23 @@ impl BusBuilder {
         self.assemble()
     }
 
+    fn check_pools(&self) -> Result<(), OpenError> {
+        for (name, size) in &self.pools {
+            let (name, least, most) = (name.clone(), size.least(), size.most());
+            if !is_valid_name(&name) {
+                return Err(OpenError::PoolName { name });
+            }
+            if least > most {
+                return Err(OpenError::PoolSize { name, least, most });
+            }
+        }
+        Ok(())
+    }
+
     fn assemble(self) -> Bus {
         let runtime = self.runtime.unwrap_or_default();
-        for (name, threads) in &self.pools {
-            runtime.pool(name, *threads);
+        for (name, size) in &self.pools {
+            runtime.pool(name, *size);
         }
         let journal = match self.storage {
             Some(storage) => {

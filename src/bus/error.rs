@@ -20,6 +20,16 @@ pub enum OpenError {
         /// The name.
         name: String,
     },
+    /// The range of a pool's size is empty.
+    #[error("the pool `{name}` cannot have at least {least} and at most {most} threads")]
+    PoolSize {
+        /// The pool's name.
+        name: String,
+        /// The least number of threads.
+        least: usize,
+        /// The most.
+        most: usize,
+    },
     /// The storage could not be opened.
     #[error("could not open the log: {0}")]
     Storage(#[from] StorageError),

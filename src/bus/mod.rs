@@ -35,6 +35,7 @@ use crate::{
     event::Event,
     journal::{Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
+    runtime::PoolStatus,
     storage::StorageError,
 };
 
@@ -170,6 +171,25 @@ impl Bus {
     /// Storage failed, or what it has does not decode.
     pub fn stored_subscriptions(&self) -> Result<Vec<StoredSubscription>, StorageError> {
         delivery::stored_subscriptions(&self.inner.journal)
+    }
+
+    /// How the pools of threads are doing: those of the builder, the default one, and what the bus
+    /// runs its own work on. A runtime that is shared says what all its buses have.
+    ///
+    /// A task that waits for long says that the pool is too small, or held up by handlers.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let bus = tidings::Bus::volatile();
+    /// for pool in bus.pools() {
+    ///     if pool.oldest.is_some_and(|waited| waited > Duration::from_secs(1)) {
+    ///         println!("{}: {} tasks wait for {} threads", pool.name, pool.queued, pool.threads);
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolStatus> {
+        self.inner.journal.runtime().pools()
     }
 
     /// The position that the next event will get.

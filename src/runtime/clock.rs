@@ -42,7 +42,6 @@ pub(super) trait Source: Send + Sync {
     fn tick(self: Arc<Self>);
 }
 
-#[cfg_attr(not(test), allow(dead_code))] // for the stamps of events and the ends of turns
 impl Clock {
     pub(super) fn new(dial: Arc<Dial>, source: Arc<dyn Source>) -> Self {
         Self { dial, source }
@@ -50,6 +49,7 @@ impl Clock {
 
     /// The time of day.
     #[inline]
+    #[cfg_attr(not(test), allow(dead_code))] // for the stamps of events
     pub(crate) fn wall(&self) -> Timestamp {
         let shown = self.dial.look(&self.dial.wall);
         shown.map_or_else(|| self.read_wall(), Timestamp::from_nanos)

@@ -6,6 +6,7 @@
 
 mod clock;
 mod monitor;
+mod pool;
 mod random;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulator;
@@ -21,6 +22,8 @@ use std::{
 
 pub(crate) use clock::Clock;
 pub(crate) use monitor::Monitor;
+pub(crate) use pool::PoolId;
+pub use pool::{PoolSize, PoolStatus};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use random::Random;
 #[cfg(feature = "tokio")]
@@ -30,10 +33,6 @@ pub use time::Timestamp;
 
 /// Time since the runtime started: what timers count in. Never goes backwards.
 pub(crate) type Tick = Duration;
-
-/// A named set of threads. Handlers of one pool cannot starve those of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PoolId(usize);
 
 /// Where a bus gets time, threads and randomness from. Cheap to clone; several buses may share one.
 ///
@@ -49,9 +48,10 @@ pub(crate) trait Driver: Send + Sync {
     fn name(&self) -> &'static str;
     fn clock(self: Arc<Self>) -> Clock;
     fn random(&self) -> u64;
-    /// The pool of this name, made with `threads` threads if it is new.
-    fn pool(&self, name: &str, threads: usize) -> PoolId;
+    /// The pool of this name, made with this size if it is new.
+    fn pool(&self, name: &str, size: PoolSize) -> PoolId;
     fn find_pool(&self, name: &str) -> Option<PoolId>;
+    fn pools(&self) -> Vec<PoolStatus>;
     fn new_task_id(&self) -> u64;
     fn schedule(&self, task: Arc<Task>);
     fn schedule_at(&self, at: Tick, task: Weak<Task>);
@@ -89,7 +89,7 @@ impl Runtime {
     }
 
     /// The same time for hot paths: less exact, and cheaper.
-    #[cfg_attr(not(test), allow(dead_code))] // for the stamps of events and the ends of turns
+    #[cfg_attr(not(test), allow(dead_code))] // for the stamps of events
     pub(crate) fn clock(&self) -> Clock {
         self.clock.clone()
     }
@@ -98,12 +98,16 @@ impl Runtime {
         self.driver.random()
     }
 
-    pub(crate) fn pool(&self, name: &str, threads: usize) -> PoolId {
-        self.driver.pool(name, threads)
+    pub(crate) fn pool(&self, name: &str, size: impl Into<PoolSize>) -> PoolId {
+        self.driver.pool(name, size.into())
     }
 
     pub(crate) fn find_pool(&self, name: &str) -> Option<PoolId> {
         self.driver.find_pool(name)
+    }
+
+    pub(crate) fn pools(&self) -> Vec<PoolStatus> {
+        self.driver.pools()
     }
 
     /// A task at rest. It runs once somebody wakes it.

@@ -10,7 +10,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Clock, Driver, Monitor, PoolId, Random, Runtime, Task, Tick, Timestamp, clock::Source, random,
+    Clock, Driver, Monitor, PoolId, PoolSize, PoolStatus, Random, Runtime, Task, Tick, Timestamp,
+    clock::Source, random,
 };
 
 /// Virtual time starts on 2026-01-01 (UTC).
@@ -53,7 +54,7 @@ struct State {
     next_task: u64,
     /// Tasks below this id died in a crash.
     first_alive: u64,
-    pools: Vec<String>,
+    pools: Vec<(Arc<str>, PoolSize)>,
     trace: u64,
     steps: u64,
 }
@@ -70,7 +71,7 @@ impl Simulator {
             timer_count: 0,
             next_task: 0,
             first_alive: 0,
-            pools: vec![Runtime::DEFAULT_POOL.into()],
+            pools: vec![(Runtime::DEFAULT_POOL.into(), PoolSize::fixed(1))],
             trace: seed,
             steps: 0,
         };
@@ -187,6 +188,18 @@ impl State {
         self.steps += 1;
         Some(task)
     }
+
+    fn status(&self, name: &Arc<str>, size: PoolSize, id: PoolId) -> PoolStatus {
+        let queued = self.runnable.iter().filter(|task| task.pool() == id).count();
+        PoolStatus {
+            name: Arc::clone(name),
+            threads: 0,
+            least: size.least(),
+            most: size.most(),
+            queued,
+            oldest: (queued > 0).then_some(Duration::ZERO), // the clock rests while a task can run
+        }
+    }
 }
 
 impl Driver for Simulated {
@@ -202,17 +215,28 @@ impl Driver for Simulated {
         self.state.lock().random.next()
     }
 
-    fn pool(&self, name: &str, _threads: usize) -> PoolId {
+    fn pool(&self, name: &str, size: PoolSize) -> PoolId {
         let mut state = self.state.lock();
-        let found = state.pools.iter().position(|pool| pool == name);
+        let found = state.pools.iter().position(|(pool, _)| **pool == *name);
         PoolId(found.unwrap_or_else(|| {
-            state.pools.push(name.into());
+            state.pools.push((name.into(), size));
             state.pools.len() - 1
         }))
     }
 
     fn find_pool(&self, name: &str) -> Option<PoolId> {
-        self.state.lock().pools.iter().position(|pool| pool == name).map(PoolId)
+        self.state.lock().pools.iter().position(|(pool, _)| **pool == *name).map(PoolId)
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        let state = self.state.lock();
+        let ids = (0..).map(PoolId);
+        state
+            .pools
+            .iter()
+            .zip(ids)
+            .map(|((name, size), id)| state.status(name, *size, id))
+            .collect()
     }
 
     fn new_task_id(&self) -> u64 {

@@ -49,7 +49,6 @@ impl Task {
         Arc::new(Self { id, pool, driver, state, body })
     }
 
-    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))] // the simulator traces it
     pub(super) fn id(&self) -> u64 {
         self.id
     }

@@ -1,11 +1,12 @@
 //! The production driver: named pools of threads, the system's clocks, and a timer.
 #![allow(clippy::disallowed_methods)] // the one place where they are allowed
 
+mod pool;
+mod sizing;
 mod timer;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -13,27 +14,19 @@ use std::{
     thread,
 };
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
-use super::{Clock, Driver, Monitor, PoolId, Runtime, Task, Tick, random};
+use super::{Clock, Driver, Monitor, PoolId, PoolSize, PoolStatus, Runtime, Task, Tick, random};
+use pool::Pool;
 use timer::Timer;
 
 pub(super) struct Threads {
     /// Counts up by an odd number; its scramble is the random output. Lock-free `SplitMix64`.
     random: AtomicU64,
     task_ids: AtomicU64,
-    pools: RwLock<Vec<Pool>>,
+    pools: RwLock<Vec<Arc<Pool>>>,
     timer: Arc<Timer>,
-}
-
-struct Pool {
-    name: Arc<str>,
-    size: usize,
-    /// How many threads run. Grows to `size` when the first task comes.
-    running: Mutex<usize>,
-    queue: Sender<Arc<Task>>,
-    tasks: Receiver<Arc<Task>>,
+    cores: usize,
 }
 
 impl Threads {
@@ -43,9 +36,9 @@ impl Threads {
             task_ids: AtomicU64::new(0),
             pools: RwLock::default(),
             timer: Timer::new(),
+            cores: thread::available_parallelism().map_or(2, usize::from),
         };
-        let cores = thread::available_parallelism().map_or(2, usize::from);
-        threads.pool(Runtime::DEFAULT_POOL, cores.max(2));
+        threads.pool(Runtime::DEFAULT_POOL, threads.cores.max(2).into());
         threads
     }
 }
@@ -63,17 +56,21 @@ impl Driver for Threads {
         random::mix(self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
     }
 
-    fn pool(&self, name: &str, threads: usize) -> PoolId {
+    fn pool(&self, name: &str, size: PoolSize) -> PoolId {
         let mut pools = self.pools.write();
-        let at = pools.iter().position(|pool| &*pool.name == name).unwrap_or_else(|| {
-            pools.push(Pool::new(name, threads));
+        let at = pools.iter().position(|pool| pool.name() == name).unwrap_or_else(|| {
+            pools.push(Pool::new(name, size, self.cores, &self.timer));
             pools.len() - 1
         });
         PoolId(at)
     }
 
     fn find_pool(&self, name: &str) -> Option<PoolId> {
-        self.pools.read().iter().position(|pool| &*pool.name == name).map(PoolId)
+        self.pools.read().iter().position(|pool| pool.name() == name).map(PoolId)
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        self.pools.read().iter().map(|pool| pool.status()).collect()
     }
 
     fn new_task_id(&self) -> u64 {
@@ -104,43 +101,7 @@ impl Driver for Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.timer.close();
-    }
-}
-
-impl Pool {
-    fn new(name: &str, size: usize) -> Self {
-        let (queue, tasks) = unbounded();
-        Self { name: name.into(), size: size.max(1), running: Mutex::new(0), queue, tasks }
-    }
-
-    fn push(&self, task: Arc<Task>) {
-        self.ensure_running();
-        if self.queue.send(task).is_err() {
-            tracing::error!(pool = &*self.name, "the pool's queue is closed; a task was dropped");
-        }
-    }
-
-    /// Threads live until the driver, and with it the sending half of the queue, is dropped.
-    fn ensure_running(&self) {
-        let mut running = self.running.lock();
-        while *running < self.size {
-            let tasks = self.tasks.clone();
-            let name = format!("tidings:{}-{running}", self.name);
-            let work = move || tasks.iter().for_each(|task| run_guarded(&task));
-            if let Err(error) = thread::Builder::new().name(name).spawn(work) {
-                tracing::error!(pool = &*self.name, %error, "could not start a pool's thread");
-                return;
-            }
-            *running += 1;
-        }
-    }
-}
-
-/// Handlers' panics are caught where they are called. One that arrives here is a bug of ours, and
-/// must not cost the pool a thread.
-fn run_guarded(task: &Arc<Task>) {
-    if panic::catch_unwind(AssertUnwindSafe(|| task.run())).is_err() {
-        tracing::error!(?task, "an engine task panicked; please report this as a bug");
+        self.pools.get_mut().iter().for_each(|pool| pool.close());
     }
 }
 
@@ -171,18 +132,27 @@ mod tests {
 
     #[test]
     fn threads_end_with_the_runtime() {
-        let runtime = Runtime::threads();
-        let pool = runtime.pool("few", 2);
+        let driver = Arc::new(Threads::new());
+        let runtime = Runtime::new(Arc::clone(&driver) as _);
+        let pool = runtime.pool("few", PoolSize::adaptive(2..=4));
         let (tell, told) = std::sync::mpsc::channel();
         let task = runtime.task(pool, move || {
             tell.send(thread::current().name().map(str::to_owned)).ok();
             Step::Wait
         });
-        task.wake();
+        runtime.wake_at(Duration::from_millis(1), &task);
         let name = told.recv().ok().flatten().unwrap_or_default();
         assert!(name.starts_with("tidings:few-"), "{name}");
         task.stop();
-        drop(runtime);
+        // Each thread holds one of these.
+        let (pool, timer) =
+            (Arc::downgrade(&driver.pools.read()[pool.0]), Arc::downgrade(&driver.timer));
+        drop((runtime, driver));
         assert!(told.recv().is_err(), "the task's body is gone");
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while pool.strong_count() + timer.strong_count() > 0 {
+            assert!(Instant::now() < deadline, "a thread is still there");
+            thread::yield_now();
+        }
     }
 }

