@@ -53,6 +53,8 @@ pub(crate) trait Driver: Send + Sync {
     fn find_pool(&self, name: &str) -> Option<PoolId>;
     fn pools(&self) -> Vec<PoolStatus>;
     fn new_task_id(&self) -> u64;
+    fn yield_now(&self);
+    fn patience(&self) -> u32;
     fn schedule(&self, task: Arc<Task>);
     fn schedule_at(&self, at: Tick, task: Weak<Task>);
     /// Waits until `ready` says so (true) or `deadline` has passed (the last answer of `ready`).
@@ -122,6 +124,21 @@ impl Runtime {
     /// Wakes the task at that time. Waking a task too early or twice does no harm.
     pub(crate) fn wake_at(&self, at: Tick, task: &Arc<Task>) {
         self.driver.schedule_at(at, Arc::downgrade(task));
+    }
+
+    /// Lets another thread have the core for a moment, about half a microsecond where none wants it.
+    /// For a task that polls; nothing under the simulator.
+    #[cfg_attr(not(test), allow(dead_code))] // for lanes
+    pub(crate) fn yield_now(&self) {
+        self.driver.yield_now();
+    }
+
+    /// How many fruitless polls, each followed by [`Runtime::yield_now`], a task should make before
+    /// it rests: together they cost about as much as being woken. None under the simulator, where
+    /// nothing can come in between.
+    #[cfg_attr(not(test), allow(dead_code))] // for lanes
+    pub(crate) fn patience(&self) -> u32 {
+        self.driver.patience()
     }
 
     pub(crate) fn wait(

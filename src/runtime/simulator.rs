@@ -245,6 +245,12 @@ impl Driver for Simulated {
         state.next_task - 1
     }
 
+    fn yield_now(&self) {}
+
+    fn patience(&self) -> u32 {
+        0
+    }
+
     fn schedule(&self, task: Arc<Task>) {
         let mut state = self.state.lock();
         if task.id() >= state.first_alive {
@@ -341,6 +347,16 @@ mod tests {
         assert_eq!(sim.elapsed(), Duration::from_secs(100));
         sim.run_until_idle();
         assert_eq!(*woken.lock(), [60, 3600]);
+    }
+
+    #[test]
+    fn polling_is_for_threads() {
+        let patience = |runtime: &Runtime| {
+            runtime.yield_now();
+            runtime.patience()
+        };
+        assert_eq!(patience(&Simulator::new(0).runtime()), 0);
+        assert!(patience(&Runtime::threads()) > 0);
     }
 
     #[test]

@@ -20,6 +20,9 @@ use super::{Clock, Driver, Monitor, PoolId, PoolSize, PoolStatus, Runtime, Task,
 use pool::Pool;
 use timer::Timer;
 
+/// Polls with a yield each that take about as long as waking a thread, 10 to 20 microseconds.
+const PATIENCE: u32 = 32;
+
 pub(super) struct Threads {
     /// Counts up by an odd number; its scramble is the random output. Lock-free `SplitMix64`.
     random: AtomicU64,
@@ -75,6 +78,14 @@ impl Driver for Threads {
 
     fn new_task_id(&self) -> u64 {
         self.task_ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn yield_now(&self) {
+        thread::yield_now();
+    }
+
+    fn patience(&self) -> u32 {
+        PATIENCE
     }
 
     fn schedule(&self, task: Arc<Task>) {
