@@ -22,8 +22,8 @@
 //!
 //! # Volatile or durable
 //!
-//! [`Bus::volatile`] keeps events until every subscription has handled them, and serialises
-//! nothing. [`Bus::open`] keeps them in a directory: a publish returns once the event is as durable
+//! [`Bus::volatile`] keeps events in a ring until every subscription has handled them, and
+//! serialises nothing. [`Bus::open`] keeps them in a directory: a publish returns once the event is as durable
 //! as its [`Durability`] says, and a subscription resumes after a restart where it stopped. The
 //! code around is the same.
 //!
@@ -104,7 +104,7 @@ pub use message::{
     CorrelationId, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError, Position,
     Publishable,
 };
-pub use policy::{Attempt, Backoff, Retention, Start, Unread};
+pub use policy::{Attempt, Backoff, Overflow, Retention, Start, Unread};
 pub use runtime::{PoolSize, PoolStatus, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

@@ -39,7 +39,7 @@ pub(crate) fn in_batches(load: &Load, tally: &Arc<Tally>) {
 }
 
 fn publish_batch(publisher: &Publisher<Measured>, events: impl Iterator<Item = Measured>) {
-    publisher.publish_all(events).unwrap();
+    publisher.publish_batch(&mut events.collect()).unwrap();
 }
 
 fn fan_out(
@@ -73,15 +73,21 @@ pub(crate) const INLINE: Option<Run> = None;
 
 /// One event at a time to a subscription that sleeps.
 pub(crate) fn sleeping(probe: &Arc<Probe>, exchange: &Exchange) {
+    one_at_a_time(probe, exchange, Duration::ZERO);
+}
+
+/// One event at a time to a subscription that spins.
+pub(crate) const SPINNING: Option<crate::latency::Run> =
+    Some(|probe, exchange| one_at_a_time(probe, exchange, Duration::from_secs(1)));
+
+fn one_at_a_time(probe: &Arc<Probe>, exchange: &Exchange, spin: Duration) {
     let bus = bus();
     let arrived = Arc::clone(probe);
-    bus.subscribe("reader").on(move |event: &Measured| arrived.arrived(event)).start().unwrap();
+    let handle = move |event: &Measured| arrived.arrived(event);
+    bus.subscribe("reader").spin(spin).on(handle).start().unwrap();
     let publisher = bus.publisher::<Measured>().unwrap();
     exchange.publish(probe, |event| {
         publisher.publish(event).unwrap();
     });
     shut_down(&bus);
 }
-
-/// One event at a time to a subscription that spins: none can yet.
-pub(crate) const SPINNING: Option<crate::latency::Run> = None;

@@ -61,7 +61,8 @@ impl BusBuilder {
     /// How many events stay in memory for readers, from 1. 8,192 by default.
     ///
     /// A durable bus reads older ones from storage. On a volatile bus this is the bound at which
-    /// publishers wait for the slowest subscription.
+    /// publishers wait for the slowest subscription, and each of them takes about 150 bytes of memory
+    /// from the start: events of up to 96 bytes live there, larger ones in memory of their own.
     pub fn ring(mut self, events: usize) -> Self {
         self.ring = events;
         self

@@ -69,8 +69,8 @@ struct Subscriptions {
 }
 
 impl Bus {
-    /// A bus that keeps nothing: events live until every subscription has handled them. Nothing is
-    /// serialised.
+    /// A bus that keeps nothing: events live until every subscription has handled them, and the ring
+    /// that they lie in comes round. Nothing is serialised.
     #[must_use]
     pub fn volatile() -> Self {
         BusBuilder::new().volatile()
@@ -91,9 +91,8 @@ impl Bus {
 
     /// Publishes, and returns once that is as durable as the bus promises.
     ///
-    /// On a volatile bus whose ring is full it waits for room, several events at once until the ring
-    /// is empty if they do not fit otherwise; inside a handler, where that could be for ever, it fails
-    /// instead. It blocks the thread: async code takes [`Bus::enqueue`]. Costs one disk sync on a bus that is [`Synced`]; publishers
+    /// On a volatile bus whose ring is full it waits for room; inside a handler, where that could be
+    /// for ever, it fails instead. It blocks the thread: async code takes [`Bus::enqueue`]. Costs one disk sync on a bus that is [`Synced`]; publishers
     /// that come meanwhile share the next one.
     ///
     /// # Errors
@@ -102,8 +101,11 @@ impl Bus {
     /// [`Synced`]: crate::Durability::Synced
     /// [`PublishFailure`]: crate::PublishFailure
     pub fn publish<P: Publishable>(&self, message: P) -> Result<Receipt, PublishError<P::Event>> {
-        let draft = self.inner.journal.draft(message.into_message(), None)?;
-        publish::one(&self.inner.journal, draft)
+        let message = message.into_message();
+        match self.inner.journal.topic::<P::Event>() {
+            Ok(topic) => publish::one(&self.inner.journal, &topic, message),
+            Err(taken) => Err(PublishError::new(taken.into(), message)),
+        }
     }
 
     /// Publishes without waiting. The [`Pending`] is a future, and can be waited for; dropping it
@@ -116,20 +118,27 @@ impl Bus {
         &self,
         message: P,
     ) -> Result<Pending<P::Event>, PublishError<P::Event>> {
-        let draft = self.inner.journal.draft(message.into_message(), None)?;
-        publish::later(&self.inner.journal, draft)
+        let message = message.into_message();
+        match self.inner.journal.topic::<P::Event>() {
+            Ok(topic) => publish::later(&self.inner.journal, &topic, message),
+            Err(taken) => Err(PublishError::new(taken.into(), message)),
+        }
     }
 
     /// Publishes several events as one: all or none, at adjacent positions. Nothing is fine.
     ///
     /// # Errors
-    /// As for [`Bus::publish`]. All messages are handed back.
+    /// As for [`Bus::publish`], and where there are more of them than the ring of a volatile bus
+    /// holds. All messages are handed back.
     pub fn publish_all<P: Publishable>(
         &self,
         messages: impl IntoIterator<Item = P>,
     ) -> Result<Vec<Receipt>, PublishAllError<P::Event>> {
         let messages = messages.into_iter().map(P::into_message).collect();
-        publish::all(&self.inner.journal, None, messages)
+        match self.inner.journal.topic::<P::Event>() {
+            Ok(topic) => publish::all(&self.inner.journal, &topic, messages),
+            Err(taken) => Err(PublishAllError::new(taken.into(), messages)),
+        }
     }
 
     /// A handle that publishes one type of event, looked up once. For hot paths.
@@ -195,7 +204,7 @@ impl Bus {
     /// The position that the next event will get.
     #[must_use]
     pub fn end(&self) -> Position {
-        self.inner.journal.tail().end()
+        self.inner.journal.end()
     }
 
     /// Waits until nothing is left to do: everything is published, and every subscription has

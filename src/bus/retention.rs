@@ -44,7 +44,7 @@ impl Bus {
     /// be kept then.
     pub fn trim(&self, before: Position, unread: Unread) -> Result<Position, TrimError> {
         let journal = &self.inner.journal;
-        let before = before.min(journal.tail().end());
+        let before = before.min(journal.end());
         if unread == Unread::Keep {
             journal.write(Vec::new())?; // cursors on their way are to be seen
             if let Some(Slowest { subscription, position }) = slowest(journal)?
@@ -116,7 +116,7 @@ impl Retainer {
             Unread::Drop => None,
             Unread::Keep => slowest(journal)?,
         };
-        let end = journal.tail().end();
+        let end = journal.end();
         let mut trim = Trim::before(slowest.as_ref().map_or(end, |slow| slow.position.min(end)));
         let since = self.retention.age().map(|age| before(journal.runtime().wall(), age));
         if let Some(since) = since {
@@ -145,7 +145,7 @@ fn compact(journal: &Journal, only_if_due: bool) -> Result<u64, StorageError> {
     if names.is_empty() {
         return Ok(0);
     }
-    let end = journal.tail().end();
+    let end = journal.end();
     let before = slowest(journal)?.map_or(end, |slowest| slowest.position.min(end));
     let compaction = Compaction::new(names, before);
     journal.compact(&if only_if_due { compaction.if_due() } else { compaction })

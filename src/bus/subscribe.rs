@@ -1,13 +1,13 @@
 //! Describing a subscription, and starting it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{Deliveries, Inner, Subscription, Subscriptions};
 use crate::{
     contract::{EventType, NameTaken},
     delivery::{self, IntoHandler, Plan, Policy, PullQueue, Run},
     event::Event,
-    policy::{Backoff, Start},
+    policy::{Backoff, Overflow, Start},
     runtime::Runtime,
     storage::StorageError,
 };
@@ -105,6 +105,8 @@ impl SubscriptionBuilder {
             max_parked: 10_000,
             max_in_flight: 64,
             max_dead_letters: 100_000,
+            overflow: Overflow::default(),
+            spin: Duration::ZERO,
         };
         Self {
             bus,
@@ -163,6 +165,23 @@ impl SubscriptionBuilder {
     /// from 1, 64 by default. Always one at a time for each key.
     pub fn max_in_flight(mut self, events: usize) -> Self {
         self.policy.max_in_flight = events.clamp(1, MAX_HELD);
+        self
+    }
+
+    /// What happens on a volatile bus when the subscription is so far behind that the ring is full:
+    /// publishers wait for it unless this says otherwise. No effect on a durable bus, which reads on
+    /// from storage.
+    pub fn on_lag(mut self, overflow: Overflow) -> Self {
+        self.policy.overflow = overflow;
+        self
+    }
+
+    /// Has a lane with nothing to do look for events all the time, for so long, before it rests: an
+    /// event then reaches its handler in well under a microsecond, where waking a thread takes
+    /// several to tens of them. Each such lane keeps a thread of its pool, and so a core, busy
+    /// meanwhile: give it a pool of its own. Not at all unless set.
+    pub fn spin(mut self, time: Duration) -> Self {
+        self.policy.spin = time;
         self
     }
 

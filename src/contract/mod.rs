@@ -3,4 +3,4 @@
 mod registry;
 
 pub use registry::NameTaken;
-pub(crate) use registry::{Contract, EventType, NameId, Value};
+pub(crate) use registry::{Contract, DecodeError, EventType, NameId};

@@ -1,7 +1,7 @@
 //! The registry of event types: one Rust type a name.
 
 use std::{
-    any::{Any, TypeId, type_name},
+    any::{TypeId, type_name},
     collections::BTreeMap,
     sync::Arc,
 };
@@ -11,17 +11,27 @@ use parking_lot::RwLock;
 use crate::{
     codec::CodecError,
     event::{self, Event},
-    message::Envelope,
+    message::{Envelope, MessageId},
 };
-
-/// An event with its type erased.
-pub(crate) type Value = Arc<dyn Any + Send + Sync>;
 
 /// The number of an event name within this process: cheap to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NameId(u32);
 
+impl NameId {
+    #[inline]
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// What a bus knows of an event type.
+#[derive(Debug)]
 pub(crate) struct EventType {
     pub(crate) id: NameId,
     pub(crate) name: Arc<str>,
@@ -29,7 +39,6 @@ pub(crate) struct EventType {
     pub(crate) codec: Arc<str>,
     rust: TypeId,
     rust_name: &'static str,
-    decode: fn(&[u8]) -> Result<Value, CodecError>,
 }
 
 /// Two Rust types claim one event name.
@@ -59,7 +68,20 @@ pub(crate) enum DecodeError {
 }
 
 impl EventType {
-    pub(crate) fn decode(&self, envelope: &Envelope, payload: &[u8]) -> Result<Value, DecodeError> {
+    /// The envelope of an event of this type that has nothing but an id.
+    pub(crate) fn envelope(&self, id: MessageId) -> Envelope {
+        let mut envelope = Envelope::new("", self.version, id);
+        envelope.name = Arc::clone(&self.name);
+        envelope.codec = Arc::clone(&self.codec);
+        envelope
+    }
+
+    /// Decodes a record of this type.
+    pub(crate) fn decode<E: Event>(
+        &self,
+        envelope: &Envelope,
+        payload: &[u8],
+    ) -> Result<E, DecodeError> {
         if envelope.version != self.version {
             return Err(DecodeError::Version { found: envelope.version, known: self.version });
         }
@@ -67,7 +89,7 @@ impl EventType {
             let (found, known) = (Arc::clone(&envelope.codec), Arc::clone(&self.codec));
             return Err(DecodeError::Codec { found, known });
         }
-        Ok((self.decode)(payload)?)
+        Ok(E::codec().decode(payload)?)
     }
 }
 
@@ -130,7 +152,6 @@ impl Known {
             codec,
             rust: TypeId::of::<E>(),
             rust_name: type_name::<E>(),
-            decode: |payload| Ok(Arc::new(E::codec().decode(payload)?)),
         });
         self.owners.insert(id, Arc::clone(&new));
         self.types.insert(TypeId::of::<E>(), Arc::clone(&new));

@@ -20,8 +20,8 @@ where
     F: Fn(Delivery<E>) -> R + Send + Sync + 'static,
     R: Future<Output: Outcome> + Send + 'static,
 {
-    Run::Started(Box::new(move |value, context, completion| {
-        let (delivery, returned) = match Delivery::<E>::new(value, context) {
+    Run::started::<E>(move |event, context, completion| {
+        let (delivery, returned) = match Delivery::<E>::new(event, context) {
             Ok(delivery) => delivery,
             Err(error) => return completion.finish(Err(error)),
         };
@@ -35,7 +35,7 @@ where
             let result = ended.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
             completion.finish(result.and_then(|()| staged(&returned)));
         });
-    }))
+    })
 }
 
 fn staged(returned: &Returned) -> Result<Staged, HandlerError> {

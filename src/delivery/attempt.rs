@@ -7,11 +7,11 @@ use std::{
 };
 
 use super::{
-    Context, DeadLetterReason, HandlerError, Run, Subscriber, context::Staged,
-    dead_letter::Verdict, keys, lane::LaneHandle, parking::Held, started::Completion,
+    Context, DeadLetterReason, HandlerError, Subscriber, context::Staged, dead_letter::Verdict,
+    handler::Form, keys, lane::LaneHandle, parking::Held, started::Completion,
     subscriber::Registered,
 };
-use crate::{contract::Value, journal::Body};
+use crate::journal::{Body, CellRef};
 
 /// How an attempt ended.
 pub(super) enum Attempted {
@@ -34,8 +34,8 @@ pub(super) fn attempt(
         let error = format!("the subscription has no handler for `{}`", held.entry.envelope.name);
         return Attempted::Hopeless(Verdict { reason: DeadLetterReason::NoHandler, error });
     };
-    let value = match value(registered, held) {
-        Ok(value) => value,
+    let event = match event(registered, held) {
+        Ok(event) => event,
         Err(error) => {
             let reason = DeadLetterReason::Undecodable;
             return Attempted::Hopeless(Verdict { reason, error });
@@ -45,14 +45,13 @@ pub(super) fn attempt(
         subscriber: Arc::clone(subscriber),
         entry: Arc::clone(&held.entry),
         attempt: held.all_attempts() + 1,
-
         staged: Staged::default(),
         earlier: keys::Writes::new(),
     };
-    match &registered.run {
-        Run::Inline(run) => {
+    match &registered.run.form {
+        Form::Called { call, .. } => {
             context.earlier = std::mem::take(earlier);
-            let result = catch_unwind(AssertUnwindSafe(|| run(&value, &mut context)));
+            let result = catch_unwind(AssertUnwindSafe(|| call(&event, &mut context)));
             *earlier = context.earlier;
             match result {
                 Ok(Ok(())) => Attempted::Succeeded(context.staged),
@@ -60,23 +59,24 @@ pub(super) fn attempt(
                 Err(panic) => Attempted::Failed(panicked(panic.as_ref())),
             }
         }
-        Run::Started(start) => {
+        Form::Started(start) => {
             let prefix = keys::state(&subscriber.name, held.key(), "");
             context.earlier = keys::under_prefix(earlier, &prefix);
-            start(value, context, Completion::new(lane, held.position()));
+            start(event, context, Completion::new(lane, held.position()));
             Attempted::Started
         }
     }
 }
 
-/// The event as a value, or why it is none. Decoding runs the user's code, which may panic.
-fn value(registered: &Registered, held: &Held) -> Result<Value, String> {
+/// The event, or why it is none. Decoding runs the user's code, which may panic.
+fn event(registered: &Registered, held: &Held) -> Result<CellRef, String> {
     let payload = match &held.entry.body {
-        Body::Value(value) => return Ok(Arc::clone(value)),
+        Body::Value(event) => return Ok(event.clone()),
         Body::Encoded(payload) => payload,
     };
     let decode = || {
-        let decoded = registered.event.decode(&held.entry.envelope, payload);
+        let decode = registered.run.decode;
+        let decoded = decode(&registered.event, &held.entry.envelope, payload);
         decoded.map_err(|error| error.to_string())
     };
     catch_unwind(AssertUnwindSafe(decode))

@@ -35,6 +35,12 @@ impl Batch {
         self.settled += 1;
     }
 
+    /// So many more events are done with.
+    pub(super) fn settle_all(&mut self, events: u64) {
+        self.changed |= events > 0;
+        self.settled += events;
+    }
+
     /// So many more bytes will go into storage.
     pub(super) fn grow(&mut self, bytes: usize) {
         self.bytes += bytes;

@@ -385,8 +385,11 @@ impl DeadLetterStore {
         mut writes: keys::Writes,
         submit: impl FnOnce(keys::Writes) -> R,
     ) -> R {
+        if self.memory.is_some() || writes.is_empty() {
+            return submit(writes);
+        }
         let prefix = keys::dead_letters(&self.subscription);
-        if self.memory.is_some() || !keys::any_under(&writes, &prefix) {
+        if !keys::any_under(&writes, &prefix) {
             return submit(writes);
         }
         let positions = self.positions.lock();

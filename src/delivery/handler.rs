@@ -1,9 +1,18 @@
 //! What handles an event: closures, functions, and types of one's own.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::Arc};
 
-use super::{Context, HandlerError, started::Completion};
-use crate::{contract::Value, event::Event};
+use super::{
+    Context, HandlerError,
+    in_place::{self, InPlace},
+    started::Completion,
+};
+use crate::{
+    contract::{DecodeError, EventType},
+    event::Event,
+    journal::CellRef,
+    message::Envelope,
+};
 
 /// A handler as a type of its own, for handlers that carry something.
 ///
@@ -30,6 +39,24 @@ pub trait Handler<E: Event>: Send + Sync + 'static {
     /// # Errors
     /// Whatever keeps the event from being handled; the error says whether to try again.
     fn handle(&self, event: &E, ctx: &mut Context) -> Result<(), HandlerError>;
+
+    /// Whether the handler needs no context; then `handle_plain` is called instead.
+    #[doc(hidden)]
+    fn is_plain(&self) -> bool
+    where
+        Self: Sized,
+    {
+        false
+    }
+
+    /// As `handle`, for a handler that `is_plain`.
+    #[doc(hidden)]
+    fn handle_plain(&self, _: &E) -> Result<(), HandlerError>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
 }
 
 /// What a handler may return: `()`, or a `Result` whose error converts into a [`HandlerError`], as
@@ -120,6 +147,15 @@ where
     R: Outcome + 'static,
 {
     fn handle(&self, event: &E, _: &mut Context) -> Result<(), HandlerError> {
+        self.handle_plain(event)
+    }
+
+    fn is_plain(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn handle_plain(&self, event: &E) -> Result<(), HandlerError> {
         (self.function)(event).into_result()
     }
 }
@@ -156,21 +192,49 @@ impl<E: Event, H: Handler<E>> IntoHandler<E, Typed> for H {
     }
 }
 
-type Inline = dyn Fn(&Value, &mut Context) -> Result<(), HandlerError> + Send + Sync;
-
 /// A handler with its event type erased.
-pub(crate) enum Run {
+pub(crate) struct Run {
+    /// How a record from storage becomes an event.
+    pub(super) decode: Decode,
+    pub(super) form: Form,
+}
+
+type Decode = fn(&EventType, &Arc<Envelope>, &[u8]) -> Result<CellRef, DecodeError>;
+
+pub(super) enum Form {
     /// Runs to its end on the lane's thread.
-    Inline(Box<Inline>),
+    Called { call: Box<Call>, in_place: Option<Box<dyn InPlace>> },
     /// Is only started there; the completion tells the lane how it ended.
-    Started(Box<dyn Fn(Value, Context, Completion) + Send + Sync>),
+    Started(Box<dyn Fn(CellRef, Context, Completion) + Send + Sync>),
+}
+
+type Call = dyn Fn(&CellRef, &mut Context) -> Result<(), HandlerError> + Send + Sync;
+
+impl Run {
+    pub(super) fn started<E: Event>(
+        start: impl Fn(CellRef, Context, Completion) + Send + Sync + 'static,
+    ) -> Self {
+        Self { decode: decode::<E>, form: Form::Started(Box::new(start)) }
+    }
 }
 
 pub(crate) fn erase<E: Event>(handler: impl Handler<E>) -> Run {
-    Run::Inline(Box::new(move |value, ctx| match value.downcast_ref::<E>() {
+    let handler = Arc::new(handler);
+    let in_place = handler.is_plain().then(|| in_place::erase(Arc::clone(&handler)));
+    let call = Box::new(move |event: &CellRef, ctx: &mut Context| match event.get::<E>() {
         Some(event) => handler.handle(event, ctx),
         None => Err(wrong_type::<E>()),
-    }))
+    });
+    Run { decode: decode::<E>, form: Form::Called { call, in_place } }
+}
+
+fn decode<E: Event>(
+    known: &EventType,
+    envelope: &Arc<Envelope>,
+    payload: &[u8],
+) -> Result<CellRef, DecodeError> {
+    let event = known.decode::<E>(envelope, payload)?;
+    Ok(CellRef::new(event, envelope.published_at, Some(Arc::clone(envelope))))
 }
 
 /// The registry gives every name one type, so this is a bug of ours; the event is kept.

@@ -20,6 +20,7 @@ mod cursor;
 mod dead_letter;
 mod handler;
 mod handler_error;
+mod in_place;
 mod keys;
 mod lane;
 mod loss;

@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 
 use super::{Context, Delivery, HandlerError, Run, context::Staged, started::Completion};
 use crate::{
-    contract::Value,
     error::BoxError,
     event::Event,
+    journal::CellRef,
     runtime::{Monitor, Runtime, Tick},
 };
 
@@ -29,8 +29,8 @@ pub struct Unsettled<E> {
 }
 
 impl<E: Event> Unsettled<E> {
-    fn new(value: Value, context: Context, completion: Completion) -> Option<Self> {
-        match Delivery::new(value, context) {
+    fn new(event: CellRef, context: Context, completion: Completion) -> Option<Self> {
+        match Delivery::new(event, context) {
             Ok((delivery, _)) => Some(Self { delivery, completion: Some(completion) }),
             Err(error) => {
                 completion.finish(Err(error));
@@ -120,11 +120,11 @@ impl<E: Event> PullQueue<E> {
     /// A handler that puts events here.
     pub(crate) fn feeder(self: &Arc<Self>) -> Run {
         let queue = Arc::clone(self);
-        Run::Started(Box::new(move |value, context, completion| {
-            if let Some(event) = Unsettled::new(value, context, completion) {
+        Run::started::<E>(move |event, context, completion| {
+            if let Some(event) = Unsettled::new(event, context, completion) {
                 queue.push(event);
             }
-        }))
+        })
     }
 
     fn push(&self, event: Unsettled<E>) {

@@ -12,17 +12,18 @@ use serde::{Deserialize, Serialize};
 use super::{
     DeadLetterStore, Run, Subscriber,
     cursor::{Cursor, Layer},
+    handler::Form,
     keys,
     lane::{Lane, LaneHandle},
     loss::{self, Loss},
     subscriber::{Counters, Policy, Registered},
 };
 use crate::{
-    contract::EventType,
-    journal::{Journal, ReaderId},
+    contract::{EventType, NameId},
+    journal::{Journal, Overrun, Rouse, Seat},
     message::Position,
-    policy::Start,
-    runtime::{PoolId, Step, Timestamp},
+    policy::{Overflow, Start},
+    runtime::{PoolId, Step, Task, Timestamp},
     storage::{Filter, StorageError, Write},
 };
 
@@ -70,14 +71,14 @@ pub(crate) fn register(
     let kinds: BTreeSet<_> =
         meta.events.iter().map(|name| contract.name_id(&name.as_str().into())).collect();
     let names = meta.events.iter().map(|name| name.as_str().into()).collect();
-    let is_inline = |(_, run): &(Arc<EventType>, Run)| matches!(run, Run::Inline(_));
+    let is_inline = |(_, run): &(Arc<EventType>, Run)| matches!(run.form, Form::Called { .. });
     let alone = cursors.len() == 1 && plan.handlers.iter().all(is_inline);
     let handlers = plan.handlers.into_iter();
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         name: plan.name,
         journal: Arc::clone(journal),
-        group: journal.tail().new_group(),
+        group: journal.ring().new_group(),
         handlers: handlers.map(|(event, run)| (event.id, Registered { event, run })).collect(),
         kinds: kinds.clone(),
         filter: Filter { names, ..Filter::default() },
@@ -99,12 +100,8 @@ pub(crate) fn register(
         let losses = loss::list(journal, &subscriber.name)?;
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
     }
-    let lanes = (0..).zip(cursors).zip(&subscriber.lanes);
-    let readers = lanes
-        .map(|((lane, cursor), handle)| set_up(&subscriber, lane, cursor, handle, plan.pool))
-        .collect();
     let marked = subscriber.dead.marked()?;
-    journal.tail().join(subscriber.group, kinds, readers);
+    set_to_work(&subscriber, kinds, cursors, plan.pool);
     for position in marked {
         if let Err(error) = subscriber.revive(position) {
             tracing::error!(subscription = &*subscriber.name, %position, %error,
@@ -119,17 +116,45 @@ pub(crate) fn is_known(journal: &Journal, name: &str) -> Result<bool, StorageErr
     Ok(journal.is_durable() && journal.get(&keys::subscription(name))?.is_some())
 }
 
+/// Gives each lane its seat and its task, and starts them.
+fn set_to_work(
+    subscriber: &Arc<Subscriber>,
+    kinds: BTreeSet<NameId>,
+    cursors: Vec<Cursor>,
+    pool: PoolId,
+) {
+    let journal = &subscriber.journal;
+    #[allow(clippy::cast_possible_truncation)] // as many as the lanes
+    let seats = journal.seats(kinds, cursors.len() as u32);
+    let lanes = Seat::of(&seats).into_iter().zip(cursors).zip(&subscriber.lanes);
+    let readers: Vec<_> = (0..)
+        .zip(lanes)
+        .map(|(lane, ((seat, cursor), handle))| {
+            set_up(subscriber, (lane, seat), cursor, handle, pool)
+        })
+        .collect();
+    let overrun = match subscriber.policy.overflow {
+        _ if journal.is_durable() => Overrun::Leave,
+        Overflow::Block => Overrun::Wait,
+        Overflow::Fail => Overrun::Fail,
+        Overflow::Skip => Overrun::Skip,
+    };
+    let tasks: Vec<_> = readers.iter().map(|(_, task)| Arc::clone(task)).collect();
+    let readers = readers.into_iter().map(|(at, task)| (at, task as Arc<dyn Rouse>));
+    journal.ring().join(subscriber.group, seats, overrun, readers.collect());
+    tasks.iter().for_each(Task::wake);
+}
+
 /// A lane's starting position and task.
 fn set_up(
     subscriber: &Arc<Subscriber>,
-    lane: u32,
+    (lane, seat): (u32, Seat),
     cursor: Cursor,
     handle: &Arc<LaneHandle>,
     pool: PoolId,
-) -> (Option<Position>, Arc<crate::runtime::Task>) {
-    let at = subscriber.journal.is_durable().then(|| Position::new(cursor.frontier)).flatten();
-    let reader = ReaderId { group: subscriber.group, lane };
-    let mut lane = Lane::new(Arc::clone(subscriber), Arc::clone(handle), reader, cursor);
+) -> (Option<u64>, Arc<Task>) {
+    let at = subscriber.journal.is_durable().then_some(cursor.frontier);
+    let mut lane = Lane::new(Arc::clone(subscriber), Arc::clone(handle), (lane, seat), cursor);
     let task = subscriber.runtime().task(pool, move || {
         catch_unwind(AssertUnwindSafe(|| lane.step())).unwrap_or_else(|_| {
             lane.crash();
@@ -227,15 +252,15 @@ fn damaged() -> StorageError {
 fn start_position(journal: &Journal, start: Start) -> Result<Position, StorageError> {
     match start {
         Start::Earliest => Ok(journal.first()),
-        Start::Latest => Ok(journal.tail().end()),
-        Start::Position(position) => Ok(position.min(journal.tail().end()).max(journal.first())),
+        Start::Latest => Ok(journal.end()),
+        Start::Position(position) => Ok(position.min(journal.end()).max(journal.first())),
         Start::Time(time) => first_since(journal, time),
     }
 }
 
 /// The first event published at that time or later.
 fn first_since(journal: &Journal, time: Timestamp) -> Result<Position, StorageError> {
-    let (mut from, end) = (journal.first(), journal.tail().end());
+    let (mut from, end) = (journal.first(), journal.end());
     let filter = Filter { since: Some(time), ..Filter::default() };
     while from < end {
         let (entries, next) = journal.read(from, end, &filter)?;

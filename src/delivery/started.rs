@@ -11,9 +11,8 @@ use super::{
     lane::{Inbound, LaneHandle},
 };
 use crate::{
-    contract::Value,
     event::{Event, Key},
-    journal::PublishError,
+    journal::{CellRef, PublishError, Shared},
     message::{CorrelationId, Headers, MessageId, Position, Publishable},
     runtime::Timestamp,
 };
@@ -22,7 +21,7 @@ use crate::{
 ///
 /// Derefs to the event, and has the context's methods.
 pub struct Delivery<E> {
-    event: Arc<E>,
+    event: Shared<E>,
     context: Context,
     returned: Returned,
 }
@@ -31,8 +30,8 @@ pub struct Delivery<E> {
 pub(super) type Returned = Arc<Mutex<Option<Staged>>>;
 
 impl<E: Event> Delivery<E> {
-    pub(super) fn new(value: Value, context: Context) -> Result<(Self, Returned), HandlerError> {
-        let event = value.downcast::<E>().map_err(|_| wrong_type::<E>())?;
+    pub(super) fn new(event: CellRef, context: Context) -> Result<(Self, Returned), HandlerError> {
+        let event = Shared::new(event).ok_or_else(wrong_type::<E>)?;
         let returned = Returned::default();
         Ok((Self { event, context, returned: Arc::clone(&returned) }, returned))
     }

@@ -37,7 +37,7 @@ pub(crate) fn stored_subscriptions(
     journal: &Journal,
 ) -> Result<Vec<StoredSubscription>, StorageError> {
     let stored = journal.scan(keys::SUBSCRIPTIONS)?;
-    let end = journal.tail().end();
+    let end = journal.end();
     stored.iter().map(|(key, meta)| load(journal, key, meta, end)).collect()
 }
 

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -20,9 +21,9 @@ use super::{
 };
 use crate::{
     contract::{EventType, NameId},
-    journal::{Entry, GroupId, Journal, ReaderId},
+    journal::{Entry, GroupId, Journal, Open, Tag},
     message::Position,
-    policy::Backoff,
+    policy::{Backoff, Overflow},
     runtime::{Runtime, Tick},
     storage::{Filter, StorageError, Write},
 };
@@ -36,6 +37,9 @@ pub(crate) struct Policy {
     /// For each lane: how many async or pulled events may be under way.
     pub(crate) max_in_flight: usize,
     pub(crate) max_dead_letters: u64,
+    pub(crate) overflow: Overflow,
+    /// How long a lane looks for events before it rests.
+    pub(crate) spin: Duration,
 }
 
 /// A handler and the event type it is for.
@@ -81,6 +85,7 @@ pub(super) struct Counters {
     pub(super) handled: Counter,
     pub(super) retried: Counter,
     pub(super) dead_lettered: Counter,
+    pub(super) skipped: Counter,
     /// Positions, in earlier runs too.
     pub(super) lost: Counter,
 }
@@ -110,6 +115,9 @@ pub struct Status {
     pub retried: u64,
     /// Events that became dead letters since the process started.
     pub dead_lettered: u64,
+    /// Events that it missed since the process started because it was too far behind, as
+    /// [`Overflow::Skip`] has it.
+    pub skipped: u64,
     /// Positions that it never got, because the log no longer has them; see `Subscription::losses`.
     pub lost: u64,
     /// Events in its lanes: being handled, waiting for a retry, or behind such a one.
@@ -146,16 +154,18 @@ impl Subscriber {
 
     pub(crate) fn resume(&self) {
         self.paused.store(false, Ordering::Release);
-        for reader in self.readers() {
-            self.journal.tail().poke(reader);
+        for lane in self.lane_numbers() {
+            self.journal.ring().poke(self.group, lane);
         }
         self.wake();
     }
 
+    #[inline]
     pub(super) fn is_paused(&self) -> bool {
         self.paused.load(Ordering::Acquire)
     }
 
+    #[inline]
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -214,12 +224,17 @@ impl Subscriber {
     }
 
     /// Whether the event was acknowledged when there was another number of lanes.
-    pub(super) fn is_inherited(&self, entry: &Entry) -> bool {
+    pub(super) fn is_inherited(&self, position: u64, tag: Tag) -> bool {
         self.layers.iter().any(|layer| {
-            let lane = entry.envelope.lane(entry.position, layer.lanes()) as usize;
-            let cursor = layer.cursors.get(lane);
-            cursor.is_some_and(|cursor| cursor.acknowledges(entry.position.get()))
+            let cursor = layer.cursors.get(tag.lane(position, layer.lanes()) as usize);
+            cursor.is_some_and(|cursor| cursor.acknowledges(position))
         })
+    }
+
+    /// An event that a lane has open, to be held for longer.
+    pub(super) fn entry(&self, event: &Open<'_>) -> Arc<Entry> {
+        let registered = self.handlers.get(&event.kind()).map(|registered| &*registered.event);
+        self.journal.entry(registered, event)
     }
 
     /// Has a lane handle a dead letter again. False where there is none at that position.
@@ -229,7 +244,7 @@ impl Subscriber {
         if let Some(handle) = self.lanes.get(lane as usize) {
             handle.send(Inbound::Revive(held));
             // From now on, and until it has looked, the lane is not at rest for whoever waits.
-            self.journal.tail().poke(ReaderId { group: self.group, lane });
+            self.journal.ring().poke(self.group, lane);
             handle.wake();
         }
         Ok(true)
@@ -270,20 +285,20 @@ impl Subscriber {
 
     /// Waits for the lanes to stop. False where a handler still runs at the deadline.
     pub(crate) fn wait_stopped(&self, deadline: Tick) -> bool {
-        self.journal.tail().wait_stopped(self.journal.runtime(), self.group, deadline)
+        self.journal.wait_stopped(self.group, deadline)
     }
 
     /// Ends the lanes whatever they are at. They commit nothing after this.
     pub(crate) fn leave(&self) {
         self.stopping.store(true, Ordering::Release);
         self.lanes.iter().for_each(|lane| lane.leave());
-        self.journal.tail().leave(self.group);
+        self.journal.leave(self.group);
         self.tell_stop();
     }
 
     /// How many handlers are at work right now.
     pub(crate) fn running(&self) -> u64 {
-        let stuck = self.journal.tail().running(self.group) as u64;
+        let stuck = self.journal.ring().running(self.group) as u64;
         self.lanes.iter().map(|lane| lane.running()).sum::<u64>().max(stuck)
     }
 
@@ -291,40 +306,45 @@ impl Subscriber {
     /// Reads on from where the lanes are, until `deadline`: at least so many then.
     pub(crate) fn count_left(&self, deadline: Tick) -> u64 {
         let held: u64 = self.lanes.iter().map(|lane| lane.held()).sum();
-        let tail = self.journal.tail();
+        let ring = self.journal.ring();
         let frontiers: Option<Vec<_>> =
-            self.readers().map(|reader| tail.frontier(reader)).collect();
+            self.lane_numbers().map(|lane| ring.frontier(self.group, lane)).collect();
         let Some(frontiers) = frontiers else { return held };
-        let untaken = |entry: &Entry| {
-            let lane = self.lane_of(entry) as usize;
-            let is_new = frontiers.get(lane).is_some_and(|frontier| entry.position >= *frontier);
-            is_new && self.kinds.contains(&entry.kind) && !self.is_inherited(entry)
+        let untaken = |position: u64, tag: Tag| {
+            let is_for = |lanes| tag.lane(position, lanes) as usize;
+            let is_new = frontiers.get(is_for(self.lane_count())).is_some_and(|at| position >= *at);
+            is_new && self.kinds.contains(&tag.kind()) && !self.is_inherited(position, tag)
         };
-        let (first, entries) = tail.entries();
-        let in_ring = entries.iter().filter(|entry| untaken(entry)).count() as u64;
-        let mut from = frontiers.iter().min().copied().unwrap_or(first);
+        let (first, tags) = ring.tags();
+        let in_ring = (first..).zip(tags).filter(|(at, tag)| untaken(*at, *tag)).count() as u64;
+        let first = Position::new(first).unwrap_or(Position::FIRST);
+        let mut from = frontiers.iter().min().and_then(|at| Position::new(*at)).unwrap_or(first);
         let mut behind = 0;
         while from < first && self.runtime().now() < deadline {
             let read = self.journal.read(from, first, &self.filter);
             let Some((entries, next)) = read.ok().filter(|(_, next)| *next > from) else { break };
             from = next;
-            behind += entries.iter().filter(|entry| untaken(entry)).count() as u64;
+            let left = |entry: &&Entry| untaken(entry.position.get(), entry.tag());
+            behind += entries.iter().filter(left).count() as u64;
         }
         held + in_ring + behind
     }
 
-    fn readers(&self) -> impl Iterator<Item = ReaderId> {
-        let lanes = 0..u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
-        lanes.map(|lane| ReaderId { group: self.group, lane })
+    fn lane_numbers(&self) -> impl Iterator<Item = u32> {
+        0..self.lane_count()
+    }
+
+    fn lane_count(&self) -> u32 {
+        u32::try_from(self.lanes.len()).unwrap_or(u32::MAX)
     }
 
     /// Positions from the first one that is not settled to the end of the journal.
     pub(crate) fn lag(&self) -> u64 {
-        let tail = self.journal.tail();
-        let end = tail.end();
-        let low = self.readers().zip(&self.lanes).map(|(reader, handle)| {
+        let end = self.journal.end();
+        let low = self.lane_numbers().zip(&self.lanes).map(|(lane, handle)| {
             // A reader that has left stands where its last commit put it.
-            let frontier = tail.frontier(reader).or(handle.low()).unwrap_or(end);
+            let frontier = self.journal.ring().frontier(self.group, lane).and_then(Position::new);
+            let frontier = frontier.or(handle.low()).unwrap_or(end);
             handle.low().map_or(frontier, |low| low.min(frontier))
         });
         low.map(|low| end.since(low)).max().unwrap_or(0)
@@ -355,6 +375,7 @@ impl Subscriber {
             handled: self.counters.handled.get(),
             retried: self.counters.retried.get(),
             dead_lettered: self.counters.dead_lettered.get(),
+            skipped: self.counters.skipped.get(),
             lost: self.counters.lost.get(),
             held: self.lanes.iter().map(|lane| lane.held()).sum(),
             dead_letters: self.dead.count(),

@@ -50,12 +50,21 @@ impl Key {
         }
     }
 
-    /// The lane of this key among `lanes`. Stable for ever: cursors on disk depend on it.
-    pub(crate) fn lane(&self, lanes: u32) -> u32 {
-        let hash = u64::from(crc32c::crc32c(self.as_str().as_bytes()));
+    /// What decides the lane of this key. Stable for ever: cursors on disk depend on it.
+    pub(crate) fn hash(&self) -> u32 {
+        crc32c::crc32c(self.as_str().as_bytes())
+    }
+
+    /// The lane among `lanes` of keys with this hash. Stable for ever, too.
+    pub(crate) fn lane_of(hash: u32, lanes: u32) -> u32 {
         #[allow(clippy::cast_possible_truncation)] // below `lanes`
-        let lane = ((hash * u64::from(lanes)) >> 32) as u32;
+        let lane = ((u64::from(hash) * u64::from(lanes)) >> 32) as u32;
         lane
+    }
+
+    /// The lane of this key among `lanes`.
+    pub(crate) fn lane(&self, lanes: u32) -> u32 {
+        Self::lane_of(self.hash(), lanes)
     }
 }
 

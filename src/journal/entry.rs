@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use super::{
+    Topic,
+    ring::{CellRef, Incoming, Tag},
+};
 use crate::{
-    contract::{NameId, Value},
-    event::Durability,
-    event::Event,
+    contract::NameId,
+    event::{Durability, Event},
     message::{Envelope, Message, Position},
     storage::Write,
 };
 
-/// A published event at its position.
+/// A published event at its position, for whoever holds it longer than the ring does.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) position: Position,
@@ -19,35 +22,43 @@ pub(crate) struct Entry {
     pub(crate) body: Body,
 }
 
+impl Entry {
+    /// What decides the lane of the event.
+    pub(crate) fn tag(&self) -> Tag {
+        Tag::hashed(self.kind, self.envelope.key.as_ref())
+    }
+}
+
 /// The event itself: the publisher's own value, or bytes read back from storage.
 #[derive(Debug)]
 pub(crate) enum Body {
-    Value(Value),
+    Value(CellRef),
     Encoded(Vec<u8>),
 }
 
-/// An event on its way into the journal.
+/// An event on its way into the journal, in the cell in which readers will find it.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    pub(super) kind: NameId,
+    topic: Arc<Topic>,
     pub(super) envelope: Arc<Envelope>,
-    pub(super) value: Value,
+    cell: CellRef,
     /// Empty on a volatile bus.
     pub(super) payload: Vec<u8>,
     /// What it is to survive, where that is not what the bus promises.
-    pub(super) durability: Option<Durability>,
+    durability: Option<Durability>,
 }
 
 impl Draft {
     pub(super) fn new<E: Event>(
-        kind: NameId,
+        topic: &Arc<Topic>,
         envelope: Envelope,
         event: E,
         payload: Vec<u8>,
         durability: Option<Durability>,
     ) -> Self {
-        let (envelope, value) = (Arc::new(envelope), Arc::new(event));
-        Self { kind, envelope, value, payload, durability }
+        let envelope = Arc::new(envelope);
+        let cell = CellRef::new(event, envelope.published_at, Some(Arc::clone(&envelope)));
+        Self { topic: Arc::clone(topic), envelope, cell, payload, durability }
     }
 
     pub(crate) fn envelope(&self) -> &Envelope {
@@ -59,15 +70,15 @@ impl Draft {
         self.payload.len() + self.envelope.bytes()
     }
 
-    pub(super) fn into_entry(self, position: Position) -> Entry {
-        let Self { kind, envelope, value, .. } = self;
-        Entry { position, kind, envelope, body: Body::Value(value) }
+    pub(super) fn into_incoming(self) -> Incoming {
+        let tag = Tag::hashed(self.topic.route.kind, self.envelope.key.as_ref());
+        Incoming { route: Arc::clone(&self.topic.route), tag, cell: self.cell }
     }
 
     /// The message that this draft was made of. `None` only for a wrong `E`, or while a reader
-    /// holds the value, neither of which happens to a draft that was refused.
+    /// holds the event, neither of which happens to a draft that was refused.
     pub(super) fn into_message<E: Event>(self) -> Option<Message<E>> {
-        let event = Arc::into_inner(self.value.downcast::<E>().ok()?)?;
+        let event = self.cell.into_event::<E>()?;
         let envelope = Arc::unwrap_or_clone(self.envelope);
         Some(Message::unseal(event, envelope, self.durability))
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Entry, Journal, PublishFailure, Rejected,
+    Journal, PublishFailure, Rejected,
     log::{Log, Request},
 };
 use crate::{
@@ -31,7 +31,7 @@ impl Log {
             Err(error) => self.commit_patient(journal, group, error),
         };
         self.queue.lock().open -= answered;
-        journal.tail.quiet().notify();
+        journal.quiet.notify();
         self.caretaker.committed();
         has_room
     }
@@ -44,7 +44,7 @@ impl Log {
         }
         let commit = self.commit_of(&mut group);
         match self.guarded(|storage| storage.commit(commit)) {
-            Ok(first) => self.leave(show(journal, first, group)),
+            Ok(first) => show(journal, first, group),
             Err(error) => reject(error, group),
         }
         answered
@@ -85,19 +85,6 @@ impl Log {
         let bytes: usize = group.iter().map(|request| request.transaction.bytes()).sum();
         let urgent = group.iter().all(|request| request.urgent);
         self.guarded(|storage| storage.make_room((bytes + BATCH_BYTES) as u64, urgent))
-    }
-
-    /// Leaves events for a publisher to drop: memory is freed the fastest by the thread that
-    /// allocated it. What nobody has come for goes now.
-    fn leave(&self, events: Vec<Arc<Entry>>) {
-        let before = std::mem::replace(&mut *self.left.lock(), events);
-        drop_events(before);
-    }
-
-    /// Drops events that were left.
-    pub(super) fn clear_up(&self) {
-        let left = self.left.try_lock().map(|mut left| std::mem::take(&mut *left));
-        left.into_iter().for_each(drop_events);
     }
 
     /// A storage that panics is taken to have failed midway: the leader must live on to answer.
@@ -169,29 +156,18 @@ impl Log {
     }
 }
 
-/// Shows a group to the readers, and answers. Returns the events that had to make room.
-fn show(journal: &Journal, first: Position, group: Vec<Request>) -> Vec<Arc<Entry>> {
-    let mut next = first;
-    let mut entries = Vec::new();
+/// Shows a group to the readers, and answers.
+fn show(journal: &Journal, mut first: Position, group: Vec<Request>) {
     let mut answers = Vec::with_capacity(group.len());
-    for request in group {
-        answers.push((request.ticket, next));
-        for draft in request.transaction.drafts {
-            entries.push(Arc::new(draft.into_entry(next)));
-            next = next.next();
-        }
+    let mut drafts = Vec::new();
+    for mut request in group {
+        answers.push((request.ticket, first));
+        first = first.plus(request.transaction.drafts.len() as u64);
+        drafts.append(&mut request.transaction.drafts);
     }
-    let dropped = journal.tail.append(entries);
+    journal.show(drafts);
     for (ticket, first) in answers {
         ticket.complete(Ok(first));
-    }
-    dropped
-}
-
-/// Dropping an event runs its owner's code. A panic there must not cost the log its leader.
-fn drop_events(events: Vec<Arc<Entry>>) {
-    if catch_unwind(AssertUnwindSafe(|| drop(events))).is_err() {
-        tracing::error!("dropping an event panicked");
     }
 }
 

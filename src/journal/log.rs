@@ -13,9 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
-    Draft, Entry, Journal, PublishFailure, Rejected, Ticket, Transaction, caretaker::Caretaker,
-};
+use super::{Draft, Journal, PublishFailure, Rejected, Ticket, Transaction, caretaker::Caretaker};
 use crate::{
     event::Durability,
     message::Position,
@@ -36,8 +34,6 @@ pub(crate) struct Log {
     pub(super) queue: Mutex<Queue>,
     committer: OnceLock<Arc<Task>>,
     pub(super) caretaker: Caretaker,
-    /// Events that left the tail, for a publisher to drop.
-    pub(super) left: Mutex<Vec<Arc<Entry>>>,
     /// The storage has panicked, and is not asked again.
     pub(super) broken: AtomicBool,
     runtime: Runtime,
@@ -93,7 +89,6 @@ impl Log {
             committer: OnceLock::new(),
             caretaker: Caretaker::new(runtime, &storage),
             storage,
-            left: Mutex::default(),
             broken: AtomicBool::new(false),
             runtime: runtime.clone(),
         })
@@ -126,7 +121,6 @@ impl Log {
         journal: &Journal,
         transaction: Transaction,
     ) -> Result<Position, Rejected> {
-        self.clear_up();
         let ticket = Ticket::new(None);
         let urgent = transaction.drafts.is_empty();
         let request = Request { transaction, ticket: Arc::clone(&ticket), blocks: true, urgent };
@@ -154,7 +148,6 @@ impl Log {
 
     /// Queues a user's publish for the committer.
     pub(super) fn enqueue(&self, transaction: Transaction) -> Result<Arc<Ticket>, Rejected> {
-        self.clear_up();
         let ticket = Ticket::new(None);
         let (blocks, urgent) = (false, false);
         let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent };

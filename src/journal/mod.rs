@@ -1,32 +1,40 @@
 //! The bus's single total order: what was published, and who reads it.
 //!
-//! The newest part is the [`Tail`] in memory. Behind it, on a durable bus, is the [`Log`], which
-//! commits first and shows events only then. A volatile bus has the tail alone.
+//! The newest part is the [`ring`] in memory. Behind it, on a durable bus, is the [`Log`], which
+//! commits first and shows events only then. A volatile bus has the ring alone.
 
 mod caretaker;
 mod entry;
 mod error;
+mod ids;
 mod lead;
 mod log;
-mod tail;
+mod ring;
 mod ticket;
+mod topic;
+mod volatile;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 pub(crate) use entry::{Body, Draft, Entry, Transaction};
 pub(crate) use error::Rejected;
 pub use error::{PublishAllError, PublishError, PublishFailure};
+use ids::Ids;
 pub(crate) use log::Log;
-use tail::Admission;
-pub(crate) use tail::{GroupId, Phase, ReaderId, Tail, Taken};
+pub(crate) use ring::{
+    Batch, CellRef, GroupId, Open, Opened, Overrun, Phase, Ring, Rouse, Seat, Seats, Seen, Shared,
+    Tag,
+};
 pub(crate) use ticket::Ticket;
+pub(crate) use topic::Topic;
+use topic::Topics;
+use volatile::{Admission, position};
 
 use crate::{
-    contract::{Contract, EventType},
-    event::Durability,
-    event::{Event, Key},
+    contract::{Contract, EventType, NameId, NameTaken},
+    event::{Durability, Event, Key},
     message::{CorrelationId, Envelope, Message, MessageId, Position},
-    runtime::{Runtime, Task, Tick},
+    runtime::{Clock, Monitor, Runtime, Task, Tick},
     storage::{
         Compaction, Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim, Write,
     },
@@ -35,18 +43,28 @@ use crate::{
 /// The longest payload that can be published, in bytes.
 const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
 
+/// A publish that was not waited for.
+pub(crate) enum Enqueued {
+    Done(Position, MessageId),
+    Waiting(Arc<Ticket>, MessageId),
+}
+
 /// The bus's single total order.
 pub(crate) struct Journal {
     runtime: Runtime,
+    clock: Clock,
+    ids: Ids,
     contract: Contract,
-    tail: Tail,
+    topics: Topics,
+    ring: Ring,
     log: Option<Arc<Log>>,
+    /// Notified when a reader comes to rest.
+    quiet: Monitor,
 }
 
 impl Journal {
     pub(crate) fn volatile(runtime: Runtime, ring: usize) -> Arc<Self> {
-        let tail = Tail::new(Position::FIRST, ring, false);
-        Arc::new(Self { runtime, contract: Contract::default(), tail, log: None })
+        Arc::new(Self::new(runtime, ring, Position::FIRST, None))
     }
 
     pub(crate) fn durable(
@@ -56,14 +74,26 @@ impl Journal {
         durability: Durability,
         queue: usize,
     ) -> Arc<Self> {
-        let tail = Tail::new(storage.end(), ring, true);
+        let end = storage.end();
         let log = Log::new(&runtime, storage, durability, queue);
-        let contract = Contract::default();
-        let journal = Arc::new(Self { runtime, contract, tail, log: Some(log) });
+        let journal = Arc::new(Self::new(runtime, ring, end, Some(log)));
         if let Some(log) = &journal.log {
             log.start(&journal);
         }
         journal
+    }
+
+    fn new(runtime: Runtime, ring: usize, end: Position, log: Option<Arc<Log>>) -> Self {
+        Self {
+            clock: runtime.clock(),
+            ids: Ids::new(&runtime),
+            contract: Contract::default(),
+            topics: Topics::default(),
+            ring: Ring::new(end.get(), ring, log.is_none()),
+            log,
+            quiet: Monitor::default(),
+            runtime,
+        }
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
@@ -74,8 +104,27 @@ impl Journal {
         &self.contract
     }
 
-    pub(crate) fn tail(&self) -> &Tail {
-        &self.tail
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The position that the next event will get.
+    pub(crate) fn end(&self) -> Position {
+        position(self.ring.end())
+    }
+
+    /// An event type, looked up.
+    pub(crate) fn topic<E: Event>(&self) -> Result<Arc<Topic>, NameTaken> {
+        self.topics.of::<E>(&self.contract)
+    }
+
+    /// The places of a subscription's lanes, which want these kinds of events.
+    pub(crate) fn seats(&self, kinds: impl IntoIterator<Item = NameId>, lanes: u32) -> Seats {
+        Seats::new(kinds.into_iter().map(|kind| self.topics.route(kind)).collect(), lanes)
     }
 
     pub(crate) fn is_durable(&self) -> bool {
@@ -89,8 +138,8 @@ impl Journal {
         message: Message<E>,
         cause: Option<&Envelope>,
     ) -> Result<Draft, PublishError<E>> {
-        match self.contract.of::<E>() {
-            Ok(known) => self.draft_as(&known, message, cause),
+        match self.topic::<E>() {
+            Ok(topic) => self.draft_as(&topic, message, cause),
             Err(taken) => Err(PublishError::new(taken.into(), message)),
         }
     }
@@ -98,23 +147,60 @@ impl Journal {
     /// The same for an event type that was looked up before.
     pub(crate) fn draft_as<E: Event>(
         &self,
-        known: &EventType,
+        topic: &Arc<Topic>,
         message: Message<E>,
         cause: Option<&Envelope>,
     ) -> Result<Draft, PublishError<E>> {
         if let Some(refused) = message.refused() {
             return Err(PublishError::new(refused.clone().into(), message));
         }
-        let now = self.runtime.wall();
+        let now = self.clock.wall();
         let level = message.level();
-        let fresh = || MessageId::v7(now, [self.runtime.random(), self.runtime.random()]);
-        let (event, envelope) = message.seal(fresh, now, (&known.name, &known.codec), cause);
+        let names = (&topic.event.name, &topic.event.codec);
+        let (event, envelope) = message.seal(|| self.ids.fresh(now), now, names, cause);
         match self.encode(&event, &envelope) {
-            Ok(payload) => Ok(Draft::new(known.id, envelope, event, payload, level)),
+            Ok(payload) => Ok(Draft::new(topic, envelope, event, payload, level)),
             Err(failure) => {
                 Err(PublishError::new(failure, Message::unseal(event, envelope, level)))
             }
         }
+    }
+
+    /// Shows what storage has committed to the readers. Only the leader of the log does that.
+    fn show(&self, mut drafts: Vec<Draft>) {
+        // In pieces: a reader that lags is left behind, and so there is room for the next one.
+        let most = self.ring.capacity().div_ceil(2);
+        while !drafts.is_empty() {
+            let later = drafts.split_off(drafts.len().min(most));
+            let mut now = std::mem::replace(&mut drafts, later);
+            while self.ring.append(&mut now, Draft::into_incoming).is_err() {
+                if self.ring.make_room(now.len()).is_err() {
+                    self.runtime.yield_now();
+                }
+            }
+        }
+    }
+
+    /// An event of the ring, to be held for longer. Its type need not be known where the event has
+    /// an envelope, as every event of a durable bus has.
+    pub(crate) fn entry(&self, event: Option<&EventType>, open: &Open<'_>) -> Arc<Entry> {
+        let cell = open.keep();
+        let at = open.position();
+        let bare = || self.bare_envelope(event, at, &cell);
+        let envelope = cell.envelope().cloned().unwrap_or_else(bare);
+        let (position, kind) = (position(at), open.kind());
+        Arc::new(Entry { position, kind, envelope, body: Body::Value(cell) })
+    }
+
+    /// Of an event that was published without metadata.
+    fn bare_envelope(&self, event: Option<&EventType>, at: u64, cell: &CellRef) -> Arc<Envelope> {
+        let published_at = cell.published_at();
+        let id = self.ids.at(at, published_at);
+        let named = |event: &EventType| event.envelope(id);
+        let mut envelope = event.map_or_else(|| Envelope::new("", 1, id), named);
+        envelope.key = cell.key();
+        envelope.published_at = published_at;
+        Arc::new(envelope)
     }
 
     fn encode<E: Event>(&self, event: &E, envelope: &Envelope) -> Result<Vec<u8>, PublishFailure> {
@@ -131,22 +217,78 @@ impl Journal {
     }
 
     /// Publishes from a user's thread, and returns once that is as durable as promised.
-    pub(crate) fn publish(&self, transaction: Transaction) -> Result<Position, Rejected> {
+    #[inline]
+    pub(crate) fn publish<E: Event>(
+        &self,
+        topic: &Arc<Topic>,
+        message: Message<E>,
+    ) -> Result<(Position, MessageId), PublishError<E>> {
+        if self.log.is_none() {
+            return self.publish_volatile(topic, message, Admission::Wait);
+        }
+        let draft = self.draft_as(topic, message, None)?;
+        let id = draft.envelope().id;
+        let published = self.publish_all(vec![draft]);
+        published.map(|at| (at, id)).map_err(Rejected::into_error)
+    }
+
+    /// Publishes several drafts as one.
+    pub(crate) fn publish_all(&self, drafts: Vec<Draft>) -> Result<Position, Rejected> {
         match &self.log {
-            Some(log) => log.publish(self, transaction),
-            None => self.tail.append_new(&self.runtime, transaction, Admission::Wait),
+            Some(log) => log.publish(self, Transaction::publishing(drafts)),
+            None => self.publish_all_volatile(drafts, Admission::Wait),
         }
     }
 
-    /// Publishes without waiting. Fails at once where the queue (or a volatile bus's ring) is full.
-    pub(crate) fn enqueue(&self, transaction: Transaction) -> Result<Arc<Ticket>, Rejected> {
-        match &self.log {
-            Some(log) => log.enqueue(transaction),
-            None => {
-                let first = self.tail.append_new(&self.runtime, transaction, Admission::Fail)?;
-                Ok(Ticket::done(first))
-            }
+    /// Publishes events of one type as one, and takes them out of `events` if it succeeds.
+    pub(crate) fn publish_batch<E: Event>(
+        &self,
+        topic: &Arc<Topic>,
+        events: &mut Vec<E>,
+    ) -> Result<Position, PublishFailure> {
+        if events.is_empty() {
+            return Ok(self.end());
         }
+        if self.log.is_none() {
+            return self.publish_batch_volatile(topic, events);
+        }
+        let mut drafts = Vec::with_capacity(events.len());
+        let mut left = std::mem::take(events).into_iter();
+        let failed = left.by_ref().find_map(|event| {
+            self.draft_as(topic, Message::new(event), None).map(|draft| drafts.push(draft)).err()
+        });
+        let (failure, last) = match failed {
+            None => match self.publish_all(drafts) {
+                Ok(first) => return Ok(first),
+                Err(rejected) => {
+                    drafts = rejected.drafts;
+                    (rejected.failure, None)
+                }
+            },
+            Some(error) => {
+                let (failure, message) = error.into_parts();
+                (failure, Some(message.into_event()))
+            }
+        };
+        let drafted = drafts.into_iter().filter_map(Draft::into_message);
+        events.extend(drafted.map(Message::into_event).chain(last).chain(left));
+        Err(failure)
+    }
+
+    /// Publishes without waiting. Fails at once where the queue (or a volatile bus's ring) is full.
+    pub(crate) fn enqueue<E: Event>(
+        &self,
+        topic: &Arc<Topic>,
+        message: Message<E>,
+    ) -> Result<Enqueued, PublishError<E>> {
+        let Some(log) = &self.log else {
+            let (at, id) = self.publish_volatile(topic, message, Admission::Fail)?;
+            return Ok(Enqueued::Done(at, id));
+        };
+        let draft = self.draft_as(topic, message, None)?;
+        let id = draft.envelope().id;
+        let ticket = log.enqueue(Transaction::publishing(vec![draft]));
+        ticket.map(|ticket| Enqueued::Waiting(ticket, id)).map_err(Rejected::into_error)
     }
 
     /// The answer to an enqueued transaction.
@@ -158,15 +300,19 @@ impl Journal {
         ticket.wait(&self.runtime).unwrap_or_else(|| Err(gone()))
     }
 
-    /// Commits what a lane has done. `waker` is woken once the ticket is done. Never refused for
-    /// lack of room, since lanes are what makes room.
-    pub(crate) fn commit(&self, transaction: Transaction, waker: &Arc<Task>) -> Arc<Ticket> {
+    /// Commits what a lane has done. `waker` is woken once the ticket is done; a volatile bus has
+    /// none, and is done at once. Never refused for lack of room, since lanes are what makes room.
+    pub(crate) fn commit(
+        &self,
+        transaction: Transaction,
+        waker: &Arc<Task>,
+    ) -> Option<Arc<Ticket>> {
         match &self.log {
-            Some(log) => log.submit(transaction, waker),
-            None => match self.tail.append_new(&self.runtime, transaction, Admission::Force) {
-                Ok(first) => Ticket::done(first),
-                Err(rejected) => Ticket::failed(rejected),
-            },
+            Some(log) => Some(log.submit(transaction, waker)),
+            None => {
+                self.publish_always(transaction.drafts);
+                None
+            }
         }
     }
 
@@ -286,25 +432,41 @@ impl Journal {
 
     /// The oldest position that can be read.
     pub(crate) fn first(&self) -> Position {
-        self.log.as_ref().map_or_else(|| self.tail.end(), |log| log.storage().first())
+        self.log.as_ref().map_or_else(|| self.end(), |log| log.storage().first())
     }
 
-    /// Whether everything submitted has reached the tail.
+    /// Whether everything submitted has reached the ring.
     pub(crate) fn is_flushed(&self) -> bool {
         self.log.as_ref().is_none_or(|log| log.is_flushed())
     }
 
-    /// Waits until everything submitted has reached the tail and all readers are at rest.
+    /// Waits until everything submitted has reached the ring and all readers are at rest.
     pub(crate) fn wait_quiet(&self, deadline: Option<Tick>, parked_is_quiet: bool) -> bool {
-        let quiet = || self.is_flushed() && self.tail.is_quiet(parked_is_quiet);
-        self.runtime.wait(self.tail.quiet(), deadline, quiet)
+        let quiet = || self.is_flushed() && self.ring.is_quiet(parked_is_quiet);
+        self.runtime.wait(&self.quiet, deadline, quiet)
+    }
+
+    /// Waits until every reader of a group has stopped.
+    pub(crate) fn wait_stopped(&self, group: GroupId, deadline: Tick) -> bool {
+        self.runtime.wait(&self.quiet, Some(deadline), || self.ring.running(group) == 0)
+    }
+
+    /// Notified when a reader comes to rest.
+    pub(crate) fn quiet(&self) -> &Monitor {
+        &self.quiet
+    }
+
+    /// Forgets a group of readers.
+    pub(crate) fn leave(&self, group: GroupId) {
+        self.ring.leave(group);
+        self.quiet.notify();
     }
 
     /// Takes no more from users. Lanes may still commit.
     pub(crate) fn close_intake(&self) {
-        self.tail.close_intake();
-        if let Some(log) = &self.log {
-            log.close_intake();
+        match &self.log {
+            Some(log) => log.close_intake(),
+            None => self.ring.close(),
         }
     }
 

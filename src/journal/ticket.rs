@@ -46,11 +46,6 @@ impl Ticket {
         Arc::new(Self { state: Mutex::new(state), changed: Monitor::default() })
     }
 
-    pub(super) fn done(first: Position) -> Arc<Self> {
-        let state = State { answer: Some(Ok(first)), ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), changed: Monitor::default() })
-    }
-
     pub(super) fn failed(rejected: Rejected) -> Arc<Self> {
         let state = State { answer: Some(Err(rejected)), ..State::default() };
         Arc::new(Self { state: Mutex::new(state), changed: Monitor::default() })

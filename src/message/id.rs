@@ -27,6 +27,7 @@ impl MessageId {
     }
 
     /// A version 7 UUID of this time, with 74 random bits out of `random`.
+    #[inline]
     pub(crate) fn v7(now: Timestamp, random: [u64; 2]) -> Self {
         let millis = now.as_nanos() / 1_000_000;
         let high = (millis << 16) | 0x7000 | (random[0] & 0x0fff);

@@ -34,6 +34,13 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Message<E> {
     event: E,
+    /// Apart, since most messages have none.
+    metadata: Option<Box<Metadata>>,
+}
+
+/// What a publisher says beside the event.
+#[derive(Debug, Clone, Default)]
+struct Metadata {
     id: Option<MessageId>,
     key: Option<Key>,
     correlation: Option<CorrelationId>,
@@ -47,29 +54,24 @@ impl<E: Event> Message<E> {
     /// A message with this event and nothing else.
     #[must_use]
     pub fn new(event: E) -> Self {
-        Self {
-            event,
-            id: None,
-            key: None,
-            correlation: None,
-            causation: None,
-            headers: Headers::default(),
-            durability: E::DURABILITY,
-            refused: None,
-        }
+        Self { event, metadata: None }
+    }
+
+    fn metadata(&mut self) -> &mut Metadata {
+        self.metadata.get_or_insert_default()
     }
 
     /// Sets the id instead of having the bus make one.
     #[must_use]
     pub fn id(mut self, id: MessageId) -> Self {
-        self.id = Some(id);
+        self.metadata().id = Some(id);
         self
     }
 
     /// Overrides the key that the event itself names.
     #[must_use]
     pub fn key(mut self, key: impl Into<Key>) -> Self {
-        self.key = Some(key.into());
+        self.metadata().key = Some(key.into());
         self
     }
 
@@ -77,14 +79,14 @@ impl<E: Event> Message<E> {
     /// without one starts a conversation named after its own id.
     #[must_use]
     pub fn correlation_id(mut self, id: impl Into<CorrelationId>) -> Self {
-        self.correlation = Some(id.into());
+        self.metadata().correlation = Some(id.into());
         self
     }
 
     /// Names the message that caused this one. Inside a handler it is set by itself.
     #[must_use]
     pub fn causation_id(mut self, id: MessageId) -> Self {
-        self.causation = Some(id);
+        self.metadata().causation = Some(id);
         self
     }
 
@@ -92,8 +94,9 @@ impl<E: Event> Message<E> {
     /// fails the publish, which hands the message back.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        if let Err(error) = self.headers.insert(name, value) {
-            self.refused.get_or_insert(error);
+        let metadata = self.metadata();
+        if let Err(error) = metadata.headers.insert(name, value) {
+            metadata.refused.get_or_insert(error);
         }
         self
     }
@@ -102,13 +105,14 @@ impl<E: Event> Message<E> {
     /// or the bus promises. What commits together has the highest level that any of it asks for.
     #[must_use]
     pub fn durability(mut self, level: Durability) -> Self {
-        self.durability = Some(level);
+        self.metadata().durability = Some(level);
         self
     }
 
     /// What the publish is to survive, where it is not what the bus promises.
     pub(crate) fn level(&self) -> Option<Durability> {
-        self.durability
+        let own = self.metadata.as_ref().and_then(|metadata| metadata.durability);
+        own.or(E::DURABILITY)
     }
 
     /// The event inside.
@@ -123,9 +127,15 @@ impl<E: Event> Message<E> {
         self.event
     }
 
+    /// The event alone, where there is nothing else.
+    #[inline]
+    pub(crate) fn into_plain(self) -> Result<E, Self> {
+        if self.metadata.is_none() { Ok(self.event) } else { Err(self) }
+    }
+
     /// The first header that was outside the bounds.
     pub(crate) fn refused(&self) -> Option<&HeaderError> {
-        self.refused.as_ref()
+        self.metadata.as_ref()?.refused.as_ref()
     }
 
     /// Splits into the event and its envelope. `fresh` makes an id; `cause` is the envelope of the
@@ -137,16 +147,17 @@ impl<E: Event> Message<E> {
         (name, codec): (&Arc<str>, &Arc<str>),
         cause: Option<&Envelope>,
     ) -> (E, Envelope) {
-        let key = self.key.or_else(|| self.event.key());
+        let metadata = self.metadata.map(|metadata| *metadata).unwrap_or_default();
+        let key = metadata.key.or_else(|| self.event.key());
         let envelope = Envelope {
             name: Arc::clone(name),
             version: E::VERSION,
             codec: Arc::clone(codec),
-            id: self.id.unwrap_or_else(fresh),
+            id: metadata.id.unwrap_or_else(fresh),
             key,
-            correlation: self.correlation.or_else(|| cause.map(Envelope::correlation_id)),
-            causation: self.causation.or_else(|| cause.map(|cause| cause.id)),
-            headers: self.headers,
+            correlation: metadata.correlation.or_else(|| cause.map(Envelope::correlation_id)),
+            causation: metadata.causation.or_else(|| cause.map(|cause| cause.id)),
+            headers: metadata.headers,
             published_at: now,
         };
         (self.event, envelope)
@@ -154,8 +165,7 @@ impl<E: Event> Message<E> {
 
     /// The inverse of [`Message::seal`], for a publish that failed.
     pub(crate) fn unseal(event: E, envelope: Envelope, durability: Option<Durability>) -> Self {
-        Self {
-            event,
+        let metadata = Metadata {
             id: Some(envelope.id),
             key: envelope.key,
             correlation: envelope.correlation,
@@ -163,7 +173,8 @@ impl<E: Event> Message<E> {
             headers: envelope.headers,
             durability,
             refused: None,
-        }
+        };
+        Self { event, metadata: Some(Box::new(metadata)) }
     }
 }
 
@@ -183,6 +194,7 @@ pub trait Publishable: sealed::Sealed {
 impl<E: Event> Publishable for E {
     type Event = E;
 
+    #[inline]
     fn into_message(self) -> Message<E> {
         Message::new(self)
     }

@@ -49,7 +49,6 @@ impl Clock {
 
     /// The time of day.
     #[inline]
-    #[cfg_attr(not(test), allow(dead_code))] // for the stamps of events
     pub(crate) fn wall(&self) -> Timestamp {
         let shown = self.dial.look(&self.dial.wall);
         shown.map_or_else(|| self.read_wall(), Timestamp::from_nanos)
@@ -60,6 +59,13 @@ impl Clock {
     pub(crate) fn tick(&self) -> Tick {
         let shown = self.dial.look(&self.dial.tick);
         shown.map_or_else(|| self.read_tick(), Duration::from_nanos)
+    }
+
+    /// Whether a time, in nanoseconds since the runtime started, has come.
+    #[inline]
+    pub(crate) fn is_past(&self, nanos_since_start: u64) -> bool {
+        let shown = self.dial.look(&self.dial.tick);
+        shown.unwrap_or_else(|| nanos(self.read_tick())) >= nanos_since_start
     }
 
     pub(super) fn source(&self) -> &dyn Source {

@@ -26,9 +26,7 @@ pub(crate) use pool::PoolId;
 pub use pool::{PoolSize, PoolStatus};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use random::Random;
-#[cfg(feature = "tokio")]
-pub(crate) use task::inside_task;
-pub(crate) use task::{Step, Task, in_task};
+pub(crate) use task::{Step, Task, in_task, inside_task};
 pub use time::Timestamp;
 
 /// Time since the runtime started: what timers count in. Never goes backwards.
@@ -91,7 +89,6 @@ impl Runtime {
     }
 
     /// The same time for hot paths: less exact, and cheaper.
-    #[cfg_attr(not(test), allow(dead_code))] // for the stamps of events
     pub(crate) fn clock(&self) -> Clock {
         self.clock.clone()
     }
@@ -128,7 +125,6 @@ impl Runtime {
 
     /// Lets another thread have the core for a moment, about half a microsecond where none wants it.
     /// For a task that polls; nothing under the simulator.
-    #[cfg_attr(not(test), allow(dead_code))] // for lanes
     pub(crate) fn yield_now(&self) {
         self.driver.yield_now();
     }
@@ -136,7 +132,6 @@ impl Runtime {
     /// How many fruitless polls, each followed by [`Runtime::yield_now`], a task should make before
     /// it rests: together they cost about as much as being woken. None under the simulator, where
     /// nothing can come in between.
-    #[cfg_attr(not(test), allow(dead_code))] // for lanes
     pub(crate) fn patience(&self) -> u32 {
         self.driver.patience()
     }

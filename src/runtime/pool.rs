@@ -78,6 +78,7 @@ pub struct PoolStatus {
     /// Tasks that wait for a thread. A lane of a subscription is one task, however many events it
     /// has to handle.
     pub queued: usize,
-    /// How long the oldest of these has waited, to about a millisecond.
+    /// How long the oldest of these has waited, at most. Under load it is counted from when the task
+    /// before it came.
     pub oldest: Option<Duration>,
 }

@@ -130,7 +130,6 @@ pub(crate) fn in_task() -> bool {
 }
 
 /// Runs something as if inside a task.
-#[cfg(feature = "tokio")]
 pub(crate) fn inside_task<R>(run: impl FnOnce() -> R) -> R {
     let _inside = Inside::enter();
     run()

@@ -10,6 +10,7 @@ mod compaction;
 mod durable;
 mod edges;
 mod handlers;
+mod overflow;
 mod pools;
 mod publishing;
 mod retention;

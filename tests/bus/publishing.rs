@@ -1,7 +1,11 @@
 //! Publishing, and what handlers publish.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use tidings::{
     Backoff, Bus, Context, CorrelationId, HandlerError, Message, MessageId, PublishFailure,
+    testing::Simulator,
 };
 
 use crate::events::{Placed, SECOND, Shipped, Tick, placed, seen, simulated};
@@ -140,4 +144,43 @@ fn a_full_volatile_bus_fails_where_waiting_could_be_for_ever() {
     subscription.resume();
     assert!(bus.wait_idle(60 * SECOND));
     bus.publish(full.into_message()).unwrap();
+}
+
+#[test]
+fn what_a_publisher_is_told_is_what_a_handler_sees() {
+    let sim = Simulator::new(1);
+    let bus = Bus::builder().runtime(sim.runtime()).build().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&seen);
+    let handler = move |tick: &Tick, ctx: &mut Context| {
+        let key = ctx.key().map(|key| key.as_str().to_owned());
+        list.lock().push((ctx.position(), ctx.id(), key));
+        assert_eq!(ctx.correlation_id(), CorrelationId::Id(ctx.id()));
+        if tick.0 == 1 { Err(HandlerError::reject("no")) } else { Ok(()) }
+    };
+    bus.subscribe("reader").on(handler).start().unwrap();
+    let one = bus.publish(Tick(0)).unwrap();
+    let other = bus.publish(Message::new(Tick(1)).key("k")).unwrap();
+    sim.run_until_idle();
+    let expected = [(one.position, one.id, None), (other.position, other.id, Some("k".into()))];
+    assert_eq!(*seen.lock(), expected);
+    assert_ne!(one.id, other.id);
+    let dead = bus.dead_letters("reader").list().unwrap();
+    assert_eq!((dead[0].position(), dead[0].envelope().id), (other.position, other.id));
+}
+
+#[test]
+fn a_batch_is_published_as_a_whole_or_handed_back() {
+    let sim = Simulator::new(1);
+    let bus = Bus::builder().runtime(sim.runtime()).ring(4).build().unwrap();
+    let slow = bus.subscribe("slow").on(|_: &Tick| ()).start().unwrap();
+    slow.pause();
+    let publisher = bus.publisher::<Tick>().unwrap();
+    let mut events = vec![Tick(0), Tick(1), Tick(2)];
+    let first = publisher.publish_batch(&mut events).unwrap();
+    assert_eq!((first.get(), events.len(), bus.end().get()), (1, 0, 4));
+    events.extend([Tick(3), Tick(4)]);
+    let full = publisher.publish_batch(&mut events).unwrap_err();
+    assert!(matches!(full, PublishFailure::Full { capacity: 4 }));
+    assert_eq!((events.len(), bus.end().get()), (2, 4), "nothing was taken");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cursor, Held, Hole, Lane};
+use super::{Cursor, Held, Hole, Lane, handle::Submitted};
 use crate::{delivery::keys, message::Position, runtime::Timestamp};
 
 /// A cursor that only skipped events of others is stored when it has moved this far.
@@ -24,7 +24,9 @@ impl Lane {
     /// The same at a stop, where the cursor is stored once more even if it only skipped.
     pub(super) fn commit_last(&mut self) -> bool {
         if self.backlog.is_empty()
-            && let Some(frontier) = self.tail().frontier(self.reader)
+            && let ring = self.subscriber.journal.ring()
+            && let Some(frontier) = ring.frontier(self.subscriber.group, self.number)
+            && let Some(frontier) = Position::new(frontier)
         {
             self.scanned = self.scanned.max(frontier);
         }
@@ -49,12 +51,15 @@ impl Lane {
             let transaction = batch.into_transaction(&subscriber, cursor);
             self.handle.commit(&subscriber.journal, transaction)
         });
-        let Some(ticket) = ticket else {
-            self.over = true; // abandoned meanwhile; somebody else may have the name
-            return;
-        };
+        match ticket {
+            Submitted::Ticket(ticket) => self.commit = Some((ticket, settled)),
+            Submitted::Done => self.handle.settled(settled),
+            Submitted::Left => {
+                self.over = true; // abandoned meanwhile; somebody else may have the name
+                return;
+            }
+        }
         self.stored = frontier;
-        self.commit = Some((ticket, settled));
     }
 
     /// True once no commit is on its way.
@@ -91,7 +96,7 @@ impl Lane {
         holes.sort_unstable_by_key(|hole| hole.position);
         let cursor = Cursor { frontier: frontier.get(), holes };
         let value = serde_json::to_vec(&cursor).ok()?;
-        Some((keys::cursor(&self.subscriber.name, self.reader.lane), value))
+        Some((keys::cursor(&self.subscriber.name, self.number), value))
     }
 
     /// The first position that is held, dead letters being tried again aside.

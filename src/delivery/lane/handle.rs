@@ -24,6 +24,16 @@ pub(in crate::delivery) enum Inbound {
     Revive(Held),
 }
 
+/// What became of a commit.
+pub(super) enum Submitted {
+    /// It is on its way.
+    Ticket(Arc<Ticket>),
+    /// It is done.
+    Done,
+    /// The lane has left, and commits nothing any more.
+    Left,
+}
+
 /// How others reach a lane: its inbox, its task, and how much it holds.
 #[derive(Default)]
 pub(crate) struct LaneHandle {
@@ -61,22 +71,18 @@ impl LaneHandle {
     }
 
     /// Submits a commit, unless the lane has left.
-    pub(super) fn commit(
-        &self,
-        journal: &Journal,
-        transaction: Transaction,
-    ) -> Option<Arc<Ticket>> {
-        let task = self.task()?;
+    pub(super) fn commit(&self, journal: &Journal, transaction: Transaction) -> Submitted {
+        let Some(task) = self.task() else { return Submitted::Left };
         let left = self.left.lock();
         if *left {
-            return None;
+            return Submitted::Left;
         }
         if !journal.is_durable() {
             // Nothing is kept that a successor could miss, and events may be dropped, which runs
             // their owner's code.
             drop(left);
         }
-        Some(journal.commit(transaction, &task))
+        journal.commit(transaction, &task).map_or(Submitted::Done, Submitted::Ticket)
     }
 
     pub(in crate::delivery) fn send(&self, inbound: Inbound) {

@@ -1,46 +1,148 @@
-//! How events come into a lane: from the tail, from storage, and from before the restart.
+//! How events come into a lane: from the ring, from storage, and from before the restart.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use super::{Hole, Lane, PAUSE};
 use crate::{
-    delivery::loss::Loss,
-    journal::{Entry, Taken},
+    delivery::{handler::Form, in_place::Turn, loss::Loss},
+    journal::{Batch, Entry, Opened, Seat},
     message::Position,
     policy::Attempt,
     storage::{StorageError, Write},
 };
 
-/// How many events a lane takes from the tail at once.
-const TAKE: usize = 64;
+/// How many events that are handled in place count as one attempt for the length of a turn.
+const IN_PLACE: usize = 16;
 
 impl Lane {
-    /// Gets more events from the journal. False if there are none.
-    pub(super) fn fetch(&mut self) -> bool {
-        match self.tail().take(self.reader, TAKE) {
-            Taken::Entries { entries, frontier } => {
-                let moved = frontier > self.scanned;
-                self.scanned = frontier;
-                self.keep(entries);
-                moved
+    /// Delivers what comes next. False if there is nothing more right now.
+    pub(super) fn deliver_next(&mut self) -> bool {
+        if let Some(entry) = self.backlog.pop_front() {
+            self.deliver_entry(entry);
+            return true;
+        }
+        let Some(mut seat) = self.seat.take() else { return false };
+        let went_on = self.read_on(&mut seat);
+        self.count_missed(&mut seat);
+        self.scanned =
+            Position::new(seat.next()).map_or(self.scanned, |next| next.max(self.scanned));
+        self.seat = Some(seat);
+        went_on
+    }
+
+    fn count_missed(&self, seat: &mut Seat) {
+        let missed = seat.take_missed();
+        if missed > 0 {
+            let subscriber = &self.subscriber;
+            subscriber.counters.skipped.add(missed);
+            tracing::warn!(
+                subscription = &*subscriber.name,
+                missed,
+                "too slow: events were skipped"
+            );
+        }
+    }
+
+    fn read_on(&mut self, seat: &mut Seat) -> bool {
+        let subscriber = Arc::clone(&self.subscriber);
+        let before = seat.next();
+        match seat.open(subscriber.journal.ring()) {
+            Opened::Batch(batch) => {
+                let more = batch.is_full();
+                self.deliver_open(batch);
+                self.looks = 0;
+                // A reader on the heels of publishers slows them down: it reads the very memory
+                // that they write. So it lets some events come together first.
+                more
             }
-            Taken::Behind { from, to } => self.fetch_stored(from, to),
-            Taken::Gone => {
+            Opened::Nothing => seat.next() > before,
+            Opened::Behind { from, to } => self.fetch_stored(seat, from, to),
+            Opened::Gone => {
                 self.over = true;
                 false
             }
         }
     }
 
-    fn fetch_stored(&mut self, from: Position, to: Position) -> bool {
-        let (subscriber, lane) = (Arc::clone(&self.subscriber), self.reader.lane);
+    /// Delivers events that are open: at least one, and the others as long as the turn lasts.
+    fn deliver_open(&mut self, batch: Batch<'_>) {
+        let next = Cell::new(0);
+        while next.get() < batch.len() {
+            if !self.deliver_in_place(&batch, &next) {
+                self.deliver_one(&batch, next.get());
+                next.set(next.get() + 1);
+            }
+            if self.turn_is_over() || !self.has_room_to_run() || !self.has_room_to_hold() {
+                break;
+            }
+        }
+        batch.close(next.get());
+    }
+
+    fn deliver_one(&mut self, batch: &Batch<'_>, at: usize) {
+        let Some(open) = batch.get(at) else { return };
+        let entry = self.subscriber.entry(&open);
+        batch.taken(&open);
+        if self.keep(&entry) {
+            self.deliver_entry(entry);
+        }
+    }
+
+    /// Calls a plain handler with the events where they lie. False where that will not do: there is
+    /// no such handler, or the events may have to wait for others of their keys.
+    fn deliver_in_place(&mut self, batch: &Batch<'_>, next: &Cell<usize>) -> bool {
+        if !self.parked.is_empty() || !self.running.is_empty() || !self.subscriber.layers.is_empty()
+        {
+            return false;
+        }
+        let subscriber = Arc::clone(&self.subscriber);
+        let Some(first) = batch.get(next.get()) else { return false };
+        let Some(registered) = subscriber.handlers.get(&first.kind()) else { return false };
+        let Form::Called { in_place: Some(handler), .. } = &registered.run.form else {
+            return false;
+        };
+        let from = next.get();
+        let clock = subscriber.journal.clock();
+        let turn = Turn { subscriber: &subscriber, clock, end: self.turn_end_nanos() };
+        let result = handler.run(batch, next, &turn);
+        let done = next.get() - from;
+        self.handle.took(done, Position::new(first.position()));
+        self.batch.settle_all(done as u64);
+        self.batch.attempts += done.div_ceil(IN_PLACE);
+        subscriber.counters.handled.add(done as u64);
+        if let Err(error) = result
+            && let Some(failed) = batch.get(next.get())
+        {
+            next.set(next.get() + 1);
+            let entry = subscriber.entry(&failed);
+            batch.taken(&failed);
+            if self.keep(&entry) {
+                self.batch.attempts += 1;
+                let held = subscriber.held(entry);
+                self.fail_attempt(held, &error);
+            }
+        }
+        true
+    }
+
+    fn deliver_entry(&mut self, entry: Arc<Entry>) {
+        let held = self.subscriber.held(entry);
+        if self.parked.is_busy(&held) {
+            self.parked.queue(held, self.now());
+        } else {
+            self.deliver(held);
+        }
+    }
+
+    fn fetch_stored(&mut self, seat: &mut Seat, from: u64, to: u64) -> bool {
+        let (Some(from), Some(to)) = (Position::new(from), Position::new(to)) else { return false };
+        let subscriber = Arc::clone(&self.subscriber);
         let read = subscriber.journal.read(from, to, &subscriber.filter);
         if let Err(StorageError::Truncated { first, .. }) = &read
             && let Some(loss) = Loss::new(from, *first)
         {
             self.lose(loss);
-            self.scanned = *first;
-            self.tail().advance(self.reader, self.scanned);
+            seat.advance(first.get());
             return true;
         }
         let read = read.map_err(|error| error.to_string());
@@ -51,14 +153,18 @@ impl Lane {
             Err(error) => {
                 tracing::error!(subscription = &*subscriber.name, %from, error,
                     "the log cannot be read; trying again");
+                self.unreadable = true;
                 self.wake_at(self.now().saturating_add(PAUSE));
                 return false;
             }
         };
-        self.scanned = next;
-        let entries = entries.into_iter().map(Arc::new);
-        self.keep(entries.filter(|entry| subscriber.wants(entry, lane)));
-        self.tail().advance(self.reader, self.scanned);
+        for entry in entries.into_iter().filter(|entry| subscriber.wants(entry, self.number)) {
+            let entry = Arc::new(entry);
+            if self.keep(&entry) {
+                self.backlog.push_back(entry);
+            }
+        }
+        seat.advance(next.get());
         true
     }
 
@@ -68,13 +174,13 @@ impl Lane {
         }
     }
 
-    fn keep(&mut self, entries: impl IntoIterator<Item = Arc<Entry>>) {
-        let subscriber = &self.subscriber;
-        let new = entries.into_iter().filter(|entry| !subscriber.is_inherited(entry));
-        let before = self.backlog.len();
-        self.backlog.extend(new);
-        let first = self.backlog.get(before).map(|entry| entry.position);
-        self.handle.took(self.backlog.len() - before, first);
+    /// Takes note of an event that the lane will settle. False for one that needs no settling.
+    fn keep(&self, entry: &Entry) -> bool {
+        if self.subscriber.is_inherited(entry.position.get(), entry.tag()) {
+            return false;
+        }
+        self.handle.took(1, Some(entry.position));
+        true
     }
 
     /// Loads what an earlier run left unacknowledged. False where storage cannot be read now.

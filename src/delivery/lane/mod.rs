@@ -21,7 +21,7 @@ use super::{
     parking::{Held, Parked},
 };
 use crate::{
-    journal::{Entry, Phase, ReaderId, Ticket},
+    journal::{Entry, Phase, Seat, Ticket},
     message::Position,
     runtime::{Step, Tick},
 };
@@ -32,6 +32,9 @@ const TURN_ATTEMPTS: usize = 256;
 const TURN_TIME: Duration = Duration::from_millis(2);
 const TURN_BYTES: usize = 4 * 1024 * 1024;
 
+/// How often a lane that spins looks before others of its pool have their turn.
+const SPINS: u32 = 256;
+
 /// The pause before what cannot be done now is tried again: reading that failed, a dead letter that
 /// finds no room, an event that was given back.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -40,8 +43,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Lane {
     subscriber: Arc<Subscriber>,
     handle: Arc<LaneHandle>,
-    reader: ReaderId,
-    /// Taken from the journal, not yet looked at.
+    number: u32,
+    /// Its place in the ring. Missing only while something of the ring is open.
+    seat: Option<Seat>,
+    /// Read from storage, not yet looked at.
     backlog: VecDeque<Arc<Entry>>,
     /// Everything before it has been taken from the journal.
     scanned: Position,
@@ -60,6 +65,11 @@ pub(super) struct Lane {
     /// Unacknowledged events of an earlier run, to be loaded first.
     unloaded: VecDeque<Hole>,
     turn_end: Tick,
+    /// Storage could not be read in this turn.
+    unreadable: bool,
+    /// How often it has looked for more in vain.
+    looks: u32,
+    spinning_until: Tick,
     /// The timer that is set, if it is still to come.
     armed: Option<Tick>,
     /// The last cursor of a stop has been stored.
@@ -72,7 +82,7 @@ impl Lane {
     pub(super) fn new(
         subscriber: Arc<Subscriber>,
         handle: Arc<LaneHandle>,
-        reader: ReaderId,
+        (number, seat): (u32, Seat),
         cursor: Cursor,
     ) -> Self {
         let frontier = Position::new(cursor.frontier).unwrap_or(Position::FIRST);
@@ -81,7 +91,8 @@ impl Lane {
         Self {
             subscriber,
             handle,
-            reader,
+            number,
+            seat: Some(seat),
             backlog: VecDeque::new(),
             scanned: frontier,
             stored: frontier,
@@ -93,6 +104,9 @@ impl Lane {
             commit: None,
             unloaded: cursor.holes.into(),
             turn_end: Tick::ZERO,
+            unreadable: false,
+            looks: 0,
+            spinning_until: Tick::ZERO,
             armed: None,
             farewell: false,
             over: false,
@@ -101,7 +115,9 @@ impl Lane {
 
     /// One turn. It ends with a commit on its way, or at rest.
     pub(super) fn step(&mut self) -> Step {
-        self.tail().begin(self.reader);
+        if let Some(seat) = &self.seat {
+            seat.begin();
+        }
         let step = self.turn();
         if self.commit.is_none() {
             self.handle.report(self.low(), self.running.len());
@@ -111,8 +127,7 @@ impl Lane {
 
     fn turn(&mut self) -> Step {
         if self.over || self.subscriber.has_failed() {
-            self.over = true;
-            self.set_phase(Phase::Failed);
+            self.quit();
             return Step::Wait;
         }
         if !self.settle_commit() {
@@ -121,6 +136,7 @@ impl Lane {
         let rests = self.subscriber.is_stopping() || self.subscriber.is_paused();
         // What comes in while the subscription is to rest is parked instead of handled.
         self.turn_end = if rests { Tick::ZERO } else { self.now().saturating_add(TURN_TIME) };
+        self.unreadable = false;
         self.receive();
         if self.subscriber.is_stopping() {
             return self.finish();
@@ -186,16 +202,8 @@ impl Lane {
             if !self.has_room_to_run() || !self.has_room_to_hold() {
                 return false;
             }
-            if self.backlog.is_empty() && !self.fetch() {
+            if !self.deliver_next() {
                 return false;
-            }
-            if let Some(entry) = self.backlog.pop_front() {
-                let held = self.subscriber.held(entry);
-                if self.parked.is_busy(&held) {
-                    self.parked.queue(held, self.now());
-                } else {
-                    self.deliver(held);
-                }
             }
             if self.turn_is_over() {
                 return true;
@@ -265,8 +273,20 @@ impl Lane {
             () if !self.parked.is_empty() => Phase::Parked,
             () => Phase::Settled,
         };
-        self.set_phase(phase);
-        Step::Wait
+        let full = !self.has_room_to_run() || !self.has_room_to_hold();
+        let hungry = !paused && !full && !self.unreadable;
+        if hungry && self.spins() {
+            return Step::Again;
+        }
+        if hungry && self.looks < self.subscriber.runtime().patience() {
+            // More is likely to come before falling asleep and being woken would be over.
+            self.looks += 1;
+            if self.looks > 1 {
+                self.subscriber.runtime().yield_now();
+            }
+            return Step::Again;
+        }
+        if self.rest_in(phase, hungry) { Step::Wait } else { Step::Again }
     }
 
     /// Commits what is left, and stops once nothing runs any more.
@@ -275,8 +295,7 @@ impl Lane {
             return self.next_step();
         }
         let phase = if self.running.is_empty() { Phase::Stopped } else { Phase::Working };
-        self.set_phase(phase);
-        Step::Wait
+        if self.rest_in(phase, false) { Step::Wait } else { Step::Again }
     }
 
     /// Wait for the commit that is on its way, if one is, and is not done already.
@@ -293,9 +312,17 @@ impl Lane {
     }
 
     fn give_up(&mut self, why: &str) {
-        self.over = true;
         self.subscriber.fail(why);
-        self.set_phase(Phase::Failed);
+        self.quit();
+    }
+
+    /// Does nothing more, and holds nobody up.
+    fn quit(&mut self) {
+        self.over = true;
+        self.handle.report(self.low(), self.running.len());
+        let journal = &self.subscriber.journal;
+        journal.ring().expel(self.subscriber.group, self.number);
+        journal.quiet().notify();
     }
 
     fn has_room_to_run(&self) -> bool {
@@ -311,19 +338,52 @@ impl Lane {
         self.over
             || self.batch.attempts >= TURN_ATTEMPTS
             || self.batch.bytes() >= TURN_BYTES
-            || self.now() >= self.turn_end
+            || self.subscriber.is_paused()
+            || self.subscriber.is_stopping()
+            || self.subscriber.journal.clock().is_past(self.turn_end_nanos())
     }
 
-    fn tail(&self) -> &crate::journal::Tail {
-        self.subscriber.journal.tail()
+    /// Looks for more without rest. True if there is some, or if it is to look on.
+    fn spins(&mut self) -> bool {
+        let (subscriber, Some(seat)) = (&self.subscriber, &self.seat) else { return false };
+        let spin = subscriber.policy.spin;
+        if spin.is_zero() || subscriber.runtime().patience() == 0 {
+            return false;
+        }
+        let now = subscriber.journal.clock().tick();
+        if self.looks == 0 {
+            self.spinning_until = now.saturating_add(spin);
+            self.looks = 1;
+        }
+        if now >= self.spinning_until {
+            return false;
+        }
+        let ring = subscriber.journal.ring();
+        for _ in 0..SPINS {
+            if seat.has_next(ring) {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        true
     }
 
-    fn set_phase(&self, phase: Phase) {
+    fn turn_end_nanos(&self) -> u64 {
+        u64::try_from(self.turn_end.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// True if the lane rests now, and false if there is something to do.
+    fn rest_in(&mut self, phase: Phase, hungry: bool) -> bool {
         // Before: whoever waits for the phase may ask how far the lane is.
         if self.commit.is_none() {
             self.handle.report(self.low(), self.running.len());
         }
-        self.tail().set_phase(self.reader, phase);
+        let journal = &self.subscriber.journal;
+        let rests = self.seat.as_mut().is_none_or(|seat| seat.rest(journal.ring(), phase, hungry));
+        if rests && phase != Phase::Working {
+            journal.quiet().notify();
+        }
+        rests
     }
 
     /// Sets a timer, unless an earlier one is set.
@@ -339,7 +399,7 @@ impl Lane {
     }
 
     fn now(&self) -> Tick {
-        self.subscriber.runtime().now()
+        self.subscriber.journal.clock().tick()
     }
 
     fn random(&self) -> u64 {

@@ -112,7 +112,6 @@ impl Driver for Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.timer.close();
-        self.pools.get_mut().iter().for_each(|pool| pool.close());
     }
 }
 
@@ -138,32 +137,6 @@ mod tests {
         while steps.load(Ordering::Relaxed) < STEPS {
             task.wake();
             assert!(Instant::now() < deadline, "the task is dead");
-        }
-    }
-
-    #[test]
-    fn threads_end_with_the_runtime() {
-        let driver = Arc::new(Threads::new());
-        let runtime = Runtime::new(Arc::clone(&driver) as _);
-        let pool = runtime.pool("few", PoolSize::adaptive(2..=4));
-        let (tell, told) = std::sync::mpsc::channel();
-        let task = runtime.task(pool, move || {
-            tell.send(thread::current().name().map(str::to_owned)).ok();
-            Step::Wait
-        });
-        runtime.wake_at(Duration::from_millis(1), &task);
-        let name = told.recv().ok().flatten().unwrap_or_default();
-        assert!(name.starts_with("tidings:few-"), "{name}");
-        task.stop();
-        // Each thread holds one of these.
-        let (pool, timer) =
-            (Arc::downgrade(&driver.pools.read()[pool.0]), Arc::downgrade(&driver.timer));
-        drop((runtime, driver));
-        assert!(told.recv().is_err(), "the task's body is gone");
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while pool.strong_count() + timer.strong_count() > 0 {
-            assert!(Instant::now() < deadline, "a thread is still there");
-            thread::yield_now();
         }
     }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::runtime::{PoolSize, Tick};
 
-/// A task that waits longer presses for another thread.
+/// A task that waits longer presses for another thread. By [`Load::oldest`], it may look as if one
+/// did where it and the one before it have waited for half of this.
 const WAIT: Duration = Duration::from_millis(2);
 
 /// What a number of threads gets done is measured for so long, at least.
@@ -42,8 +43,10 @@ pub(super) struct Load {
     pub(super) threads: usize,
     /// Threads that have nothing to do.
     pub(super) resting: usize,
-    /// When the oldest queued task came.
+    /// Where tasks are queued: when the first of them came, or the one before it, which is taken.
     pub(super) oldest: Option<Tick>,
+    /// Tasks that threads have taken from the queue, ever.
+    pub(super) taken: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +60,12 @@ pub(super) enum Change {
 pub(super) struct Sizing {
     size: PoolSize,
     cores: usize,
-    /// Tasks that threads have taken from the queue, ever.
-    taken: u64,
     /// Where the measurement began that goes on while tasks wait.
     measured: Option<Start>,
     /// What these, or fewer, threads got done when it was last measured.
     baseline: Option<Baseline>,
     hold: Duration,
     held_until: Tick,
-    /// The fewest threads at rest, and since when that is watched.
-    spare: usize,
-    spare_since: Tick,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,27 +83,7 @@ struct Baseline {
 
 impl Sizing {
     pub(super) fn new(size: PoolSize, cores: usize) -> Self {
-        Self {
-            size,
-            cores,
-            taken: 0,
-            measured: None,
-            baseline: None,
-            hold: HOLD,
-            held_until: Tick::ZERO,
-            spare: 0,
-            spare_since: Tick::ZERO,
-        }
-    }
-
-    /// A thread has taken a task.
-    pub(super) fn note_taken(&mut self) {
-        self.taken += 1;
-    }
-
-    /// A thread rests no longer, which leaves so many that do.
-    pub(super) fn note_resting(&mut self, resting: usize) {
-        self.spare = self.spare.min(resting);
+        Self { size, cores, measured: None, baseline: None, hold: HOLD, held_until: Tick::ZERO }
     }
 
     /// A thread could not be started.
@@ -113,12 +91,7 @@ impl Sizing {
         self.hold(now);
     }
 
-    /// When to look at the queue, after a task came that found no thread at rest.
-    pub(super) fn first_look(&self, came: Tick, threads: usize) -> Option<Tick> {
-        (threads < self.size.most()).then(|| came.saturating_add(WAIT))
-    }
-
-    /// When to look at the queue again.
+    /// When to look at the queue.
     pub(super) fn next_look(&self, load: &Load) -> Option<Tick> {
         let oldest = load.oldest?;
         let is_final = load.threads >= self.size.most() && !self.is_trying(load);
@@ -130,9 +103,9 @@ impl Sizing {
         Some(then.max(oldest.saturating_add(WAIT)))
     }
 
-    /// When to look at the threads again, if there are so many.
-    pub(super) fn next_rest(&self, threads: usize) -> Option<Tick> {
-        (threads > self.size.least()).then(|| self.spare_since.saturating_add(REST))
+    /// When to look at the threads, if there are so many.
+    pub(super) fn next_rest(&self, now: Tick, threads: usize) -> Option<Tick> {
+        (threads > self.size.least()).then(|| now.saturating_add(REST))
     }
 
     /// A look at the queue.
@@ -141,8 +114,8 @@ impl Sizing {
             (self.measured, self.baseline) = (None, None);
             return Change::Stay;
         }
-        let start = *self.measured.get_or_insert(Start::new(load, self.taken));
-        let (time, taken) = (load.now.saturating_sub(start.at), self.taken - start.taken);
+        let start = *self.measured.get_or_insert(Start::new(load));
+        let (time, taken) = (load.now.saturating_sub(start.at), load.taken - start.taken);
         if time < self.span(load.now) {
             return Change::Stay;
         }
@@ -153,7 +126,7 @@ impl Sizing {
             return self.grow(load);
         }
         if held {
-            self.measured = Some(Start::new(load, self.taken));
+            self.measured = Some(Start::new(load));
             return Change::Stay;
         }
         if taken < ENOUGH * load.threads as u64 {
@@ -162,14 +135,12 @@ impl Sizing {
         self.compare(load, per_second(taken, time))
     }
 
-    /// A look at the threads.
-    pub(super) fn look_at_rest(&mut self, load: &Load) -> Change {
-        if load.now.saturating_sub(self.spare_since) < REST {
-            return Change::Stay;
+    /// A look at the threads, so many of which were at rest all the time since the last one.
+    pub(super) fn look_at_rest(&self, threads: usize, spare: usize) -> Change {
+        match spare.min(threads.saturating_sub(self.size.least())) {
+            0 => Change::Stay,
+            spare => Change::Shrink(spare),
         }
-        let spare = self.spare.min(load.threads.saturating_sub(self.size.least()));
-        self.watch_spare(load);
-        if spare == 0 { Change::Stay } else { Change::Shrink(spare) }
     }
 
     /// Whether more threads than before have to show what they are good for.
@@ -190,7 +161,7 @@ impl Sizing {
         let before = self.baseline.filter(|_| self.is_trying(load));
         if let Some(before) = before.filter(|before| !before.is_surpassed(load.threads, rate)) {
             self.hold(load.now);
-            self.start_over(load);
+            self.measured = Some(Start::new(load));
             return Change::Shrink(load.threads - before.threads);
         }
         if before.is_some() {
@@ -207,7 +178,7 @@ impl Sizing {
             return Change::Stay;
         }
         self.held_until = load.now;
-        self.start_over(load);
+        self.measured = Some(Start::new(load));
         // By half, so that a measurement tells the difference.
         Change::Grow((load.threads / 2).clamp(1, room))
     }
@@ -215,16 +186,6 @@ impl Sizing {
     fn hold(&mut self, now: Tick) {
         self.held_until = now.saturating_add(self.hold);
         self.hold = self.hold.saturating_mul(2).min(MOST_HOLD);
-    }
-
-    /// With another number of threads.
-    fn start_over(&mut self, load: &Load) {
-        self.measured = Some(Start::new(load, self.taken));
-        self.watch_spare(load);
-    }
-
-    fn watch_spare(&mut self, load: &Load) {
-        (self.spare, self.spare_since) = (load.resting, load.now);
     }
 }
 
@@ -236,8 +197,8 @@ impl Load {
 }
 
 impl Start {
-    fn new(load: &Load, taken: u64) -> Self {
-        Self { at: load.now, taken }
+    fn new(load: &Load) -> Self {
+        Self { at: load.now, taken: load.taken }
     }
 }
 
@@ -275,7 +236,7 @@ mod tests {
     impl Flooded {
         fn new(size: PoolSize, cores: usize, rate: fn(usize) -> f64) -> Self {
             let (now, oldest) = (Tick::ZERO, Some(Tick::ZERO));
-            let load = Load { now, threads: size.least(), resting: 0, oldest };
+            let load = Load { now, threads: size.least(), resting: 0, oldest, taken: 0 };
             let sizes = vec![(size.least(), Duration::ZERO)];
             Self { sizing: Sizing::new(size, cores), load, rate, taken: 0.0, sizes }
         }
@@ -283,8 +244,7 @@ mod tests {
         /// Lets this time pass, a look after the other.
         fn run(&mut self, time: Duration) {
             let end = self.load.now + time;
-            let first = self.sizing.first_look(self.load.now, self.load.threads);
-            let mut next = first.or_else(|| self.sizing.next_look(&self.load));
+            let mut next = self.sizing.next_look(&self.load);
             while let Some(at) = next.filter(|at| *at <= end) {
                 self.pass(at);
                 let change = self.sizing.look(&self.load);
@@ -299,7 +259,7 @@ mod tests {
             self.taken += (self.rate)(self.load.threads) * time.as_secs_f64() * 1000.0;
             while self.taken >= 1.0 {
                 self.taken -= 1.0;
-                self.sizing.note_taken();
+                self.load.taken += 1;
             }
             self.load.now = until;
             self.load.oldest = Some(until.saturating_sub(10 * MILLISECOND));
@@ -370,8 +330,8 @@ mod tests {
         let mut pool = Flooded::new(PoolSize::fixed(3), 2, blocking_20_ms);
         pool.run(60 * Duration::from_secs(1));
         assert_eq!(pool.had(), [3]);
-        assert_eq!(pool.sizing.first_look(Tick::ZERO, 3), None);
-        assert_eq!(pool.sizing.next_rest(3), None);
+        assert_eq!(pool.sizing.next_look(&pool.load), None);
+        assert_eq!(pool.sizing.next_rest(pool.load.now, 3), None);
     }
 
     #[test]
@@ -380,37 +340,20 @@ mod tests {
         for turn in 0..1000 {
             let now = turn * 2 * MILLISECOND;
             let oldest = Some(now.saturating_sub(MILLISECOND));
-            let load = Load { now, threads: 1, resting: 0, oldest };
+            let load = Load { now, threads: 1, resting: 0, oldest, taken: 0 };
             assert_eq!(sizing.look(&load), Change::Stay);
             let next = oldest.map(|came| came + WAIT);
             assert_eq!(sizing.next_look(&load), next, "when it has waited long");
         }
     }
 
-    fn resting(seconds: u32, threads: usize, resting: usize) -> Load {
-        Load { now: Duration::from_secs(1) * seconds, threads, resting, oldest: None }
-    }
-
     #[test]
     fn threads_that_nobody_needed_for_a_second_end() {
-        let mut sizing = Sizing::new(PoolSize::adaptive(2..=16), 2);
-        assert_eq!(sizing.look_at_rest(&resting(1, 16, 16)), Change::Stay, "nobody watched yet");
-        sizing.note_resting(6);
-        sizing.note_resting(9);
-        let early = Load { now: Duration::from_millis(1999), ..resting(1, 16, 16) };
-        assert_eq!(sizing.look_at_rest(&early), Change::Stay);
-        assert_eq!(sizing.next_rest(16), Some(Duration::from_secs(2)));
-        assert_eq!(sizing.look_at_rest(&resting(2, 16, 16)), Change::Shrink(6), "10 were needed");
-        assert_eq!(sizing.look_at_rest(&resting(3, 10, 10)), Change::Shrink(8), "not the least");
-        assert_eq!(sizing.next_rest(2), None);
-    }
-
-    #[test]
-    fn threads_that_are_needed_twice_a_second_stay() {
-        let mut sizing = Sizing::new(PoolSize::adaptive(1..=16), 2);
-        for second in 1..100 {
-            sizing.note_resting(0);
-            assert_eq!(sizing.look_at_rest(&resting(second, 16, 16)), Change::Stay);
-        }
+        let sizing = Sizing::new(PoolSize::adaptive(2..=16), 2);
+        assert_eq!(sizing.next_rest(MILLISECOND, 16), Some(Duration::from_millis(1001)));
+        assert_eq!(sizing.look_at_rest(16, 0), Change::Stay, "all were needed");
+        assert_eq!(sizing.look_at_rest(16, 6), Change::Shrink(6), "10 were needed");
+        assert_eq!(sizing.look_at_rest(10, 10), Change::Shrink(8), "not the least");
+        assert_eq!(sizing.next_rest(MILLISECOND, 2), None);
     }
 }

@@ -1,0 +1,149 @@
+//! Publishing: claim positions, write, stamp.
+
+use std::sync::Arc;
+
+use super::{CellRef, Ring, Rouse, Route, Tag, sync::Ordering};
+use crate::{event::Event, message::Envelope, runtime::Timestamp};
+
+/// There is no room, or the lock is to be taken first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+/// An event on its way into the ring, in a cell of its own.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) route: Arc<Route>,
+    pub(crate) tag: Tag,
+    pub(crate) cell: CellRef,
+}
+
+/// Positions that a publisher has claimed, and has to stamp. Those that are left when it is dropped
+/// are stamped as nothing: a publisher that panics must not leave a hole, since readers would wait
+/// for it for ever.
+struct Claim<'a> {
+    ring: &'a Ring,
+    next: u64,
+    end: u64,
+}
+
+impl Claim<'_> {
+    /// Writes the next position's event with `write`, which gets the slot's cell.
+    #[inline]
+    fn fill(&mut self, route: &Route, tag: Tag, write: impl FnOnce(&super::Slot)) {
+        let (ring, at) = (self.ring, self.next);
+        let slot = ring.slot(at);
+        ring.expect_write(at);
+        write(slot);
+        slot.tag.store(tag.bits(), Ordering::Release);
+        if route.asleep.load(Ordering::Relaxed) == 0 {
+            self.next += 1;
+            slot.stamp.store(at, Ordering::Release);
+            return;
+        }
+        // Before the stamp: a sleeper holds nothing in the ring.
+        let woken = ring.rouse(route, tag, at);
+        self.next += 1;
+        slot.stamp.store(at, Ordering::Release);
+        woken.into_iter().for_each(Rouse::rouse);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        while self.next < self.end {
+            let slot = self.ring.slot(self.next);
+            slot.tag.store(Tag::NOTHING.bits(), Ordering::Release);
+            slot.stamp.store(self.next, Ordering::Release);
+            self.next += 1;
+        }
+    }
+}
+
+impl Ring {
+    /// Publishes one event at the position that it returns, without a lock.
+    ///
+    /// # Errors
+    /// There is no room. The event is handed back.
+    #[inline]
+    pub(crate) fn publish<E: Event>(
+        &self,
+        route: &Route,
+        tag: Tag,
+        event: E,
+        published_at: Timestamp,
+        envelope: Option<Arc<Envelope>>,
+    ) -> Result<u64, (E, Option<Arc<Envelope>>)> {
+        let Ok(mut claim) = self.claim(1) else { return Err((event, envelope)) };
+        let at = claim.next;
+        claim.fill(route, tag, |slot| {
+            let cell = slot.free_cell();
+            // SAFETY: the slot's position is claimed, so nobody reads it (invariant 3), and the
+            // cell is unshared.
+            unsafe { cell.as_ref().put(event, published_at, envelope) };
+        });
+        Ok(at)
+    }
+
+    /// Publishes several events of one kind at adjacent positions, from the one that it returns on.
+    /// `tags` are those of the events, or empty where nobody has asked for their keys.
+    ///
+    /// # Errors
+    /// There is no room, and nothing is taken.
+    #[inline]
+    pub(crate) fn publish_batch<E: Event>(
+        &self,
+        route: &Route,
+        events: &mut Vec<E>,
+        tags: &[Tag],
+        published_at: Timestamp,
+    ) -> Result<u64, NoRoom> {
+        let mut claim = self.claim(events.len() as u64)?;
+        let first = claim.next;
+        let unhashed = Tag::unhashed(route.kind);
+        for (at, event) in events.drain(..).enumerate() {
+            claim.fill(route, tags.get(at).copied().unwrap_or(unhashed), |slot| {
+                let cell = slot.free_cell();
+                // SAFETY: as in `publish`.
+                unsafe { cell.as_ref().put(event, published_at, None) };
+            });
+        }
+        Ok(first)
+    }
+
+    /// Publishes what has cells already, at adjacent positions from the one that it returns on.
+    ///
+    /// # Errors
+    /// There is no room, and nothing is taken.
+    pub(crate) fn append<T>(
+        &self,
+        items: &mut Vec<T>,
+        incoming: impl Fn(T) -> Incoming,
+    ) -> Result<u64, NoRoom> {
+        let mut claim = self.claim(items.len() as u64)?;
+        let first = claim.next;
+        for item in items.drain(..) {
+            let Incoming { route, tag, cell } = incoming(item);
+            let mut old = None;
+            claim.fill(&route, tag, |slot| old = slot.replace(cell.into_raw()));
+            drop(old);
+        }
+        Ok(first)
+    }
+
+    #[inline]
+    fn claim(&self, count: u64) -> Result<Claim<'_>, NoRoom> {
+        let mut next = self.claimed.load(Ordering::Relaxed);
+        loop {
+            // Acquire, since what allowed the room is to be seen: others are done with the slots.
+            if next + count > self.limit.load(Ordering::Acquire) {
+                return Err(NoRoom);
+            }
+            let end = next + count;
+            match self.claimed.compare_exchange_weak(next, end, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) => return Ok(Claim { ring: self, next, end }),
+                Err(now) => next = now,
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What a reader has to know of an event to see whether it wants it.
+
+use std::sync::Arc;
+
+use super::sync::{AtomicU32, Ordering};
+use crate::{contract::NameId, event::Key};
+
+/// The kind of an event and the hash of its key: enough to pass over events of others without a look
+/// at them.
+///
+/// `hashed | keyed | kind: 30 bits | hash: 32 bits`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag(u64);
+
+const HASHED: u64 = 1 << 63;
+const KEYED: u64 = 1 << 62;
+
+impl Tag {
+    /// Of a position without an event.
+    pub(super) const NOTHING: Self = Self(0x3fff_ffff << 32);
+
+    /// Of an event whose key nobody has asked for.
+    #[inline]
+    pub(crate) fn unhashed(kind: NameId) -> Self {
+        Self(u64::from(kind.number()) << 32)
+    }
+
+    /// Of an event with this key.
+    pub(crate) fn hashed(kind: NameId, key: Option<&Key>) -> Self {
+        let hash = key.map_or(0, |key| KEYED | u64::from(key.hash()));
+        Self(Self::unhashed(kind).0 | HASHED | hash)
+    }
+
+    #[inline]
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    #[inline]
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // 30 bits
+    pub(crate) fn kind(self) -> NameId {
+        NameId::from_number((self.0 >> 32) as u32 & 0x3fff_ffff)
+    }
+
+    pub(super) fn is_hashed(self) -> bool {
+        self.0 & HASHED != 0
+    }
+
+    /// The lane among `lanes` of a hashed event at this position.
+    #[allow(clippy::cast_possible_truncation)] // the hash is 32 bits, a lane is below `lanes`
+    pub(crate) fn lane(self, position: u64, lanes: u32) -> u32 {
+        match self.0 & KEYED {
+            0 => (position % u64::from(lanes)) as u32,
+            _ => Key::lane_of(self.0 as u32, lanes),
+        }
+    }
+}
+
+/// What publishers of one kind of event look at. On cache lines of its own: it is read for every
+/// event, and what lies beside it may be written as often.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Route {
+    pub(crate) kind: NameId,
+    /// Readers asleep that want it. A publisher reads it after it has claimed a position; see the
+    /// invariants of the ring.
+    pub(super) asleep: AtomicU32,
+    /// Subscriptions of several lanes that want it: its key is to be hashed.
+    pub(super) divided: AtomicU32,
+}
+
+impl Route {
+    pub(crate) fn new(kind: NameId) -> Arc<Self> {
+        Arc::new(Self { kind, asleep: AtomicU32::new(0), divided: AtomicU32::new(0) })
+    }
+
+    /// Whether publishers should hash the key. A reader that needs a hash and finds none makes it.
+    #[inline]
+    pub(crate) fn is_divided(&self) -> bool {
+        self.divided.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// The kinds that a group of readers wants.
+#[derive(Debug)]
+pub(super) enum Wants {
+    One(NameId),
+    Many(Box<[u64]>),
+}
+
+impl Wants {
+    pub(super) fn new(kinds: impl Iterator<Item = NameId>) -> Self {
+        let kinds: Vec<_> = kinds.map(|kind| kind.number() as usize).collect();
+        if let [one] = kinds[..] {
+            #[allow(clippy::cast_possible_truncation)] // it was one
+            return Self::One(NameId::from_number(one as u32));
+        }
+        let words = kinds.iter().max().map_or(0, |most| most / 64 + 1);
+        let mut bits = vec![0; words].into_boxed_slice();
+        for kind in kinds {
+            bits[kind / 64] |= 1 << (kind % 64);
+        }
+        Self::Many(bits)
+    }
+
+    #[inline]
+    pub(super) fn contain(&self, kind: NameId) -> bool {
+        match self {
+            Self::One(one) => *one == kind,
+            Self::Many(bits) => {
+                let kind = kind.number() as usize;
+                bits.get(kind / 64).is_some_and(|word| word >> (kind % 64) & 1 == 1)
+            }
+        }
+    }
+}

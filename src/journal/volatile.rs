@@ -1,0 +1,183 @@
+//! Publishing on a volatile bus: straight into the ring, and waiting for room.
+
+use std::sync::Arc;
+
+use super::{
+    Draft, Journal, PublishError, PublishFailure, Rejected, Topic,
+    ring::{Full, NoRoom, Tag},
+};
+use crate::{
+    event::Event,
+    message::{Message, MessageId, Position},
+    runtime::{Timestamp, in_task},
+};
+
+/// How a publish is treated when the ring is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Wait for room; fail where waiting could be for ever.
+    Wait,
+    /// Fail at once.
+    Fail,
+}
+
+impl Journal {
+    /// Publishes a message on a volatile bus.
+    #[inline]
+    pub(super) fn publish_volatile<E: Event>(
+        &self,
+        topic: &Arc<Topic>,
+        message: Message<E>,
+        admission: Admission,
+    ) -> Result<(Position, MessageId), PublishError<E>> {
+        match message.into_plain() {
+            Ok(event) => self.publish_plain(topic, event, admission),
+            Err(message) => self.publish_with_metadata(topic, message, admission),
+        }
+    }
+
+    #[inline]
+    fn publish_plain<E: Event>(
+        &self,
+        topic: &Arc<Topic>,
+        mut event: E,
+        admission: Admission,
+    ) -> Result<(Position, MessageId), PublishError<E>> {
+        let route = &*topic.route;
+        let now = self.clock.wall();
+        let tag = if route.is_divided() {
+            Tag::hashed(route.kind, event.key().as_ref())
+        } else {
+            Tag::unhashed(route.kind)
+        };
+        loop {
+            event = match self.ring.publish(route, tag, event, now, None) {
+                Ok(at) => return Ok((position(at), self.id_at(at, now))),
+                Err((event, _)) => event,
+            };
+            if let Err(failure) = self.find_room(1, admission) {
+                return Err(PublishError::new(failure, Message::new(event)));
+            }
+        }
+    }
+
+    fn publish_with_metadata<E: Event>(
+        &self,
+        topic: &Arc<Topic>,
+        message: Message<E>,
+        admission: Admission,
+    ) -> Result<(Position, MessageId), PublishError<E>> {
+        let draft = self.draft_as(topic, message, None)?;
+        let id = draft.envelope().id;
+        match self.publish_all_volatile(vec![draft], admission) {
+            Ok(first) => Ok((first, id)),
+            Err(rejected) => Err(rejected.into_error()),
+        }
+    }
+
+    /// Publishes several events of one kind, taken out of `events` if there is room for all.
+    #[inline]
+    pub(crate) fn publish_batch_volatile<E: Event>(
+        &self,
+        topic: &Topic,
+        events: &mut Vec<E>,
+    ) -> Result<Position, PublishFailure> {
+        let route = &*topic.route;
+        let hashed = |event: &E| Tag::hashed(route.kind, event.key().as_ref());
+        let divided = if route.is_divided() { &events[..] } else { &[] };
+        let tags: Vec<_> = divided.iter().map(hashed).collect();
+        let now = self.clock.wall();
+        let count = events.len();
+        loop {
+            match self.ring.publish_batch(route, events, &tags, now) {
+                Ok(first) => return Ok(position(first)),
+                Err(NoRoom) => self.find_room(count, Admission::Wait)?,
+            }
+        }
+    }
+
+    /// Publishes drafts at adjacent positions.
+    pub(super) fn publish_all_volatile(
+        &self,
+        mut drafts: Vec<Draft>,
+        admission: Admission,
+    ) -> Result<Position, Rejected> {
+        loop {
+            if let Ok(first) = self.ring.append(&mut drafts, Draft::into_incoming) {
+                return Ok(position(first));
+            }
+            if let Err(failure) = self.find_room(drafts.len(), admission) {
+                return Err(Rejected { failure, drafts });
+            }
+        }
+    }
+
+    /// Publishes what a handler has made, which must not wait for handlers.
+    pub(crate) fn publish_always(&self, drafts: Vec<Draft>) {
+        if drafts.is_empty() {
+            return;
+        }
+        self.ring.append_always(drafts.into_iter().map(Draft::into_incoming).collect());
+    }
+
+    /// Finds room for so many events, or says why there is none.
+    #[cold]
+    fn find_room(&self, count: usize, admission: Admission) -> Result<(), PublishFailure> {
+        if count > self.ring.capacity() {
+            return Err(self.full());
+        }
+        for _ in 0..=self.runtime.patience() {
+            match self.look_for_room(count) {
+                Ok(()) => return Ok(()),
+                Err(Full::Closed) => return Err(PublishFailure::Closed),
+                Err(Full::Wait) if admission == Admission::Wait && !in_task() => {}
+                Err(_) => return Err(self.full()),
+            }
+            self.runtime.yield_now();
+        }
+        self.wait_for_room(count)
+    }
+
+    /// Looks until nothing is missing but what readers have to make. What other publishers are just
+    /// writing is there soon, and nobody tells: but for who is in the middle of that himself.
+    fn look_for_room(&self, count: usize) -> Result<(), Full> {
+        loop {
+            match self.ring.make_room(count) {
+                Err(Full::Soon) if !in_task() => self.runtime.yield_now(),
+                found => return found,
+            }
+        }
+    }
+
+    fn wait_for_room(&self, count: usize) -> Result<(), PublishFailure> {
+        let _wanted = self.ring.want_room();
+        let mut found = Err(Full::Wait);
+        let mut ready = || {
+            found = self.look_for_room(count);
+            found != Err(Full::Wait)
+        };
+        self.runtime.wait(self.ring.room(), None, &mut ready);
+        match found {
+            Ok(()) => Ok(()),
+            Err(Full::Closed) => Err(PublishFailure::Closed),
+            // Nobody is left who could make room, as only a simulator can tell.
+            Err(_) => Err(self.full()),
+        }
+    }
+
+    fn full(&self) -> PublishFailure {
+        PublishFailure::Full { capacity: self.ring.capacity() }
+    }
+
+    /// The id of an event without one of its own.
+    #[inline]
+    fn id_at(&self, at: u64, published_at: Timestamp) -> MessageId {
+        self.ids.at(at, published_at)
+    }
+}
+
+/// Positions of the ring start at 1.
+#[inline]
+pub(super) fn position(at: u64) -> Position {
+    Position::new(at).unwrap_or(Position::FIRST)
+}

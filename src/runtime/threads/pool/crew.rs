@@ -1,0 +1,171 @@
+//! The threads of a pool: how they take tasks, and what they tell about it without a lock.
+//!
+//! A channel does not tell how old its first message is. But tasks leave it in the order in which
+//! they came, so none in it is older than the one that left it last, nor than one that found it empty.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Weak,
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+};
+
+use crossbeam_channel::{Receiver, TryRecvError};
+
+use super::Pool;
+use crate::runtime::{Task, Tick};
+
+pub(super) struct Queued {
+    /// In nanoseconds.
+    pub(super) came: u64,
+    /// None only makes a thread look around.
+    pub(super) task: Option<Arc<Task>>,
+}
+
+/// What the threads of a pool share. They do not hold the pool itself, so that they end with it.
+pub(super) struct Crew {
+    queue: Receiver<Queued>,
+    /// In nanoseconds: when what was taken last came, or what last found the queue empty.
+    since: AtomicU64,
+    /// So many threads are to end: the first ones that look. Changes with the pool's state locked.
+    leaving: AtomicUsize,
+    /// None in a pool of a fixed size, where nobody asks.
+    counts: Option<Counts>,
+}
+
+/// What tells how many threads are of use. On cache lines of its own: all threads write it.
+#[derive(Default)]
+#[repr(align(128))]
+struct Counts {
+    /// Tasks that threads have taken from the queue, ever.
+    taken: AtomicU64,
+    /// Threads that wait for something to come.
+    resting: AtomicUsize,
+    /// The fewest of them, since [`Crew::take_spare`].
+    spare: AtomicUsize,
+}
+
+impl Counts {
+    /// How many rest, after this one.
+    fn end_rest(&self) -> usize {
+        let resting = self.resting.fetch_sub(1, SeqCst) - 1;
+        self.spare.fetch_min(resting, SeqCst);
+        resting
+    }
+}
+
+impl Crew {
+    pub(super) fn new(queue: Receiver<Queued>, counts: bool) -> Arc<Self> {
+        let counts = counts.then(Counts::default);
+        Arc::new(Self { queue, since: AtomicU64::new(0), leaving: AtomicUsize::new(0), counts })
+    }
+
+    /// Where something is queued: when the first of it came, or the one before that, which is taken.
+    pub(super) fn since(&self) -> Tick {
+        Tick::from_nanos(self.since.load(Relaxed))
+    }
+
+    /// What is going to be queued, now.
+    pub(super) fn welcome(&self, now: Tick, task: Option<Arc<Task>>) -> Queued {
+        #[allow(clippy::cast_possible_truncation)] // 580 years
+        let came = now.as_nanos() as u64;
+        if self.is_later(came) && self.queue.is_empty() {
+            self.since.fetch_max(came, Relaxed);
+        }
+        Queued { came, task }
+    }
+
+    /// Mostly not: on a busy pool the clock ticks, once a millisecond.
+    fn is_later(&self, came: u64) -> bool {
+        self.since.load(Relaxed) < came
+    }
+
+    pub(super) fn taken(&self) -> u64 {
+        self.counts.as_ref().map_or(0, |counts| counts.taken.load(Relaxed))
+    }
+
+    pub(super) fn resting(&self) -> usize {
+        self.counts.as_ref().map_or(0, |counts| counts.resting.load(SeqCst))
+    }
+
+    /// The fewest threads at rest since the last call.
+    pub(super) fn take_spare(&self) -> usize {
+        self.counts.as_ref().map_or(0, |counts| {
+            let spare = counts.spare.swap(usize::MAX, SeqCst);
+            counts.spare.fetch_min(self.resting(), SeqCst);
+            spare
+        })
+    }
+
+    pub(super) fn leaving(&self) -> usize {
+        self.leaving.load(Relaxed)
+    }
+
+    pub(super) fn set_leaving(&self, leaving: usize) {
+        self.leaving.store(leaving, Relaxed);
+    }
+
+    /// What a thread of the pool does all its life.
+    pub(super) fn work(&self, pool: &Weak<Pool>) {
+        while let Some(task) = self.take(pool) {
+            run_guarded(task);
+        }
+    }
+
+    /// The next task, waiting for one. None where this thread is to end: it is superfluous, or the
+    /// pool is gone and nothing queued.
+    fn take(&self, pool: &Weak<Pool>) -> Option<Arc<Task>> {
+        loop {
+            if self.leaving() > 0 && pool.upgrade().is_some_and(|pool| pool.leave()) {
+                return None;
+            }
+            let queued = match self.queue.try_recv() {
+                Ok(queued) => queued,
+                Err(TryRecvError::Empty) => self.rest(pool)?,
+                Err(TryRecvError::Disconnected) => return None,
+            };
+            self.note_taken(&queued);
+            if queued.task.is_some() {
+                return queued.task;
+            }
+        }
+    }
+
+    fn rest(&self, pool: &Weak<Pool>) -> Option<Queued> {
+        let Some(counts) = &self.counts else {
+            return self.queue.recv().ok();
+        };
+        counts.resting.fetch_add(1, SeqCst);
+        let queued = self.queue.recv().ok();
+        // Whoever queued more than this one may have relied on this thread.
+        if counts.end_rest() == 0
+            && !self.queue.is_empty()
+            && let Some(pool) = pool.upgrade()
+        {
+            pool.watch();
+        }
+        queued
+    }
+
+    fn note_taken(&self, queued: &Queued) {
+        if self.is_later(queued.came) {
+            self.since.fetch_max(queued.came, Relaxed);
+        }
+        if let Some(counts) = self.counts.as_ref().filter(|_| queued.task.is_some()) {
+            counts.taken.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Handlers' panics are caught where they are called. One that arrives here is a bug of ours, or of
+/// what belongs to users and is dropped here, and must not cost the pool a thread.
+fn run_guarded(task: Arc<Task>) {
+    let id = task.id();
+    if catch_unwind(AssertUnwindSafe(move || task.run())).is_err() {
+        tracing::error!(task = id, "an engine task panicked; please report this as a bug");
+    }
+}
