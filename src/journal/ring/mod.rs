@@ -64,6 +64,7 @@ pub(crate) use tag::{Route, Tag};
 use crate::runtime::Monitor;
 
 /// How many positions ahead of the one that is written memory is fetched.
+#[cfg(all(target_arch = "x86_64", not(miri), not(tidings_loom)))]
 const AHEAD: u64 = 8;
 
 fn furnish(slots: &[Slot]) {
