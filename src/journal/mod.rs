@@ -64,7 +64,9 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn volatile(runtime: Runtime, ring: usize) -> Arc<Self> {
-        Arc::new(Self::new(runtime, ring, Position::FIRST, None))
+        let journal = Arc::new(Self::new(runtime, ring, Position::FIRST, None));
+        journal.start_tender();
+        journal
     }
 
     pub(crate) fn durable(

@@ -9,8 +9,11 @@ use super::{
 use crate::{
     event::Event,
     message::{Message, MessageId, Position},
-    runtime::{Timestamp, in_task},
+    runtime::{Step, Timestamp, in_task},
 };
+
+/// The thread that tends the ring, as it rarely has to.
+const POOL: &str = "tidings ring"; // no user can name it so
 
 /// How a publish is treated when the ring is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,48 +123,62 @@ impl Journal {
         self.ring.append_always(drafts.into_iter().map(Draft::into_incoming).collect());
     }
 
-    /// Finds room for so many events, or says why there is none.
+    /// Sets up who lets in what handlers have made where no reader does. It runs on a thread of its
+    /// own, since it must not wait for handlers either.
+    pub(super) fn start_tender(self: &Arc<Self>) {
+        let journal = Arc::downgrade(self);
+        let tender = self.runtime.task(self.runtime.pool(POOL, 1), move || {
+            if let Some(journal) = journal.upgrade() {
+                journal.runtime.yield_now();
+                journal.ring.tend();
+                journal.quiet.notify();
+            }
+            Step::Wait
+        });
+        self.ring.tended_by(tender);
+    }
+
+    /// Finds room for so many events, if others do not take it first, or says why there is none.
     #[cold]
     fn find_room(&self, count: usize, admission: Admission) -> Result<(), PublishFailure> {
         if count > self.ring.capacity() {
             return Err(self.full());
         }
-        for _ in 0..=self.runtime.patience() {
-            match self.look_for_room(count) {
+        let mut patience = self.runtime.patience();
+        loop {
+            match self.ring.make_room(count) {
                 Ok(()) => return Ok(()),
                 Err(Full::Closed) => return Err(PublishFailure::Closed),
-                Err(Full::Wait) if admission == Admission::Wait && !in_task() => {}
+                // What others are just writing is there soon: but for who is in the middle of that
+                // himself.
+                Err(Full::Soon) if !in_task() => {}
+                Err(Full::Wait) if admission == Admission::Wait && !in_task() => {
+                    if patience == 0 {
+                        return self.wait_for_room(count);
+                    }
+                    patience -= 1;
+                }
                 Err(_) => return Err(self.full()),
             }
             self.runtime.yield_now();
         }
-        self.wait_for_room(count)
     }
 
-    /// Looks until nothing is missing but what readers have to make. What other publishers are just
-    /// writing is there soon, and nobody tells: but for who is in the middle of that himself.
-    fn look_for_room(&self, count: usize) -> Result<(), Full> {
-        loop {
-            match self.ring.make_room(count) {
-                Err(Full::Soon) if !in_task() => self.runtime.yield_now(),
-                found => return found,
-            }
-        }
-    }
-
+    /// Sleeps for as long as it is readers that have to make room.
     fn wait_for_room(&self, count: usize) -> Result<(), PublishFailure> {
         let _wanted = self.ring.want_room();
         let mut found = Err(Full::Wait);
+        // No code of others, and no waiting: whoever notifies waits for this.
         let mut ready = || {
-            found = self.look_for_room(count);
+            found = self.ring.room_for(count);
             found != Err(Full::Wait)
         };
         self.runtime.wait(self.ring.room(), None, &mut ready);
         match found {
-            Ok(()) => Ok(()),
+            Ok(()) | Err(Full::Soon) => Ok(()),
             Err(Full::Closed) => Err(PublishFailure::Closed),
             // Nobody is left who could make room, as only a simulator can tell.
-            Err(_) => Err(self.full()),
+            Err(Full::Wait | Full::Fail) => Err(self.full()),
         }
     }
 

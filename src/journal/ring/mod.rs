@@ -30,6 +30,10 @@
 //!    sees the sleeper, or the sleeper sees the claim; and nothing that a sleeper wants is stamped.
 //! 6. A reader that is woken goes on at `max(cursor, floor)`: by 3 and 5, whatever lies between was
 //!    stamped while it slept, and nothing of that is for it.
+//! 7. Who needs room sleeps only while a reader is in the way: it raises `wanting`, then looks at the
+//!    cursors; a reader moves its cursor on, then looks at `wanting`; all in one total order. A
+//!    publisher that has yet to stamp tells nobody when it has, and so it is looked for time and
+//!    again: by those who need the room, and for what overflowed by the tender.
 
 #![allow(unsafe_code)] // the one place; see docs/architecture.md
 

@@ -468,6 +468,33 @@ fn what_overflows_and_what_is_published_come_once_each() {
     });
 }
 
+/// Who sleeps for a reader is told by a reader.
+#[test]
+fn without_a_reader_nobody_is_told_to_wait_for_one() {
+    model(2, || {
+        let (ring, route) = (ring(1), route(0));
+        let thread = publisher(&ring, &route, &[10]);
+        ring.step();
+        assert_ne!(ring.make_room(1), Err(Full::Wait));
+        published([thread]);
+    });
+}
+
+#[test]
+fn what_overflows_beside_a_publisher_goes_in_when_that_is_done() {
+    model(2, || {
+        let (ring, route, tender) = (ring(1), route(0), Arc::<Bell>::default());
+        ring.tended_by(Arc::clone(&tender) as Arc<dyn Rouse>);
+        let thread = publisher(&ring, &route, &[10]);
+        ring.append_always(vec![incoming(&route, 20)]);
+        published([thread]);
+        if tender.has_rung() {
+            ring.tend();
+        }
+        assert!(ring.roster.lock().overflow.is_empty());
+    });
+}
+
 fn incoming(route: &Arc<Route>, number: u64) -> Incoming {
     let cell = CellRef::new(Number(number), Timestamp::UNIX_EPOCH, None);
     Incoming { route: Arc::clone(route), tag: Tag::unhashed(route.kind), cell }

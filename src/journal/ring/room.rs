@@ -13,11 +13,11 @@ use crate::runtime::Monitor;
 /// Why there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// A reader is to be waited for.
+    /// A reader is to be waited for. It tells those who [want room](Ring::want_room).
     Wait,
     /// A reader is behind whose subscription does not want publishers to wait.
     Fail,
-    /// Another publisher has not written yet what it has claimed.
+    /// Another publisher has not written yet what it has claimed. It tells nobody when it has.
     Soon,
     /// The ring takes nothing more.
     Closed,
@@ -30,13 +30,13 @@ impl Roster {
             return Ok(());
         }
         let needed = end.saturating_sub(ring.capacity);
-        let (mut floor, mut fails) = (OUT, false);
+        let (mut floor, mut waits, mut fails) = (OUT, false, false);
         for group in self.groups.values() {
             for (lane, Reader { place, .. }) in (0..).zip(&group.readers) {
                 let Some(mut cursor) = place.holds() else { continue };
                 if cursor < needed {
                     match group.overrun {
-                        Overrun::Wait => {}
+                        Overrun::Wait => waits = true,
                         Overrun::Fail => fails = true,
                         Overrun::Skip | Overrun::Leave => {
                             cursor = ring.displace(group, lane, place, (cursor, needed));
@@ -53,8 +53,10 @@ impl Roster {
         match () {
             () if end <= self.until => Ok(()),
             () if fails => Err(Full::Fail),
-            () if ring.first_unstamped(self.floor(ring)) < needed => Err(Full::Soon),
-            () => Err(Full::Wait),
+            () if waits => Err(Full::Wait),
+            // No reader is in the way, and so a publisher was when this looked. Another look could
+            // find it done.
+            () => Err(Full::Soon),
         }
     }
 
@@ -84,6 +86,18 @@ impl Ring {
         found
     }
 
+    /// Looks for room without letting in what overflowed: it runs nobody else's code.
+    pub(crate) fn room_for(&self, count: usize) -> Result<(), Full> {
+        let mut roster = self.roster.lock();
+        let found = match () {
+            () if roster.closed => Err(Full::Closed),
+            () if roster.overflow.is_empty() => roster.make_room(self, self.end() + count as u64),
+            () => Err(Full::Wait), // whoever lets it in notifies
+        };
+        roster.publish_limit(self);
+        found
+    }
+
     /// Takes note that somebody waits for room, and is to be notified of it.
     pub(crate) fn want_room(&self) -> WantsRoom<'_> {
         self.wanting.fetch_add(1, Ordering::SeqCst);
@@ -105,9 +119,15 @@ impl Ring {
         after.carry_out();
     }
 
+    /// Names who is to [tend](Ring::tend) the ring where no reader does: what overflowed waits for
+    /// a publisher, which tells nobody when it is done.
+    pub(crate) fn tended_by(&self, tender: Arc<dyn Rouse>) {
+        self.roster.lock().tender = Some(tender);
+    }
+
     /// Looks after what waits for room. Called by readers that have made some.
     #[cold]
-    pub(super) fn tend(&self) {
+    pub(crate) fn tend(&self) {
         let mut roster = self.roster.lock();
         let after = self.let_in(&mut roster);
         drop(roster);
@@ -123,7 +143,10 @@ impl Ring {
         }
         while !roster.overflow.is_empty() {
             let at = self.end();
-            if roster.make_room(self, at + 1).is_err() {
+            if let Err(full) = roster.make_room(self, at + 1) {
+                if full == Full::Soon {
+                    after.woken.extend(roster.tender.clone());
+                }
                 break;
             }
             let claimed = &self.claimed;
@@ -157,6 +180,7 @@ impl Ring {
     pub(crate) fn room(&self) -> &Monitor {
         &self.room
     }
+
     /// The first position from `from` on that is not written yet.
     pub(super) fn first_unstamped(&self, from: u64) -> u64 {
         let end = self.end();

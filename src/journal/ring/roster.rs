@@ -184,6 +184,8 @@ pub(super) struct Roster {
     pub(super) closed: bool,
     /// What readers have published while there was no room.
     pub(super) overflow: VecDeque<Incoming>,
+    /// Lets in what overflowed where no reader will.
+    pub(super) tender: Option<Arc<dyn Rouse>>,
 }
 
 impl Roster {
@@ -194,12 +196,14 @@ impl Roster {
             until,
             closed: false,
             overflow: VecDeque::new(),
+            tender: None,
         }
     }
 
     pub(super) fn floor(&self, ring: &Ring) -> u64 {
         self.until - ring.capacity
     }
+
     /// Wakes a reader that sleeps. See invariant 6.
     pub(super) fn wake(&self, ring: &Ring, group: &Group, place: &Place) {
         if !place.asleep.load(Ordering::Relaxed) {
