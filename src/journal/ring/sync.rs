@@ -11,6 +11,7 @@ mod real {
 
     /// A plain cell with the face of `loom`'s.
     #[derive(Debug)]
+    #[repr(transparent)]
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {

@@ -25,6 +25,25 @@ impl crate::Event for Text {
     const NAME: &'static str = "ring.text";
 }
 
+/// Runs something when it is dropped. Its key panics.
+#[derive(Serialize, Deserialize)]
+struct Guard(#[serde(skip)] Option<Box<dyn FnOnce() + Send + Sync>>, #[serde(skip)] Arc<()>);
+
+impl crate::Event for Guard {
+    const NAME: &'static str = "ring.guard";
+
+    fn key(&self) -> Option<crate::event::Key> {
+        panic!("no key")
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|run| run());
+        drop(std::mem::take(&mut self.1));
+    }
+}
+
 #[derive(Default)]
 struct Bell(AtomicUsize);
 
@@ -39,9 +58,19 @@ fn kind(number: u32) -> Arc<Route> {
     Route::new(NameId::from_number(number))
 }
 
+const AT: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn publish<E: crate::Event>(ring: &Ring, route: &Route, event: E) -> Option<u64> {
+    ring.publish(route, Tag::unhashed(route.kind), event, AT, None).ok()
+}
+
 fn put(ring: &Ring, route: &Route, number: u64) -> Option<u64> {
-    let at = Timestamp::UNIX_EPOCH;
-    ring.publish(route, Tag::unhashed(route.kind), Number(number), at, None).ok()
+    publish(ring, route, Number(number))
+}
+
+fn incoming(route: &Arc<Route>, number: u64) -> Incoming {
+    let (tag, cell) = (Tag::unhashed(route.kind), CellRef::new(Number(number), AT, None));
+    Incoming { route: Arc::clone(route), tag, cell }
 }
 
 fn join(ring: &Ring, routes: &[&Arc<Route>], overrun: Overrun) -> (GroupId, Seat, Arc<Bell>) {
@@ -130,13 +159,86 @@ fn a_reader_that_skips_keeps_what_it_has_open_and_learns_what_it_missed() {
 }
 
 #[test]
+fn a_reader_that_skips_and_never_looks_keeps_little() {
+    let live = Arc::new(());
+    let (ring, route) = (Ring::new(1, 8, true), kind(0));
+    let (_, mut seat, _) = join(&ring, &[&route], Overrun::Skip);
+    let count = if cfg!(miri) { 200 } else { 50 * roster::SPAN };
+    for _ in 0..count {
+        ring.make_room(1).unwrap();
+        publish(&ring, &route, Guard(None, Arc::clone(&live))).unwrap();
+    }
+    assert!(Arc::strong_count(&live) < 30, "{}", Arc::strong_count(&live));
+    while let Opened::Nothing = seat.open(&ring) {}
+    assert!(seat.take_missed() >= count - 8);
+    assert_eq!(Arc::strong_count(&live), 1 + 8);
+}
+
+/// Somebody else's code must find the ring unlocked, whoever runs it.
+#[test]
+fn an_event_may_use_the_ring_when_it_is_dropped() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (ring, route) = (Arc::new(Ring::new(1, 1, true)), kind(0));
+        let (_, mut seat, _) = join(&ring, &[&route], Overrun::Wait);
+        let weak = Arc::downgrade(&ring);
+        let looks = move || {
+            if let Some(ring) = weak.upgrade() {
+                done.send(ring.make_room(1)).unwrap();
+            }
+        };
+        publish(&ring, &route, Guard(Some(Box::new(looks)), Arc::default())).unwrap();
+        ring.append_always(vec![incoming(&route, 2)]);
+        read(&ring, &mut seat);
+        assert_eq!(read(&ring, &mut seat), [2]);
+    });
+    let found = is_done.recv_timeout(std::time::Duration::from_mins(1));
+    assert_eq!(found, Ok(Err(Full::Wait)));
+}
+
+#[test]
+fn a_key_that_panics_is_none() {
+    let (ring, route) = (Ring::new(1, 8, true), kind(0));
+    let seats = Seats::new(vec![Arc::clone(&route)], 2);
+    let mut lanes = Seat::of(&seats);
+    let readers = (0..2).map(|_| (None, Arc::<Bell>::default() as Arc<dyn Rouse>)).collect();
+    ring.join(ring.new_group(), seats, Overrun::Wait, readers);
+    for _ in 0..4 {
+        publish(&ring, &route, Guard(None, Arc::default())).unwrap();
+    }
+    let opened = lanes.iter_mut().map(|seat| match seat.open(&ring) {
+        Opened::Batch(batch) => batch.len(),
+        _ => 0,
+    });
+    assert_eq!(opened.collect::<Vec<_>>(), [2, 2]);
+}
+
+/// What is dropped here is dropped when it is written over, and so before that publisher is done.
+#[test]
+fn what_overflows_beside_a_publisher_is_tended_until_that_is_done() {
+    let (ring, route, tender) = (Arc::new(Ring::new(1, 1, true)), kind(0), Arc::<Bell>::default());
+    ring.tended_by(Arc::clone(&tender) as Arc<dyn Rouse>);
+    let (weak, other) = (Arc::downgrade(&ring), Arc::clone(&route));
+    let looks = move || {
+        let Some(ring) = weak.upgrade() else { return };
+        let found = (ring.make_room(1), ring.room_for(1));
+        assert_eq!(found, (Err(Full::Soon), Err(Full::Soon)));
+        ring.append_always(vec![incoming(&other, 3)]);
+        ring.tend();
+    };
+    publish(&ring, &route, Guard(Some(Box::new(looks)), Arc::default())).unwrap();
+    ring.make_room(1).unwrap();
+    assert_eq!(put(&ring, &route, 2), Some(2));
+    assert_eq!((ring.end(), ring.room_for(1)), (3, Err(Full::Wait)));
+    ring.tend();
+    assert_eq!((ring.end(), tender.0.load(Ordering::SeqCst)), (4, 2));
+}
+
+#[test]
 fn a_kept_event_outlives_its_slot_and_the_ring() {
     let (ring, route) = (Ring::new(1, 2, true), kind(0));
     let (_, mut seat, _) = join(&ring, &[&route], Overrun::Wait);
-    let event = Text("x".repeat(300));
-    assert!(
-        ring.publish(&route, Tag::unhashed(route.kind), event, Timestamp::UNIX_EPOCH, None).is_ok()
-    );
+    assert!(publish(&ring, &route, Text("x".repeat(300))).is_some());
     let Opened::Batch(batch) = seat.open(&ring) else { panic!("an event") };
     let kept = batch.get(0).unwrap().keep();
     batch.close(1);

@@ -5,12 +5,15 @@
 //! shares it, and gives its slot another one. So an event is moved into its cell once, and neither
 //! moved nor copied after that.
 
+#[cfg(all(test, not(tidings_loom)))]
+mod tests;
+
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
     any::TypeId,
     fmt,
     marker::PhantomData,
-    mem::{MaybeUninit, align_of, size_of},
+    mem::{MaybeUninit, align_of, offset_of, size_of},
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::{self, NonNull},
@@ -62,6 +65,13 @@ struct Content {
     envelope: Option<Arc<Envelope>>,
     data: Data,
 }
+
+// The data are aligned as `Of::INLINE` takes them to be.
+const _: () = {
+    let at = offset_of!(Cell, content) + offset_of!(Content, data);
+    let is_aligned = align_of::<Cell>().is_multiple_of(ALIGN) && at.is_multiple_of(ALIGN);
+    assert!(is_aligned || cfg!(tidings_loom));
+};
 
 /// What is known of the type of an event in a cell.
 struct Vtable {
