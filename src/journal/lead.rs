@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Journal, PublishFailure, Rejected,
+    CellRef, Journal, PublishFailure, Rejected,
     log::{Log, Request},
 };
 use crate::{
@@ -44,7 +44,7 @@ impl Log {
         }
         let commit = self.commit_of(&mut group);
         match self.guarded(|storage| storage.commit(commit)) {
-            Ok(first) => show(journal, first, group),
+            Ok(first) => self.show(journal, first, group),
             Err(error) => reject(error, group),
         }
         answered
@@ -154,20 +154,31 @@ impl Log {
         }
         commit
     }
-}
 
-/// Shows a group to the readers, and answers.
-fn show(journal: &Journal, mut first: Position, group: Vec<Request>) {
-    let mut answers = Vec::with_capacity(group.len());
-    let mut drafts = Vec::new();
-    for mut request in group {
-        answers.push((request.ticket, first));
-        first = first.plus(request.transaction.drafts.len() as u64);
-        drafts.append(&mut request.transaction.drafts);
+    /// Shows a group to the readers, and answers.
+    fn show(&self, journal: &Journal, mut first: Position, group: Vec<Request>) {
+        let mut answers = Vec::with_capacity(group.len());
+        let mut drafts = Vec::new();
+        for mut request in group {
+            answers.push((request.ticket, first));
+            first = first.plus(request.transaction.drafts.len() as u64);
+            drafts.append(&mut request.transaction.drafts);
+        }
+        journal.show(self, drafts);
+        for (ticket, first) in answers {
+            ticket.complete(Ok(first));
+        }
     }
-    journal.show(drafts);
-    for (ticket, first) in answers {
-        ticket.complete(Ok(first));
+
+    /// Takes an event over that the ring is done with.
+    pub(super) fn retire(&self, old: CellRef) {
+        self.retired.lock().push(old);
+    }
+
+    /// Everything that was taken over, to be dropped by who does not lead: a `Drop` may publish, and
+    /// wait for the leader.
+    pub(super) fn take_retired(&self) -> Vec<CellRef> {
+        std::mem::take(&mut *self.retired.lock())
     }
 }
 

@@ -13,7 +13,9 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Draft, Journal, PublishFailure, Rejected, Ticket, Transaction, caretaker::Caretaker};
+use super::{
+    CellRef, Draft, Journal, PublishFailure, Rejected, Ticket, Transaction, caretaker::Caretaker,
+};
 use crate::{
     event::Durability,
     message::Position,
@@ -34,6 +36,8 @@ pub(crate) struct Log {
     pub(super) queue: Mutex<Queue>,
     committer: OnceLock<Arc<Task>>,
     pub(super) caretaker: Caretaker,
+    /// Events that the ring is done with.
+    pub(super) retired: Mutex<Vec<CellRef>>,
     /// The storage has panicked, and is not asked again.
     pub(super) broken: AtomicBool,
     runtime: Runtime,
@@ -89,6 +93,7 @@ impl Log {
             committer: OnceLock::new(),
             caretaker: Caretaker::new(runtime, &storage),
             storage,
+            retired: Mutex::default(),
             broken: AtomicBool::new(false),
             runtime: runtime.clone(),
         })
@@ -134,6 +139,7 @@ impl Log {
                 self.commit_group(journal);
             }
             self.hand_over();
+            drop(self.take_retired());
         }
         ticket.take().unwrap_or_else(|| Err(self.withdraw(&ticket)))
     }
@@ -221,7 +227,11 @@ impl Log {
     /// One turn of the committer, which is only woken to lead.
     fn serve(&self, journal: &Journal) -> Step {
         let has_room = self.commit_group(journal);
+        self.step_aside();
         let mut queue = self.queue.lock();
+        if queue.led {
+            return Step::Wait; // somebody else leads now, or has woken this again
+        }
         queue.led = !queue.waiting.is_empty();
         if !has_room && queue.led {
             // It leads on, and so nobody tries in vain meanwhile.
@@ -231,6 +241,13 @@ impl Log {
             return Step::Wait;
         }
         if queue.led { Step::Again } else { Step::Wait }
+    }
+
+    /// Does not lead any more, and drops what only others than the leader may.
+    fn step_aside(&self) {
+        let retired = self.take_retired();
+        self.queue.lock().led = false;
+        drop(retired);
     }
 
     /// Ends the lead of a blocking publisher whose own request is done.

@@ -169,13 +169,13 @@ impl Journal {
     }
 
     /// Shows what storage has committed to the readers. Only the leader of the log does that.
-    fn show(&self, mut drafts: Vec<Draft>) {
+    fn show(&self, log: &Log, mut drafts: Vec<Draft>) {
         // In pieces: a reader that lags is left behind, and so there is room for the next one.
         let most = self.ring.capacity().div_ceil(2);
         while !drafts.is_empty() {
             let later = drafts.split_off(drafts.len().min(most));
             let mut now = std::mem::replace(&mut drafts, later);
-            while self.ring.append(&mut now, Draft::into_incoming).is_err() {
+            while self.ring.append(&mut now, Draft::into_incoming, |old| log.retire(old)).is_err() {
                 if self.ring.make_room(now.len()).is_err() {
                     self.runtime.yield_now();
                 }

@@ -106,7 +106,7 @@ impl Journal {
         admission: Admission,
     ) -> Result<Position, Rejected> {
         loop {
-            if let Ok(first) = self.ring.append(&mut drafts, Draft::into_incoming) {
+            if let Ok(first) = self.ring.append(&mut drafts, Draft::into_incoming, drop) {
                 return Ok(position(first));
             }
             if let Err(failure) = self.find_room(drafts.len(), admission) {

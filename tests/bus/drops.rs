@@ -11,7 +11,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tidings::{Bus, Context, Event, HandlerError, Overflow};
+use tidings::{
+    Bus, Context, Event, HandlerError, Overflow, storage::FileStorage, testing::MemoryDisk,
+};
 
 use crate::events::{Placed, Shipped, Tick, placed};
 
@@ -148,7 +150,10 @@ fn an_event_may_stop_a_subscription_while_publishers_wait_for_room() {
 
 /// Publishes an event that uses the bus when it is dropped, and has it dropped in this way.
 fn is_dropped_by(way: impl FnOnce(&Bus, Last) + Send + 'static) {
-    let bus = ring(2);
+    is_dropped_on(ring(2), way);
+}
+
+fn is_dropped_on(bus: Bus, way: impl FnOnce(&Bus, Last) + Send + 'static) {
     let (done, is_done) = channel();
     let inner = bus.clone();
     let event = last(move || {
@@ -205,5 +210,23 @@ fn an_event_may_use_the_bus_when_a_reader_gives_it_back_that_was_passed_over() {
         publish(bus, 9);
         at_work.wait();
         assert!(bus.wait_idle(MINUTE));
+    });
+}
+
+#[test]
+fn an_event_of_a_durable_bus_may_publish_when_it_is_dropped() {
+    let durable = || {
+        let storage = FileStorage::builder("store").disk(MemoryDisk::new()).open().unwrap();
+        Bus::builder().storage(storage).ring(2).build().unwrap()
+    };
+    is_dropped_on(durable(), |bus, event| {
+        bus.publish(event).unwrap();
+        publish(bus, 3);
+    });
+    is_dropped_on(durable(), |bus, event| {
+        bus.publish(event).unwrap();
+        for tick in [1, 2, 3].map(|tick| bus.enqueue(Tick(tick)).unwrap()) {
+            tick.wait().unwrap();
+        }
     });
 }

@@ -111,6 +111,7 @@ impl Ring {
     }
 
     /// Publishes what has cells already, at adjacent positions from the one that it returns on.
+    /// `retire` gets what lay there.
     ///
     /// # Errors
     /// There is no room, and nothing is taken.
@@ -118,6 +119,7 @@ impl Ring {
         &self,
         items: &mut Vec<T>,
         incoming: impl Fn(T) -> Incoming,
+        mut retire: impl FnMut(CellRef),
     ) -> Result<u64, NoRoom> {
         let mut claim = self.claim(items.len() as u64)?;
         let first = claim.next;
@@ -125,7 +127,7 @@ impl Ring {
             let Incoming { route, tag, cell } = incoming(item);
             let mut old = None;
             claim.fill(&route, tag, |slot| old = slot.replace(cell.into_raw()));
-            drop(old);
+            old.into_iter().for_each(&mut retire);
         }
         Ok(first)
     }

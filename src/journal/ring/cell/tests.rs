@@ -162,7 +162,7 @@ fn moved_into_a_ring<E: Sample>(furnished: bool) {
     let incoming = |cell| incoming(&route, cell);
     let kept = cell::<E>(&live, 7);
     let mut cells = vec![kept.clone(), cell::<E>(&live, 8)];
-    assert!(ring.append(&mut cells, incoming).is_ok());
+    assert!(ring.append(&mut cells, incoming, drop).is_ok());
     for number in 0..4 {
         ring.append_always(vec![incoming(cell::<E>(&live, number))]);
     }
@@ -194,10 +194,11 @@ fn left_over_by_a_publisher_that_panics<E: Sample>(furnished: bool) {
     let (live, ring, route) = (Live::default(), Ring::new(1, 4, furnished), route());
     let mut cells: Vec<_> = (0..4).map(|number| cell::<E>(&live, number)).collect();
     let panics = AssertUnwindSafe(|| {
-        ring.append(&mut cells, |cell| {
+        let incoming = |cell: CellRef| {
             assert_ne!(cell.get::<E>().unwrap().number(), 1);
             incoming(&route, cell)
-        })
+        };
+        ring.append(&mut cells, incoming, drop)
     });
     assert!(catch_unwind(panics).is_err());
     assert_eq!(others(&live), 1);
