@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tidings::{Bus, Publisher};
 
 use crate::{
-    contest::{Load, Run, batches},
+    contest::{Load, batches},
     event::{Measured, RING},
     latency::Exchange,
     probe::Probe,
@@ -68,8 +68,26 @@ pub(crate) fn subscribe(bus: &Bus, name: &str, subscriber: Subscriber) {
     bus.subscribe(name).on(handle).start().unwrap();
 }
 
-/// Handlers that run on the publishing thread: none can yet.
-pub(crate) const INLINE: Option<Run> = None;
+/// Handlers that run on the publishing thread.
+pub(crate) fn inline(load: &Load, tally: &Arc<Tally>) {
+    let bus = bus();
+    for (at, subscriber) in tally.subscribers().enumerate() {
+        let handle = move |event: &Measured| {
+            subscriber.handle(event);
+        };
+        bus.subscribe(&format!("inline-{at}")).on_inline(handle).start().unwrap();
+    }
+    let publisher = bus.publisher::<Measured>().unwrap();
+    load.publish(
+        tally,
+        [|numbers| {
+            for number in numbers {
+                publisher.publish(Measured::new(number)).unwrap();
+            }
+        }],
+    );
+    shut_down(&bus);
+}
 
 /// One event at a time to a subscription that sleeps.
 pub(crate) fn sleeping(probe: &Arc<Probe>, exchange: &Exchange) {

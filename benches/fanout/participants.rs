@@ -31,11 +31,8 @@ pub(crate) const FAN_IN: &[Participant] = &[
 ];
 
 /// What runs handlers on the publishing thread.
-pub(crate) fn inline() -> Vec<Participant> {
-    let ours = ours::INLINE.map(|run| Participant { name: OURS, run });
-    let peers = [
-        Participant { name: "naive", run: direct::naive },
-        Participant { name: "resolved", run: direct::resolved },
-    ];
-    ours.into_iter().chain(peers).collect()
-}
+pub(crate) const INLINE: &[Participant] = &[
+    Participant { name: OURS, run: ours::inline },
+    Participant { name: "naive", run: direct::naive },
+    Participant { name: "resolved", run: direct::resolved },
+];

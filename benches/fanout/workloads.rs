@@ -8,7 +8,7 @@ use crate::{
     contest::{Load, Participant, measure},
     idle, latency, memory,
     pace::Pace,
-    participants::{FAN_IN, FAN_OUT, FAN_OUT_BATCHES, inline},
+    participants::{FAN_IN, FAN_OUT, FAN_OUT_BATCHES, INLINE},
 };
 
 pub(crate) const ALL: &[Workload] = &[
@@ -53,7 +53,7 @@ fn batches(bench: &Bench, name: &str, subscribers: usize) {
 
 /// The time that a publish takes that calls so many handlers.
 fn call(bench: &Bench, name: &str, handlers: usize) {
-    let contender = |participant: Participant| {
+    let contender = |participant: &Participant| {
         let (run, mut pace) = (participant.run, Pace::new(length(bench)));
         Contender::new(participant.name, move || {
             let load = |events| Load { publishers: 1, subscribers: handlers, events };
@@ -61,7 +61,7 @@ fn call(bench: &Bench, name: &str, handlers: usize) {
             nanoseconds_each(events, taken)
         })
     };
-    bench.compare(name, Unit::Nanoseconds, inline().into_iter().map(contender).collect());
+    bench.compare(name, Unit::Nanoseconds, INLINE.iter().map(contender).collect());
 }
 
 /// How long one figure is measured, about.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{Deliveries, Inner, Subscription, Subscriptions};
 use crate::{
     contract::{EventType, NameTaken},
-    delivery::{self, IntoHandler, Plan, Policy, PullQueue, Run},
+    delivery::{self, IntoHandler, Outcome, Plain, Plan, Policy, PullQueue, Run},
     event::Event,
     policy::{Backoff, Overflow, Start},
     runtime::Runtime,
@@ -46,6 +46,15 @@ pub enum SubscribeError {
         name: String,
         /// The event.
         event: String,
+    },
+    /// A handler was to run where events are published, on a bus that is not volatile.
+    #[error(
+        "the subscription `{name}` has a handler that runs on publishing threads, which a durable \
+         bus cannot keep its promises for; give it with `on`"
+    )]
+    Inline {
+        /// The subscription.
+        name: String,
     },
     /// The name is not a good one.
     #[error("`{name}` is not a name for a subscription: use 1 to 128 of a-z A-Z 0-9 . _ -")]
@@ -211,6 +220,51 @@ impl SubscriptionBuilder {
         self.add::<E>(delivery::erase(handler.into_handler()))
     }
 
+    /// Handles an event on the thread that publishes it, before `publish` returns: for handlers that
+    /// take nanoseconds, such as counters and caches. Only on a volatile bus.
+    ///
+    /// The handler is called by as many threads at once as publish, before the event has its place in
+    /// the journal: if the publish then finds no room, it fails, and the handler has seen the event
+    /// all the same. An event that no other subscription wants gets no place at all, and the receipt
+    /// has the position that the next one will get. What a handler publishes is published when its
+    /// own event is not yet, and a handler that publishes its own type of event calls itself.
+    ///
+    /// When the handler fails or panics, or the subscription is paused, the event goes to a lane of
+    /// the subscription, with retries and dead letters as everywhere. Later events overtake it,
+    /// those of its key too. A publish that is under way on another thread while the subscription
+    /// stops may still call the handler; that thread drops its share in the handler when it
+    /// publishes another event or ends.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+    ///
+    /// use tidings::{Bus, Event};
+    ///
+    /// #[derive(Serialize, Deserialize, Event)]
+    /// #[event(name = "orders.placed")]
+    /// struct OrderPlaced { cents: u64 }
+    ///
+    /// let bus = Bus::volatile();
+    /// let sum = Arc::new(AtomicU64::new(0));
+    /// let turnover = Arc::clone(&sum);
+    /// bus.subscribe("turnover")
+    ///     .on_inline(move |order: &OrderPlaced| {
+    ///         turnover.fetch_add(order.cents, Ordering::Relaxed);
+    ///     })
+    ///     .start()?;
+    ///
+    /// bus.publish(OrderPlaced { cents: 4999 })?;
+    /// assert_eq!(sum.load(Ordering::Relaxed), 4999);
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    pub fn on_inline<E: Event, R: Outcome + 'static>(
+        self,
+        handler: impl IntoHandler<E, Plain<R>>,
+    ) -> Self {
+        self.add::<E>(delivery::erase_inline(handler.into_handler()))
+    }
+
     /// Handles an event with an async function, on the tokio runtime that this is called in.
     ///
     /// Events of one key run one at a time, in order; others run side by side, up to
@@ -295,6 +349,9 @@ impl SubscriptionBuilder {
         }
         if !crate::event::is_valid_name(&name) {
             return Err(SubscribeError::InvalidName { name });
+        }
+        if self.handlers.iter().any(|(_, run)| run.is_inline()) && self.bus.journal.is_durable() {
+            return Err(SubscribeError::Inline { name });
         }
         if self.handlers.is_empty() {
             return Err(SubscribeError::NoHandler { name });

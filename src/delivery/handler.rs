@@ -5,6 +5,7 @@ use std::{marker::PhantomData, sync::Arc};
 use super::{
     Context, HandlerError,
     in_place::{self, InPlace},
+    inline::{self, Attach},
     started::Completion,
 };
 use crate::{
@@ -197,6 +198,8 @@ pub(crate) struct Run {
     /// How a record from storage becomes an event.
     pub(super) decode: Decode,
     pub(super) form: Form,
+    /// Where it is called in the first place, if that is not a lane.
+    pub(super) inline: Option<Box<dyn Attach>>,
 }
 
 type Decode = fn(&EventType, &Arc<Envelope>, &[u8]) -> Result<CellRef, DecodeError>;
@@ -214,18 +217,37 @@ impl Run {
     pub(super) fn started<E: Event>(
         start: impl Fn(CellRef, Context, Completion) + Send + Sync + 'static,
     ) -> Self {
-        Self { decode: decode::<E>, form: Form::Started(Box::new(start)) }
+        Self { decode: decode::<E>, form: Form::Started(Box::new(start)), inline: None }
+    }
+
+    pub(crate) fn is_inline(&self) -> bool {
+        self.inline.is_some()
     }
 }
 
 pub(crate) fn erase<E: Event>(handler: impl Handler<E>) -> Run {
     let handler = Arc::new(handler);
     let in_place = handler.is_plain().then(|| in_place::erase(Arc::clone(&handler)));
-    let call = Box::new(move |event: &CellRef, ctx: &mut Context| match event.get::<E>() {
+    Run {
+        decode: decode::<E>,
+        form: Form::Called { call: called(handler), in_place },
+        inline: None,
+    }
+}
+
+/// A plain handler, to be called where its events are published.
+pub(crate) fn erase_inline<E: Event>(handler: impl Handler<E>) -> Run {
+    let handler = Arc::new(handler);
+    let inline = Some(inline::erase(Arc::clone(&handler)));
+    let form = Form::Called { call: called(handler), in_place: None };
+    Run { decode: decode::<E>, form, inline }
+}
+
+fn called<E: Event>(handler: Arc<impl Handler<E>>) -> Box<Call> {
+    Box::new(move |event, ctx| match event.get::<E>() {
         Some(event) => handler.handle(event, ctx),
         None => Err(wrong_type::<E>()),
-    });
-    Run { decode: decode::<E>, form: Form::Called { call, in_place } }
+    })
 }
 
 fn decode<E: Event>(

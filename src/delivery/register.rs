@@ -13,6 +13,7 @@ use super::{
     DeadLetterStore, Run, Subscriber,
     cursor::{Cursor, Layer},
     handler::Form,
+    inline::{self, InlineSide},
     keys,
     lane::{Lane, LaneHandle},
     loss::{self, Loss},
@@ -59,27 +60,35 @@ pub(crate) fn register(
     // What an earlier subscription of this name has on its way to storage is to be seen here.
     journal.write(Vec::new())?;
     let is_stored = journal.is_durable() && !plan.ephemeral;
-    let events: BTreeSet<_> =
-        plan.handlers.iter().map(|(event, _)| event.name.to_string()).collect();
+    let contract = journal.contract();
+    let kind = |(event, run): &(Arc<EventType>, Run)| match run.inline {
+        Some(_) => contract.name_id(&inline::detour(&plan.name, event)),
+        None => event.id,
+    };
+    let own: Vec<_> = plan.handlers.iter().map(kind).collect();
+    let stored = plan.handlers.iter().filter(|(_, run)| !run.is_inline());
+    let events: BTreeSet<_> = stored.map(|(event, _)| event.name.to_string()).collect();
     let (meta, cursors) = if is_stored {
         resume(journal, &plan, events)?
     } else {
         let start = start_position(journal, plan.start)?;
         (Meta { lanes: plan.lanes, events, layers: Vec::new() }, fresh(plan.lanes, start))
     };
-    let contract = journal.contract();
-    let kinds: BTreeSet<_> =
-        meta.events.iter().map(|name| contract.name_id(&name.as_str().into())).collect();
+    let owed = meta.events.iter().map(|name| contract.name_id(&name.as_str().into()));
+    let kinds: BTreeSet<_> = owed.chain(own.iter().copied()).collect();
     let names = meta.events.iter().map(|name| name.as_str().into()).collect();
-    let is_inline = |(_, run): &(Arc<EventType>, Run)| matches!(run.form, Form::Called { .. });
-    let alone = cursors.len() == 1 && plan.handlers.iter().all(is_inline);
-    let handlers = plan.handlers.into_iter();
+    let is_called = |(_, run): &(Arc<EventType>, Run)| matches!(run.form, Form::Called { .. });
+    let alone = cursors.len() == 1 && plan.handlers.iter().all(is_called);
+    let has_inline = plan.handlers.iter().any(|(_, run)| run.is_inline());
+    let handlers = own.into_iter().zip(plan.handlers);
+    let registered = |(kind, (event, run))| (kind, Registered { event, run });
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         name: plan.name,
         journal: Arc::clone(journal),
         group: journal.ring().new_group(),
-        handlers: handlers.map(|(event, run)| (event.id, Registered { event, run })).collect(),
+        handlers: handlers.map(registered).collect(),
+        inline: has_inline.then(|| InlineSide::new(journal.ring().capacity())),
         kinds: kinds.clone(),
         filter: Filter { names, ..Filter::default() },
         lanes: cursors.iter().map(|_| Arc::default()).collect(),
@@ -102,6 +111,7 @@ pub(crate) fn register(
     }
     let marked = subscriber.dead.marked()?;
     set_to_work(&subscriber, kinds, cursors, plan.pool);
+    attach(&subscriber);
     for position in marked {
         if let Err(error) = subscriber.revive(position) {
             tracing::error!(subscription = &*subscriber.name, %position, %error,
@@ -109,6 +119,17 @@ pub(crate) fn register(
         }
     }
     Ok(subscriber)
+}
+
+/// Has inline handlers called from now on.
+fn attach(subscriber: &Arc<Subscriber>) {
+    let Some(side) = &subscriber.inline else { return };
+    let handlers = subscriber.handlers.iter();
+    let attach = |(kind, registered): (&NameId, &Registered)| {
+        let handler = registered.run.inline.as_ref()?;
+        handler.attach(subscriber, subscriber.journal.route(*kind))
+    };
+    side.attached(handlers.filter_map(attach).collect());
 }
 
 /// Whether storage knows a subscription of that name.

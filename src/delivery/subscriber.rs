@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::{
     DeadLetterStore, Run,
     cursor::Layer,
+    inline::InlineSide,
     keys,
     lane::{Inbound, LaneHandle},
     loss::{self, Loss},
@@ -64,6 +65,8 @@ pub(crate) struct Subscriber {
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
     pub(super) counters: Counters,
+    /// If it has handlers that are called where events are published.
+    pub(super) inline: Option<Arc<InlineSide>>,
     /// Losses before this position are on record.
     pub(super) lost_before: Mutex<Position>,
     /// Its cursor and dead letters outlive the process.
@@ -149,11 +152,13 @@ impl Subscriber {
 
     pub(crate) fn pause(&self) {
         self.paused.store(true, Ordering::Release);
+        self.renew_inline();
         self.wake();
     }
 
     pub(crate) fn resume(&self) {
         self.paused.store(false, Ordering::Release);
+        self.renew_inline();
         for lane in self.lane_numbers() {
             self.journal.ring().poke(self.group, lane);
         }
@@ -175,8 +180,23 @@ impl Subscriber {
         tracing::error!(subscription = &*self.name, error = why, "the subscription stops");
         *self.failure.lock() = Some(why.to_owned());
         self.failed.store(true, Ordering::Release);
+        self.detach_inline();
         self.tell_stop();
         self.wake();
+    }
+
+    /// No handler of it is called any more where events are published.
+    fn detach_inline(&self) {
+        if let Some(side) = &self.inline {
+            side.detach(self);
+        }
+    }
+
+    /// Has publishing threads see whether it is paused.
+    fn renew_inline(&self) {
+        if let Some(side) = &self.inline {
+            side.renew();
+        }
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -262,6 +282,7 @@ impl Subscriber {
     /// Has the lanes finish what they are at, and stop.
     pub(crate) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.detach_inline();
         self.tell_stop();
         self.wake();
     }
@@ -291,6 +312,7 @@ impl Subscriber {
     /// Ends the lanes whatever they are at. They commit nothing after this.
     pub(crate) fn leave(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.detach_inline();
         self.lanes.iter().for_each(|lane| lane.leave());
         self.journal.leave(self.group);
         self.tell_stop();
@@ -366,13 +388,14 @@ impl Subscriber {
     }
 
     pub(crate) fn handled(&self) -> u64 {
-        self.counters.handled.get()
+        let inline = self.inline.as_ref().map_or(0, |side| side.handled());
+        self.counters.handled.get() + inline
     }
 
     pub(crate) fn status(&self) -> Status {
         Status {
             condition: self.condition(),
-            handled: self.counters.handled.get(),
+            handled: self.handled(),
             retried: self.counters.retried.get(),
             dead_lettered: self.counters.dead_lettered.get(),
             skipped: self.counters.skipped.get(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Topic,
-    ring::{CellRef, Incoming, Tag},
+    ring::{CellRef, Incoming, Route, Tag},
 };
 use crate::{
     contract::NameId,
@@ -68,6 +68,29 @@ impl Draft {
     /// About how much storage will have to write.
     pub(crate) fn bytes(&self) -> usize {
         self.payload.len() + self.envelope.bytes()
+    }
+
+    pub(super) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    pub(super) fn cell(&self) -> &CellRef {
+        &self.cell
+    }
+
+    pub(super) fn has_inline(&self) -> bool {
+        self.topic.route.inline() != 0
+    }
+
+    /// The same event on another route.
+    pub(super) fn detour(&self, route: Arc<Route>) -> Incoming {
+        let tag = Tag::hashed(route.kind, self.envelope.key.as_ref());
+        Incoming { route, tag, cell: self.cell.clone() }
+    }
+
+    /// A share of it, to be put into the ring.
+    pub(super) fn incoming(&self) -> Incoming {
+        self.detour(Arc::clone(&self.topic.route))
     }
 
     pub(super) fn into_incoming(self) -> Incoming {

@@ -183,6 +183,13 @@ impl Rejected {
         Self { failure: PublishFailure::TooLarge { bytes, limit }, drafts: vec![draft] }
     }
 
+    /// Puts the events back at the front of `events`.
+    pub(super) fn into_events<E: Event>(self, events: &mut Vec<E>) -> PublishFailure {
+        let drafted = self.drafts.into_iter().filter_map(Draft::into_message);
+        events.splice(..0, drafted.map(Message::into_event));
+        self.failure
+    }
+
     /// As the error of a publish of several events.
     pub(crate) fn into_all_error<E: Event>(self) -> PublishAllError<E> {
         let messages = self.drafts.into_iter().filter_map(Draft::into_message).collect();

@@ -1,5 +1,10 @@
 //! Ids of messages: UUIDs of version 7.
 
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
 use crate::{
     message::MessageId,
     runtime::{Runtime, Timestamp},
@@ -12,11 +17,26 @@ use crate::{
 pub(super) struct Ids {
     runtime: Runtime,
     start: [u64; 2],
+    /// Numbers of events without a position that were given to threads.
+    numbers: AtomicU64,
 }
+
+/// Below it are positions; from it on, numbers of events that have none. Ids have room for 62 bits.
+const APART: u64 = 1 << 61;
+
+/// How many numbers a thread takes at once.
+const NUMBERS: u64 = 1 << 16;
 
 impl Ids {
     pub(super) fn new(runtime: &Runtime) -> Self {
-        Self { start: [runtime.random(), runtime.random()], runtime: runtime.clone() }
+        let start = [runtime.random(), runtime.random()];
+        Self { start, runtime: runtime.clone(), numbers: AtomicU64::new(APART) }
+    }
+
+    /// Numbers for events that get no position, to be used instead of one.
+    pub(super) fn take_numbers(&self) -> Range<u64> {
+        let first = self.numbers.fetch_add(NUMBERS, Ordering::Relaxed);
+        first..first + NUMBERS
     }
 
     /// The id of the event at this position.

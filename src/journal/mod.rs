@@ -7,6 +7,7 @@ mod caretaker;
 mod entry;
 mod error;
 mod ids;
+mod inline;
 mod lead;
 mod log;
 mod ring;
@@ -20,10 +21,11 @@ pub(crate) use entry::{Body, Draft, Entry, Transaction};
 pub(crate) use error::Rejected;
 pub use error::{PublishAllError, PublishError, PublishFailure};
 use ids::Ids;
+pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;
 pub(crate) use ring::{
-    Batch, CellRef, GroupId, Open, Opened, Overrun, Phase, Ring, Rouse, Seat, Seats, Seen, Shared,
-    Tag,
+    Batch, CellRef, GroupId, Open, Opened, Overrun, Phase, Ring, Rouse, Route, Seat, Seats, Seen,
+    Shared, Tag,
 };
 pub(crate) use ticket::Ticket;
 pub(crate) use topic::Topic;
@@ -115,6 +117,7 @@ impl Journal {
     }
 
     /// The position that the next event will get.
+    #[inline]
     pub(crate) fn end(&self) -> Position {
         position(self.ring.end())
     }
@@ -122,6 +125,11 @@ impl Journal {
     /// An event type, looked up.
     pub(crate) fn topic<E: Event>(&self) -> Result<Arc<Topic>, NameTaken> {
         self.topics.of::<E>(&self.contract)
+    }
+
+    /// The route of what a subscription's inline handlers could not handle.
+    pub(crate) fn route(&self, kind: NameId) -> Arc<Route> {
+        self.topics.route(kind)
     }
 
     /// The places of a subscription's lanes, which want these kinds of events.
@@ -252,28 +260,30 @@ impl Journal {
             return Ok(self.end());
         }
         if self.log.is_none() {
-            return self.publish_batch_volatile(topic, events);
+            return match topic.route.inline() {
+                0 => self.publish_batch_to_lanes(topic, events),
+                _ => self.publish_batch_inline(topic, events),
+            };
         }
+        let drafts = self.draft_batch(topic, events)?;
+        self.publish_all(drafts).map_err(|rejected| rejected.into_events(events))
+    }
+
+    /// Takes the events out, or leaves them all in.
+    fn draft_batch<E: Event>(
+        &self,
+        topic: &Arc<Topic>,
+        events: &mut Vec<E>,
+    ) -> Result<Vec<Draft>, PublishFailure> {
         let mut drafts = Vec::with_capacity(events.len());
         let mut left = std::mem::take(events).into_iter();
         let failed = left.by_ref().find_map(|event| {
             self.draft_as(topic, Message::new(event), None).map(|draft| drafts.push(draft)).err()
         });
-        let (failure, last) = match failed {
-            None => match self.publish_all(drafts) {
-                Ok(first) => return Ok(first),
-                Err(rejected) => {
-                    drafts = rejected.drafts;
-                    (rejected.failure, None)
-                }
-            },
-            Some(error) => {
-                let (failure, message) = error.into_parts();
-                (failure, Some(message.into_event()))
-            }
-        };
-        let drafted = drafts.into_iter().filter_map(Draft::into_message);
-        events.extend(drafted.map(Message::into_event).chain(last).chain(left));
+        let Some(error) = failed else { return Ok(drafts) };
+        let (failure, message) = error.into_parts();
+        let failure = Rejected { failure, drafts }.into_events(events);
+        events.extend(std::iter::once(message.into_event()).chain(left));
         Err(failure)
     }
 

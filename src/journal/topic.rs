@@ -4,7 +4,11 @@ use std::{any::TypeId, collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
 
-use super::ring::Route;
+use super::{
+    ids::Ids,
+    inline::{Called, InlineHandlers},
+    ring::{CellRef, Route},
+};
 use crate::{
     contract::{Contract, EventType, NameId, NameTaken},
     event::Event,
@@ -15,6 +19,9 @@ use crate::{
 pub(crate) struct Topic {
     pub(crate) event: Arc<EventType>,
     pub(crate) route: Arc<Route>,
+    pub(super) inline: InlineHandlers,
+    /// Calls them with the event in a cell.
+    pub(super) call_inline: fn(&Self, &Ids, &CellRef) -> Called,
 }
 
 /// Every topic that was asked for.
@@ -37,8 +44,14 @@ impl Topics {
         let event = contract.of::<E>()?;
         let mut known = self.known.write();
         let route = known.route(event.id);
-        let topic = known.types.entry(TypeId::of::<E>());
-        Ok(Arc::clone(topic.or_insert_with(|| Arc::new(Topic { event, route }))))
+        let topic = || Topic {
+            event,
+            route,
+            inline: InlineHandlers::default(),
+            call_inline: Topic::call_inline_erased::<E>,
+        };
+        let known = known.types.entry(TypeId::of::<E>());
+        Ok(Arc::clone(known.or_insert_with(|| Arc::new(topic()))))
     }
 
     /// The route of a name, which need not belong to a known type.

@@ -34,13 +34,16 @@ impl Journal {
         admission: Admission,
     ) -> Result<(Position, MessageId), PublishError<E>> {
         match message.into_plain() {
-            Ok(event) => self.publish_plain(topic, event, admission),
+            Ok(event) if topic.route.inline() == 0 => {
+                self.publish_to_lanes(topic, event, admission)
+            }
+            Ok(event) => self.publish_inline(topic, event, admission),
             Err(message) => self.publish_with_metadata(topic, message, admission),
         }
     }
 
     #[inline]
-    fn publish_plain<E: Event>(
+    pub(super) fn publish_to_lanes<E: Event>(
         &self,
         topic: &Arc<Topic>,
         mut event: E,
@@ -80,7 +83,7 @@ impl Journal {
 
     /// Publishes several events of one kind, taken out of `events` if there is room for all.
     #[inline]
-    pub(crate) fn publish_batch_volatile<E: Event>(
+    pub(super) fn publish_batch_to_lanes<E: Event>(
         &self,
         topic: &Topic,
         events: &mut Vec<E>,
@@ -105,6 +108,9 @@ impl Journal {
         mut drafts: Vec<Draft>,
         admission: Admission,
     ) -> Result<Position, Rejected> {
+        if drafts.iter().any(Draft::has_inline) {
+            return self.publish_all_inline(drafts, admission);
+        }
         loop {
             if let Ok(first) = self.ring.append(&mut drafts, Draft::into_incoming, drop) {
                 return Ok(position(first));
@@ -119,6 +125,9 @@ impl Journal {
     pub(crate) fn publish_always(&self, drafts: Vec<Draft>) {
         if drafts.is_empty() {
             return;
+        }
+        if drafts.iter().any(Draft::has_inline) {
+            return self.append_always_inline(drafts);
         }
         self.ring.append_always(drafts.into_iter().map(Draft::into_incoming).collect());
     }
@@ -140,7 +149,11 @@ impl Journal {
 
     /// Finds room for so many events, if others do not take it first, or says why there is none.
     #[cold]
-    fn find_room(&self, count: usize, admission: Admission) -> Result<(), PublishFailure> {
+    pub(super) fn find_room(
+        &self,
+        count: usize,
+        admission: Admission,
+    ) -> Result<(), PublishFailure> {
         if count > self.ring.capacity() {
             return Err(self.full());
         }

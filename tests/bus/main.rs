@@ -11,6 +11,7 @@ mod drops;
 mod durable;
 mod edges;
 mod handlers;
+mod inline;
 mod overflow;
 mod pools;
 mod publishing;

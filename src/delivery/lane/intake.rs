@@ -126,8 +126,13 @@ impl Lane {
     }
 
     fn deliver_entry(&mut self, entry: Arc<Entry>) {
+        let inline = self.subscriber.inline.as_ref();
+        let failure = inline.and_then(|side| side.failure(&entry));
         let held = self.subscriber.held(entry);
-        if self.parked.is_busy(&held) {
+        if let Some(error) = failure {
+            self.batch.attempts += 1;
+            self.fail_attempt(held, &error);
+        } else if self.parked.is_busy(&held) {
             self.parked.queue(held, self.now());
         } else {
             self.deliver(held);

@@ -132,6 +132,12 @@ impl Ring {
         Ok(first)
     }
 
+    /// Whether so many events could be published right now, without a lock.
+    #[inline]
+    pub(crate) fn has_room(&self, count: usize) -> bool {
+        self.claimed.load(Ordering::Relaxed) + count as u64 <= self.limit.load(Ordering::Relaxed)
+    }
+
     #[inline]
     fn claim(&self, count: u64) -> Result<Claim<'_>, NoRoom> {
         let mut next = self.claimed.load(Ordering::Relaxed);

@@ -25,8 +25,9 @@ impl Ring {
     ) {
         let Seats { routes, wants, places } = seats;
         let mut roster = self.roster.lock();
-        if places.len() > 1 {
-            for route in &routes {
+        for route in &routes {
+            route.wanted.fetch_add(1, Ordering::Relaxed);
+            if places.len() > 1 {
                 route.divided.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -58,8 +59,9 @@ impl Ring {
             self.put_out(&group, lane, place);
             place.displaced.lock().left = true;
         }
-        if group.readers.len() > 1 {
-            for route in &group.routes {
+        for route in &group.routes {
+            route.wanted.fetch_sub(1, Ordering::Relaxed);
+            if group.readers.len() > 1 {
                 route.divided.fetch_sub(1, Ordering::Relaxed);
             }
         }

@@ -169,6 +169,7 @@ impl Ring {
     }
 
     /// The position that the next event will get.
+    #[inline]
     pub(crate) fn end(&self) -> u64 {
         self.claimed.load(Ordering::Acquire)
     }

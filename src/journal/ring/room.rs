@@ -176,6 +176,10 @@ impl Ring {
         self.room.notify();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.roster.lock().closed
+    }
+
     /// Notified when there may be room.
     pub(crate) fn room(&self) -> &Monitor {
         &self.room

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::sync::{AtomicU32, Ordering};
+use super::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::{contract::NameId, event::Key};
 
 /// The kind of an event and the hash of its key: enough to pass over events of others without a look
@@ -72,11 +72,36 @@ pub(crate) struct Route {
     pub(super) asleep: AtomicU32,
     /// Subscriptions of several lanes that want it: its key is to be hashed.
     pub(super) divided: AtomicU32,
+    /// Subscriptions that want it.
+    pub(super) wanted: AtomicU32,
+    /// The version of its inline handlers; 0 while it has none.
+    inline: AtomicU64,
 }
 
 impl Route {
     pub(crate) fn new(kind: NameId) -> Arc<Self> {
-        Arc::new(Self { kind, asleep: AtomicU32::new(0), divided: AtomicU32::new(0) })
+        Arc::new(Self {
+            kind,
+            asleep: AtomicU32::new(0),
+            divided: AtomicU32::new(0),
+            wanted: AtomicU32::new(0),
+            inline: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether any subscription reads it in the ring.
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) != 0
+    }
+
+    #[inline]
+    pub(crate) fn inline(&self) -> u64 {
+        self.inline.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_inline(&self, version: u64) {
+        self.inline.store(version, Ordering::Relaxed);
     }
 
     /// Whether publishers should hash the key. A reader that needs a hash and finds none makes it.
