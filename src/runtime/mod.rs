@@ -129,7 +129,7 @@ impl Runtime {
         self.driver.yield_now();
     }
 
-    /// How many fruitless polls, each followed by [`Runtime::yield_now`], a task should make before
+    /// How many fruitless polls, each of them a [`Step::Look`], a task should make before
     /// it rests: together they cost about as much as being woken. None under the simulator, where
     /// nothing can come in between.
     pub(crate) fn patience(&self) -> u32 {

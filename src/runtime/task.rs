@@ -18,6 +18,8 @@ use super::{Driver, PoolId};
 pub(crate) enum Step {
     /// Run again soon, after others had their turn.
     Again,
+    /// The same, though there was nothing to do: other threads may have the core first.
+    Look,
     /// Rest until woken.
     Wait,
 }
@@ -71,9 +73,9 @@ impl Task {
     }
 
     /// Runs one step. Called by the driver, for a task that it was asked to schedule.
-    pub(super) fn run(self: &Arc<Self>) {
+    pub(super) fn run(self: &Arc<Self>) -> Step {
         if !self.switch(QUEUED, RUNNING) {
-            return;
+            return Step::Wait;
         }
         let step = self.step();
         // In one exchange, since a wake-up may come at any moment.
@@ -87,6 +89,7 @@ impl Task {
             Ok(RUNNING) if step == Step::Wait => {}
             Ok(_) => self.schedule(),
         }
+        step
     }
 
     /// Ends the task. A step that is running finishes; none starts after it.

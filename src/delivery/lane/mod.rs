@@ -276,15 +276,15 @@ impl Lane {
         let full = !self.has_room_to_run() || !self.has_room_to_hold();
         let hungry = !paused && !full && !self.unreadable;
         if hungry && self.spins() {
-            return Step::Again;
+            // At once: a way through the pool's queue would cost more than all the rest.
+            self.deliver_new();
+            self.commit_batch();
+            return self.next_step();
         }
         if hungry && self.looks < self.subscriber.runtime().patience() {
             // More is likely to come before falling asleep and being woken would be over.
             self.looks += 1;
-            if self.looks > 1 {
-                self.subscriber.runtime().yield_now();
-            }
-            return Step::Again;
+            return if self.looks > 1 { Step::Look } else { Step::Again };
         }
         if self.rest_in(phase, hungry) { Step::Wait } else { Step::Again }
     }

@@ -12,12 +12,13 @@ use std::{
             Ordering::{Relaxed, SeqCst},
         },
     },
+    thread,
 };
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::Pool;
-use crate::runtime::{Task, Tick};
+use crate::runtime::{Step, Task, Tick};
 
 pub(super) struct Queued {
     /// In nanoseconds.
@@ -111,8 +112,14 @@ impl Crew {
 
     /// What a thread of the pool does all its life.
     pub(super) fn work(&self, pool: &Weak<Pool>) {
+        let mut looks = 0;
         while let Some(task) = self.take(pool) {
-            run_guarded(task);
+            looks = if run_guarded(task) == Step::Look { looks + 1 } else { 0 };
+            // Once all that is queued has looked in vain, and not after each of it.
+            if looks > 0 && looks >= self.queue.len() {
+                thread::yield_now();
+                looks = 0;
+            }
         }
     }
 
@@ -163,9 +170,10 @@ impl Crew {
 
 /// Handlers' panics are caught where they are called. One that arrives here is a bug of ours, or of
 /// what belongs to users and is dropped here, and must not cost the pool a thread.
-fn run_guarded(task: Arc<Task>) {
+fn run_guarded(task: Arc<Task>) -> Step {
     let id = task.id();
-    if catch_unwind(AssertUnwindSafe(move || task.run())).is_err() {
+    catch_unwind(AssertUnwindSafe(move || task.run())).unwrap_or_else(|_| {
         tracing::error!(task = id, "an engine task panicked; please report this as a bug");
-    }
+        Step::Wait
+    })
 }
