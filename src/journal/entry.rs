@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Topic,
     ring::{CellRef, Incoming, Route, Tag},
+    spare::Spare,
 };
 use crate::{
     contract::NameId,
@@ -53,11 +54,13 @@ impl Draft {
         topic: &Arc<Topic>,
         envelope: Envelope,
         event: E,
-        payload: Vec<u8>,
+        Spare { cell, payload }: Spare,
         durability: Option<Durability>,
     ) -> Self {
-        let envelope = Arc::new(envelope);
-        let cell = CellRef::new(event, envelope.published_at, Some(Arc::clone(&envelope)));
+        let (cell, envelope) = match cell {
+            Some(cell) => cell.reuse(event, envelope),
+            None => CellRef::enveloped(event, envelope),
+        };
         Self { topic: Arc::clone(topic), envelope, cell, payload, durability }
     }
 

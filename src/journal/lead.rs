@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    CellRef, Journal, PublishFailure, Rejected,
+    Journal, PublishFailure, Rejected,
     log::{Log, Request},
 };
 use crate::{
@@ -42,11 +42,12 @@ impl Log {
         if answered == 0 {
             return 0;
         }
-        let commit = self.commit_of(&mut group);
-        match self.guarded(|storage| storage.commit(commit)) {
+        let mut commit = self.commit_of(&mut group);
+        match self.guarded(|storage| storage.commit_from(&mut commit)) {
             Ok(first) => self.show(journal, first, group),
             Err(error) => reject(error, group),
         }
+        self.spares.keep_payloads(commit.records.into_iter().map(|record| record.payload));
         answered
     }
 
@@ -82,7 +83,7 @@ impl Log {
         if !group.iter().any(Request::needs_room) {
             return Ok(());
         }
-        let bytes: usize = group.iter().map(|request| request.transaction.bytes()).sum();
+        let bytes: usize = group.iter().map(|request| request.bytes).sum();
         let urgent = group.iter().all(|request| request.urgent);
         self.guarded(|storage| storage.make_room((bytes + BATCH_BYTES) as u64, urgent))
     }
@@ -108,7 +109,7 @@ impl Log {
         let mut bytes = 0;
         let mut group = Vec::new();
         while let Some(next) = queue.waiting.front() {
-            bytes += next.transaction.bytes();
+            bytes += next.bytes;
             if bytes > GROUP_BYTES && !group.is_empty() {
                 break;
             }
@@ -158,27 +159,22 @@ impl Log {
     /// Shows a group to the readers, and answers.
     fn show(&self, journal: &Journal, mut first: Position, group: Vec<Request>) {
         let mut answers = Vec::with_capacity(group.len());
-        let mut drafts = Vec::new();
-        for mut request in group {
-            answers.push((request.ticket, first));
-            first = first.plus(request.transaction.drafts.len() as u64);
-            drafts.append(&mut request.transaction.drafts);
+        let (mut drafts, mut lists) = (Vec::with_capacity(group.len()), Vec::new());
+        for Request { ticket, transaction, .. } in group {
+            let mut own = transaction.drafts;
+            answers.push((ticket, first));
+            first = first.plus(own.len() as u64);
+            let is_single = own.len() == 1;
+            drafts.append(&mut own);
+            if is_single {
+                lists.push(own);
+            }
         }
         journal.show(self, drafts);
+        self.spares.keep_lists(lists);
         for (ticket, first) in answers {
             ticket.complete(Ok(first));
         }
-    }
-
-    /// Takes an event over that the ring is done with.
-    pub(super) fn retire(&self, old: CellRef) {
-        self.retired.lock().push(old);
-    }
-
-    /// Everything that was taken over, to be dropped by who does not lead: a `Drop` may publish, and
-    /// wait for the leader.
-    pub(super) fn take_retired(&self) -> Vec<CellRef> {
-        std::mem::take(&mut *self.retired.lock())
     }
 }
 

@@ -14,7 +14,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    CellRef, Draft, Journal, PublishFailure, Rejected, Ticket, Transaction, caretaker::Caretaker,
+    Draft, Journal, PublishFailure, Rejected, Ticket, Transaction, caretaker::Caretaker,
+    spare::Spares,
 };
 use crate::{
     event::Durability,
@@ -36,8 +37,7 @@ pub(crate) struct Log {
     pub(super) queue: Mutex<Queue>,
     committer: OnceLock<Arc<Task>>,
     pub(super) caretaker: Caretaker,
-    /// Events that the ring is done with.
-    pub(super) retired: Mutex<Vec<CellRef>>,
+    pub(super) spares: Spares,
     /// The storage has panicked, and is not asked again.
     pub(super) broken: AtomicBool,
     runtime: Runtime,
@@ -65,6 +65,9 @@ pub(super) struct Request {
     pub(super) blocks: bool,
     /// It makes room, and so may use what is left of it.
     pub(super) urgent: bool,
+    /// About how much storage will have to write. Summed up by whoever sends it, who has just had it
+    /// all in hand.
+    pub(super) bytes: usize,
 }
 
 impl Request {
@@ -93,7 +96,7 @@ impl Log {
             committer: OnceLock::new(),
             caretaker: Caretaker::new(runtime, &storage),
             storage,
-            retired: Mutex::default(),
+            spares: Spares::default(),
             broken: AtomicBool::new(false),
             runtime: runtime.clone(),
         })
@@ -127,8 +130,8 @@ impl Log {
         transaction: Transaction,
     ) -> Result<Position, Rejected> {
         let ticket = Ticket::new(None);
-        let urgent = transaction.drafts.is_empty();
-        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks: true, urgent };
+        let (blocks, urgent, bytes) = (true, transaction.drafts.is_empty(), transaction.bytes());
+        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent, bytes };
         let mut leads = self.push(request, Bound::Intake(usize::MAX))?;
         if !leads {
             self.runtime.wait(ticket.changed(), None, || ticket.is_done() || ticket.leads());
@@ -139,7 +142,7 @@ impl Log {
                 self.commit_group(journal);
             }
             self.hand_over();
-            drop(self.take_retired());
+            drop(self.spares.take_surplus());
         }
         ticket.take().unwrap_or_else(|| Err(self.withdraw(&ticket)))
     }
@@ -155,8 +158,8 @@ impl Log {
     /// Queues a user's publish for the committer.
     pub(super) fn enqueue(&self, transaction: Transaction) -> Result<Arc<Ticket>, Rejected> {
         let ticket = Ticket::new(None);
-        let (blocks, urgent) = (false, false);
-        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent };
+        let (blocks, urgent, bytes) = (false, false, transaction.bytes());
+        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent, bytes };
         if self.push(request, Bound::Intake(self.capacity))? {
             self.wake_committer();
         }
@@ -166,8 +169,8 @@ impl Log {
     /// Queues what a lane has done, however full the queue is.
     pub(super) fn submit(&self, transaction: Transaction, waker: &Arc<Task>) -> Arc<Ticket> {
         let ticket = Ticket::new(Some(waker));
-        let (blocks, urgent) = (false, true);
-        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent };
+        let (blocks, urgent, bytes) = (false, true, transaction.bytes());
+        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent, bytes };
         match self.push(request, Bound::None) {
             Ok(true) => self.wake_committer(),
             Ok(false) => {}
@@ -245,9 +248,9 @@ impl Log {
 
     /// Does not lead any more, and drops what only others than the leader may.
     fn step_aside(&self) {
-        let retired = self.take_retired();
+        let surplus = self.spares.take_surplus();
         self.queue.lock().led = false;
-        drop(retired);
+        drop(surplus);
     }
 
     /// Ends the lead of a blocking publisher whose own request is done.

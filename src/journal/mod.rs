@@ -11,6 +11,7 @@ mod inline;
 mod lead;
 mod log;
 mod ring;
+mod spare;
 mod ticket;
 mod topic;
 mod volatile;
@@ -27,6 +28,7 @@ pub(crate) use ring::{
     Batch, CellRef, GroupId, Open, Opened, Overrun, Phase, Ring, Rouse, Route, Seat, Seats, Seen,
     Shared, Tag,
 };
+use spare::Spare;
 pub(crate) use ticket::Ticket;
 pub(crate) use topic::Topic;
 use topic::Topics;
@@ -168,8 +170,9 @@ impl Journal {
         let level = message.level();
         let names = (&topic.event.name, &topic.event.codec);
         let (event, envelope) = message.seal(|| self.ids.fresh(now), now, names, cause);
-        match self.encode(&event, &envelope) {
-            Ok(payload) => Ok(Draft::new(topic, envelope, event, payload, level)),
+        let mut spare = self.log.as_ref().map_or_else(Spare::default, |log| log.spares.take());
+        match self.encode(&event, &envelope, &mut spare.payload) {
+            Ok(()) => Ok(Draft::new(topic, envelope, event, spare, level)),
             Err(failure) => {
                 Err(PublishError::new(failure, Message::unseal(event, envelope, level)))
             }
@@ -183,11 +186,14 @@ impl Journal {
         while !drafts.is_empty() {
             let later = drafts.split_off(drafts.len().min(most));
             let mut now = std::mem::replace(&mut drafts, later);
-            while self.ring.append(&mut now, Draft::into_incoming, |old| log.retire(old)).is_err() {
+            let mut old = Vec::with_capacity(now.len());
+            let mut keep = |cell| old.push(cell);
+            while self.ring.append(&mut now, Draft::into_incoming, &mut keep).is_err() {
                 if self.ring.make_room(now.len()).is_err() {
                     self.runtime.yield_now();
                 }
             }
+            log.spares.keep_cells(old);
         }
     }
 
@@ -213,17 +219,21 @@ impl Journal {
         Arc::new(envelope)
     }
 
-    fn encode<E: Event>(&self, event: &E, envelope: &Envelope) -> Result<Vec<u8>, PublishFailure> {
+    fn encode<E: Event>(
+        &self,
+        event: &E,
+        envelope: &Envelope,
+        payload: &mut Vec<u8>,
+    ) -> Result<(), PublishFailure> {
         check_bounds(envelope)?;
-        let mut payload = Vec::new();
         if self.log.is_some() {
-            E::codec().encode(event, &mut payload)?;
+            E::codec().encode(event, payload)?;
         }
         let bytes = payload.len();
         if bytes > MAX_PAYLOAD {
             return Err(PublishFailure::TooLarge { bytes, limit: MAX_PAYLOAD });
         }
-        Ok(payload)
+        Ok(())
     }
 
     /// Publishes from a user's thread, and returns once that is as durable as promised.
@@ -233,12 +243,12 @@ impl Journal {
         topic: &Arc<Topic>,
         message: Message<E>,
     ) -> Result<(Position, MessageId), PublishError<E>> {
-        if self.log.is_none() {
+        let Some(log) = &self.log else {
             return self.publish_volatile(topic, message, Admission::Wait);
-        }
+        };
         let draft = self.draft_as(topic, message, None)?;
         let id = draft.envelope().id;
-        let published = self.publish_all(vec![draft]);
+        let published = log.publish(self, Transaction::publishing(log.spares.list(draft)));
         published.map(|at| (at, id)).map_err(Rejected::into_error)
     }
 
@@ -299,7 +309,7 @@ impl Journal {
         };
         let draft = self.draft_as(topic, message, None)?;
         let id = draft.envelope().id;
-        let ticket = log.enqueue(Transaction::publishing(vec![draft]));
+        let ticket = log.enqueue(Transaction::publishing(log.spares.list(draft)));
         ticket.map(|ticket| Enqueued::Waiting(ticket, id)).map_err(Rejected::into_error)
     }
 

@@ -42,11 +42,12 @@ impl Journal {
         }
     }
 
-    #[inline]
+    #[allow(clippy::inline_always)] // so that the event need not go through memory on its way
+    #[inline(always)]
     pub(super) fn publish_to_lanes<E: Event>(
         &self,
         topic: &Arc<Topic>,
-        mut event: E,
+        event: E,
         admission: Admission,
     ) -> Result<(Position, MessageId), PublishError<E>> {
         let route = &*topic.route;
@@ -56,13 +57,29 @@ impl Journal {
         } else {
             Tag::unhashed(route.kind)
         };
+        // The position first: the event then moves once, from the caller's registers to its cell.
+        let Ok(claimed) = self.ring.claim_one() else {
+            return self.publish_when_there_is_room(topic, (tag, event), admission);
+        };
+        let at = claimed.write(route, tag, event, now);
+        Ok((position(at), self.id_at(at, now)))
+    }
+
+    #[cold]
+    fn publish_when_there_is_room<E: Event>(
+        &self,
+        topic: &Topic,
+        (tag, event): (Tag, E),
+        admission: Admission,
+    ) -> Result<(Position, MessageId), PublishError<E>> {
         loop {
-            event = match self.ring.publish(route, tag, event, now, None) {
-                Ok(at) => return Ok((position(at), self.id_at(at, now))),
-                Err((event, _)) => event,
-            };
             if let Err(failure) = self.find_room(1, admission) {
                 return Err(PublishError::new(failure, Message::new(event)));
+            }
+            if let Ok(claimed) = self.ring.claim_one() {
+                let now = self.clock.wall();
+                let at = claimed.write(&topic.route, tag, event, now);
+                return Ok((position(at), self.id_at(at, now)));
             }
         }
     }

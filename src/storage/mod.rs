@@ -62,6 +62,15 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// that the commit may or may not survive.
     fn commit(&self, commit: Commit) -> Result<Position, StorageError>;
 
+    /// As [`Storage::commit`], of a commit whose memory the caller will use again: what is in it
+    /// afterwards has no meaning.
+    ///
+    /// # Errors
+    /// As there.
+    fn commit_from(&self, commit: &mut Commit) -> Result<Position, StorageError> {
+        self.commit(std::mem::take(commit))
+    }
+
     /// Sees to it that the next commit finds room for so many bytes. Where there is little left, the
     /// rest is kept for `urgent` commits: those of handlers that have done their work.
     ///

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tidings::{
     Bus, Context, Event, HandlerError, Overflow, storage::FileStorage, testing::MemoryDisk,
@@ -213,20 +214,46 @@ fn an_event_may_use_the_bus_when_a_reader_gives_it_back_that_was_passed_over() {
     });
 }
 
+fn durable() -> Bus {
+    let storage = FileStorage::builder("store").disk(MemoryDisk::new()).open().unwrap();
+    Bus::builder().storage(storage).ring(2).build().unwrap()
+}
+
 #[test]
 fn an_event_of_a_durable_bus_may_publish_when_it_is_dropped() {
-    let durable = || {
-        let storage = FileStorage::builder("store").disk(MemoryDisk::new()).open().unwrap();
-        Bus::builder().storage(storage).ring(2).build().unwrap()
-    };
     is_dropped_on(durable(), |bus, event| {
         bus.publish(event).unwrap();
-        publish(bus, 3);
+        publish(bus, 4);
     });
     is_dropped_on(durable(), |bus, event| {
         bus.publish(event).unwrap();
         for tick in [1, 2, 3].map(|tick| bus.enqueue(Tick(tick)).unwrap()) {
             tick.wait().unwrap();
         }
+        publish(bus, 1); // in the memory of that event
+    });
+}
+
+/// More of them than a durable bus keeps for the sake of their memory, the given one first.
+fn many(event: Last) -> impl Iterator<Item = Last> {
+    std::iter::once(event).chain((0..3000).map(|_| Last { act: None }))
+}
+
+#[test]
+fn an_event_of_a_durable_bus_may_publish_when_there_is_too_much_to_be_kept() {
+    is_dropped_on(durable(), |bus, event| {
+        bus.publish_all(many(event)).unwrap();
+    });
+    is_dropped_on(durable(), |bus, event| {
+        let events = Mutex::new(Some(many(event)));
+        let publish = move |_: &Placed, ctx: &mut Context| -> Result<(), HandlerError> {
+            for event in events.lock().take().into_iter().flatten() {
+                ctx.publish(event)?;
+            }
+            Ok(())
+        };
+        bus.subscribe("many").on(publish).start().unwrap();
+        bus.publish(placed(1, 0)).unwrap();
+        assert!(bus.wait_idle(MINUTE));
     });
 }

@@ -31,9 +31,19 @@ impl Journal {
             return self.publish_unhandled(topic, event, unhandled, admission);
         }
         if is_wanted {
-            return self.publish_to_lanes(topic, event, admission);
+            return self.publish_to_lanes_too(topic, event, admission);
         }
         Ok((self.end(), self.ids.at(number, self.clock.wall())))
+    }
+
+    #[inline(never)]
+    fn publish_to_lanes_too<E: Event>(
+        &self,
+        topic: &Arc<Topic>,
+        event: E,
+        admission: Admission,
+    ) -> Result<(Position, MessageId), PublishError<E>> {
+        self.publish_to_lanes(topic, event, admission)
     }
 
     #[cold]
@@ -119,7 +129,7 @@ impl Journal {
         let straight = drafts.iter().map(Draft::incoming);
         let mut all: Vec<_> = straight.chain(detours).collect();
         loop {
-            if let Ok(first) = self.ring.append(&mut all, |incoming| incoming) {
+            if let Ok(first) = self.ring.append(&mut all, |incoming| incoming, drop) {
                 return Ok(position(first));
             }
             if let Err(failure) = self.find_room(all.len(), admission) {

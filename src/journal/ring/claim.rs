@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{CellRef, Ring, Rouse, Route, Tag, sync::Ordering};
-use crate::{event::Event, message::Envelope, runtime::Timestamp};
+use crate::{event::Event, runtime::Timestamp};
 
 /// There is no room, or the lock is to be taken first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,31 @@ struct Claim<'a> {
     ring: &'a Ring,
     next: u64,
     end: u64,
+}
+
+/// A position to write one event to.
+#[must_use = "readers wait for what is claimed"]
+pub(crate) struct Claimed<'a>(Claim<'a>);
+
+impl Claimed<'_> {
+    /// Writes the event, and returns the position.
+    #[inline]
+    pub(crate) fn write<E: Event>(
+        mut self,
+        route: &Route,
+        tag: Tag,
+        event: E,
+        published_at: Timestamp,
+    ) -> u64 {
+        let at = self.0.next;
+        self.0.fill(route, tag, |slot| {
+            let cell = slot.free_cell();
+            // SAFETY: the slot's position is claimed, so nobody reads it (invariant 3), and the
+            // cell is unshared.
+            unsafe { cell.as_ref().put(event, published_at, None) };
+        });
+        at
+    }
 }
 
 impl Claim<'_> {
@@ -60,28 +85,13 @@ impl Drop for Claim<'_> {
 }
 
 impl Ring {
-    /// Publishes one event at the position that it returns, without a lock.
+    /// Claims a position without a lock, for an event to be written right away.
     ///
     /// # Errors
-    /// There is no room. The event is handed back.
+    /// There is no room.
     #[inline]
-    pub(crate) fn publish<E: Event>(
-        &self,
-        route: &Route,
-        tag: Tag,
-        event: E,
-        published_at: Timestamp,
-        envelope: Option<Arc<Envelope>>,
-    ) -> Result<u64, (E, Option<Arc<Envelope>>)> {
-        let Ok(mut claim) = self.claim(1) else { return Err((event, envelope)) };
-        let at = claim.next;
-        claim.fill(route, tag, |slot| {
-            let cell = slot.free_cell();
-            // SAFETY: the slot's position is claimed, so nobody reads it (invariant 3), and the
-            // cell is unshared.
-            unsafe { cell.as_ref().put(event, published_at, envelope) };
-        });
-        Ok(at)
+    pub(crate) fn claim_one(&self) -> Result<Claimed<'_>, NoRoom> {
+        self.claim(1).map(Claimed)
     }
 
     /// Publishes several events of one kind at adjacent positions, from the one that it returns on.
@@ -103,7 +113,7 @@ impl Ring {
         for (at, event) in events.drain(..).enumerate() {
             claim.fill(route, tags.get(at).copied().unwrap_or(unhashed), |slot| {
                 let cell = slot.free_cell();
-                // SAFETY: as in `publish`.
+                // SAFETY: as in `Claimed::write`.
                 unsafe { cell.as_ref().put(event, published_at, None) };
             });
         }

@@ -69,7 +69,7 @@ use crate::runtime::Monitor;
 
 /// How many positions ahead of the one that is written memory is fetched.
 #[cfg(all(target_arch = "x86_64", not(miri), not(tidings_loom)))]
-const AHEAD: u64 = 8;
+const AHEAD: u64 = 16;
 
 fn furnish(slots: &[Slot]) {
     let mut slots = slots.iter();

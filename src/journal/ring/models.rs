@@ -145,15 +145,13 @@ fn route(kind: u32) -> Arc<Route> {
 
 /// Publishes if there is room.
 fn publish(ring: &Stage, route: &Route, number: u64) -> Option<Pair> {
-    let (mut event, at) = (Number(number), Timestamp::UNIX_EPOCH);
+    let at = Timestamp::UNIX_EPOCH;
     loop {
-        event = match ring.publish(route, Tag::unhashed(route.kind), event, at, None) {
-            Ok(at) => {
-                ring.step();
-                return Some((at, number));
-            }
-            Err((event, _)) => event,
-        };
+        if let Ok(claimed) = ring.claim_one() {
+            let at = claimed.write(route, Tag::unhashed(route.kind), Number(number), at);
+            ring.step();
+            return Some((at, number));
+        }
         ring.make_room(1).ok()?;
     }
 }

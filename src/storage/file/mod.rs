@@ -275,8 +275,12 @@ impl Storage for FileStorage {
         position(self.view.read().first())
     }
 
-    fn commit(&self, commit: Commit) -> Result<Position, StorageError> {
-        let mut frame = Frame::encode(&commit, Seed::of(&self.store))?;
+    fn commit(&self, mut commit: Commit) -> Result<Position, StorageError> {
+        self.commit_from(&mut commit)
+    }
+
+    fn commit_from(&self, commit: &mut Commit) -> Result<Position, StorageError> {
+        let mut frame = Frame::encode(commit, Seed::of(&self.store))?;
         self.catch_up();
         let mut log = self.log.lock();
         log.check_usable()?;
@@ -295,7 +299,7 @@ impl Storage for FileStorage {
             let mut view = self.view.write();
             log.active.segment.set_valid(offset + frame.len());
             view.note(&log.active.segment, offset, &header);
-            view.state.apply(commit.writes);
+            view.state.apply(std::mem::take(&mut commit.writes));
             Ok(position(first))
         })
     }

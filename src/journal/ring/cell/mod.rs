@@ -167,6 +167,14 @@ impl Content {
         }
     }
 
+    /// Puts an event with its envelope, which takes the memory of the old one if it can.
+    fn put_with<E: Event>(&mut self, event: E, envelope: Envelope) -> Arc<Envelope> {
+        let at = envelope.published_at;
+        let envelope = renew(self.envelope.take(), envelope);
+        self.put(event, at, Some(Arc::clone(&envelope)));
+        envelope
+    }
+
     #[inline]
     fn clear(&mut self) {
         if self.envelope.is_some() {
@@ -205,6 +213,18 @@ impl Content {
         }
         // SAFETY: the vtable is of what is in the data.
         Some(unsafe { &*Of::<E>::locate(&raw const self.data) })
+    }
+}
+
+/// An envelope in the memory of an old one, where nobody has that any more.
+fn renew(old: Option<Arc<Envelope>>, envelope: Envelope) -> Arc<Envelope> {
+    let Some(mut old) = old else { return Arc::new(envelope) };
+    match Arc::get_mut(&mut old) {
+        Some(memory) => {
+            *memory = envelope;
+            old
+        }
+        None => Arc::new(envelope),
     }
 }
 
@@ -372,6 +392,26 @@ impl CellRef {
         // SAFETY: nobody else knows it.
         unsafe { cell.as_ref().put(event, published_at, envelope) };
         Self(cell)
+    }
+
+    /// The same, of an event with its envelope.
+    pub(crate) fn enveloped<E: Event>(event: E, envelope: Envelope) -> (Self, Arc<Envelope>) {
+        let envelope = Arc::new(envelope);
+        let published_at = envelope.published_at;
+        (Self::new(event, published_at, Some(Arc::clone(&envelope))), envelope)
+    }
+
+    /// The same in a cell that may have an old event and the envelope of it. Another cell takes its
+    /// place where somebody shares it.
+    pub(crate) fn reuse<E: Event>(self, event: E, envelope: Envelope) -> (Self, Arc<Envelope>) {
+        if !self.cell().is_unshared() {
+            return Self::enveloped(event, envelope);
+        }
+        let envelope = self.cell().content.with_mut(|content| {
+            // SAFETY: this is the only share, so nobody else reads or writes.
+            unsafe { (*content).put_with(event, envelope) }
+        });
+        (self, envelope)
     }
 
     /// Takes a share.

@@ -15,6 +15,7 @@ use super::*;
 use crate::{
     contract::NameId,
     journal::ring::{Incoming, Ring, Route, Tag},
+    message::MessageId,
 };
 
 /// Counts the events of a test that are there. The tests of events without a size share theirs.
@@ -82,6 +83,7 @@ fn every_way_to_end<E: Sample>() {
     in_a_cell_of_its_own::<E>();
     taken_out_of_it::<E>();
     shared::<E>();
+    used_again::<E>();
     for furnished in [false, true] {
         written_over_in_a_ring::<E>(furnished);
         moved_into_a_ring::<E>(furnished);
@@ -132,11 +134,43 @@ fn shared<E: Sample>() {
     assert_eq!(others(&live), 0);
 }
 
+fn used_again<E: Sample>() {
+    let live = Live::default();
+    let named = |name| Envelope::new(name, 1, MessageId::from_bytes([7; 16]));
+    let (cell, first) = cell::<E>(&live, 1).reuse(E::new(&live, 2), named("first"));
+    assert_eq!(others(&live), 1);
+    assert!(cell.get::<E>().unwrap().is(2));
+
+    // Whoever has the old envelope keeps it.
+    let (cell, second) = cell.reuse(E::new(&live, 3), named("second"));
+    assert_eq!((&*first.name, &*second.name), ("first", "second"));
+    assert!(Arc::ptr_eq(cell.envelope().unwrap(), &second));
+
+    // Whoever shares the cell keeps the event.
+    let kept = cell.clone();
+    let (cell, third) = cell.reuse(E::new(&live, 4), named("third"));
+    assert!(kept.get::<E>().unwrap().is(3) && cell.get::<E>().unwrap().is(4));
+    assert_eq!((&*second.name, &*third.name), ("second", "third"));
+    drop((kept, second));
+    assert_eq!(others(&live), 1);
+
+    // Where nobody has it any more, its memory has the next one.
+    let memory = Arc::as_ptr(&third);
+    drop(third);
+    let (cell, fourth) = cell.reuse(Other, named("fourth"));
+    assert_eq!(Arc::as_ptr(&fourth), memory);
+    assert!(cell.get::<Other>().is_some() && cell.get::<E>().is_none());
+    assert_eq!(others(&live), 0);
+}
+
 fn put<E: Event>(ring: &Ring, route: &Route, event: E) -> Result<u64, E> {
     if ring.make_room(1).is_err() {
         return Err(event);
     }
-    ring.publish(route, Tag::unhashed(route.kind), event, AT, None).map_err(|(event, _)| event)
+    match ring.claim_one() {
+        Ok(claimed) => Ok(claimed.write(route, Tag::unhashed(route.kind), event, AT)),
+        Err(_) => Err(event),
+    }
 }
 
 fn written_over_in_a_ring<E: Sample>(furnished: bool) {
