@@ -7,7 +7,7 @@ use crate::{
     contract::{EventType, NameTaken},
     delivery::{self, IntoHandler, Outcome, Plain, Plan, Policy, PullQueue, Run},
     event::Event,
-    policy::{Backoff, Overflow, Start},
+    policy::{Backoff, Lanes, Overflow, Start},
     runtime::Runtime,
     storage::StorageError,
 };
@@ -62,11 +62,11 @@ pub enum SubscribeError {
         /// The name.
         name: String,
     },
-    /// The number of lanes is out of range.
+    /// The number of lanes is out of range, or the range of an adaptive one is empty.
     #[error("{lanes} lanes are out of range: 1 to {MAX_LANES}")]
     Lanes {
         /// The number.
-        lanes: u32,
+        lanes: Lanes,
     },
     /// Another Rust type has the event's name.
     #[error(transparent)]
@@ -98,7 +98,7 @@ pub struct SubscriptionBuilder {
     name: Arc<str>,
     handlers: Vec<(Arc<EventType>, Run)>,
     ignored: BTreeSet<String>,
-    lanes: u32,
+    lanes: Lanes,
     pool: String,
     start: Start,
     policy: Policy,
@@ -122,7 +122,7 @@ impl SubscriptionBuilder {
             name: name.into(),
             handlers: Vec::new(),
             ignored: BTreeSet::new(),
-            lanes: 1,
+            lanes: Lanes::fixed(1),
             pool: Runtime::DEFAULT_POOL.into(),
             start: Start::default(),
             policy,
@@ -137,10 +137,11 @@ impl SubscriptionBuilder {
         self
     }
 
-    /// How many lanes there are, from 1 (the default) to 1,024. Events of one key always go to one
-    /// lane, in order; lanes run in parallel. The number may change from one start to the next.
-    pub fn lanes(mut self, lanes: u32) -> Self {
-        self.lanes = lanes;
+    /// How many lanes there are, from 1 (the default) to 1,024: a number, or [`Lanes::adaptive`],
+    /// which follows the load. Events of one key always go to one lane, in order; lanes run in
+    /// parallel. The number may change from one start to the next.
+    pub fn lanes(mut self, lanes: impl Into<Lanes>) -> Self {
+        self.lanes = lanes.into();
         self
     }
 
@@ -360,7 +361,8 @@ impl SubscriptionBuilder {
         if let Some((event, _)) = self.handlers.iter().find(ignored) {
             return Err(SubscribeError::Ignored { name, event: event.name.to_string() });
         }
-        if self.lanes == 0 || self.lanes > MAX_LANES {
+        let (least, most) = (self.lanes.least(), self.lanes.most());
+        if least == 0 || least > most || most > MAX_LANES {
             return Err(SubscribeError::Lanes { lanes: self.lanes });
         }
         if !crate::event::is_valid_name(&self.pool) {

@@ -84,6 +84,14 @@ impl Subscription {
         finished
     }
 
+    /// Has an adaptive subscription change to so many lanes, within its bounds, whatever its load:
+    /// soon, and for a while. For tests of your own (feature `testing`), where the load of real life
+    /// is missing. No effect on a subscription with a fixed number.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn ask_for_lanes(&self, lanes: u32) {
+        self.subscriber.ask_for_lanes(lanes);
+    }
+
     pub(super) fn runtime(&self) -> &Runtime {
         self.subscriber.runtime()
     }

@@ -8,8 +8,7 @@ use std::{
 
 use super::{
     Context, DeadLetterReason, HandlerError, Subscriber, context::Staged, dead_letter::Verdict,
-    handler::Form, keys, lane::LaneHandle, parking::Held, started::Completion,
-    subscriber::Registered,
+    handler::Form, keys, parking::Held, started::Completion, subscriber::Registered,
 };
 use crate::journal::{Body, CellRef};
 
@@ -26,7 +25,6 @@ pub(super) enum Attempted {
 /// Makes an attempt. `earlier` is what the lane has written to the state and not committed yet.
 pub(super) fn attempt(
     subscriber: &Arc<Subscriber>,
-    lane: &Arc<LaneHandle>,
     held: &Held,
     earlier: &mut keys::Writes,
 ) -> Attempted {
@@ -62,7 +60,7 @@ pub(super) fn attempt(
         Form::Started(start) => {
             let prefix = keys::state(&subscriber.name, held.key(), "");
             context.earlier = keys::under_prefix(earlier, &prefix);
-            start(event, context, Completion::new(lane, held.position()));
+            start(event, context, Completion::new(subscriber, &held.entry));
             Attempted::Started
         }
     }

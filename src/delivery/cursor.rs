@@ -5,7 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::parking::Held;
-use crate::{journal::Entry, message::Position, runtime::Timestamp};
+use crate::{
+    journal::{Entry, Tag},
+    message::Position,
+    runtime::Timestamp,
+};
 
 /// How far a lane has come: everything before `frontier` is acknowledged, but for the `holes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,12 +31,23 @@ pub(crate) struct Hole {
 
 /// The cursors of a subscription from a time when it had another number of lanes. They still say
 /// which events before their frontiers need not come again.
+///
+/// A later layer knows better than an earlier one: what it names as a hole is still open, whatever
+/// the earlier one says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Layer {
     pub(super) cursors: Vec<Cursor>,
 }
 
 impl Hole {
+    pub(super) fn of(held: &Held) -> Self {
+        Self {
+            position: held.position().get(),
+            attempts: held.attempts,
+            first_failed: held.first_failed.map_or(0, Timestamp::as_nanos),
+        }
+    }
+
     /// The event with the story of its attempts.
     pub(super) fn restore(self, entry: Arc<Entry>) -> Held {
         let mut held = Held::new(entry);
@@ -53,10 +68,6 @@ impl Cursor {
         self.holes.first().map_or(self.frontier, |hole| hole.position.min(self.frontier))
     }
 
-    pub(super) fn acknowledges(&self, position: u64) -> bool {
-        position < self.frontier && self.hole(position).is_none()
-    }
-
     pub(super) fn hole(&self, position: u64) -> Option<Hole> {
         let found = self.holes.binary_search_by_key(&position, |hole| hole.position);
         found.ok().and_then(|at| self.holes.get(at)).copied()
@@ -64,6 +75,26 @@ impl Cursor {
 }
 
 impl Layer {
+    /// Of lanes that have handed on whatever was open in them.
+    pub(super) fn handed_on(frontiers: &[u64]) -> Self {
+        let cursor = |frontier: &u64| Cursor { frontier: *frontier, holes: Vec::new() };
+        Self { cursors: frontiers.iter().map(cursor).collect() }
+    }
+
+    /// Whether an event needs not come again. `None` if the layer does not know.
+    fn acknowledges(&self, position: u64, tag: Tag) -> Option<bool> {
+        let cursor = self.cursors.get(tag.lane(position, self.lanes()) as usize)?;
+        if cursor.hole(position).is_some() {
+            return Some(false);
+        }
+        (position < cursor.frontier).then_some(true)
+    }
+
+    fn hole(&self, entry: &Entry) -> Option<Hole> {
+        let lane = entry.envelope.lane(entry.position, self.lanes());
+        self.cursors.get(lane as usize)?.hole(entry.position.get())
+    }
+
     #[allow(clippy::cast_possible_truncation)] // as many as the lanes it was made of
     pub(super) fn lanes(&self) -> u32 {
         self.cursors.len() as u32
@@ -75,5 +106,44 @@ impl Layer {
 
     pub(super) fn high(&self) -> u64 {
         self.cursors.iter().map(|cursor| cursor.frontier).max().unwrap_or(1)
+    }
+}
+
+/// Whether an event was acknowledged, or handed on, under another number of lanes.
+pub(super) fn is_inherited(layers: &[Layer], position: u64, tag: Tag) -> bool {
+    layers.iter().rev().find_map(|layer| layer.acknowledges(position, tag)).unwrap_or(false)
+}
+
+/// An event in a lane, with the attempts that it had under another number of lanes.
+pub(super) fn held(layers: &[Layer], entry: Arc<Entry>) -> Held {
+    let hole = layers.iter().rev().find_map(|layer| layer.hole(&entry));
+    match hole {
+        Some(hole) => hole.restore(entry),
+        None => Held::new(entry),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{contract::NameId, event::Key};
+
+    fn layer(frontier: u64, holes: &[u64]) -> Layer {
+        let hole = |position: &u64| Hole { position: *position, attempts: 1, first_failed: 0 };
+        Layer { cursors: vec![Cursor { frontier, holes: holes.iter().map(hole).collect() }] }
+    }
+
+    fn inherits(layers: &[Layer], position: u64) -> bool {
+        let tag = Tag::hashed(NameId::from_number(0), Some(&Key::new("k")));
+        is_inherited(layers, position, tag)
+    }
+
+    #[test]
+    fn a_later_layer_knows_better_and_an_earlier_one_knows_the_rest() {
+        let layers = [layer(100, &[90, 95]), layer(50, &[40, 80])];
+        let open: Vec<_> = (1..=110).filter(|at| !inherits(&layers, *at)).collect();
+        let beyond = 100..=110;
+        assert_eq!(open, [40, 80, 90, 95].into_iter().chain(beyond).collect::<Vec<_>>());
+        assert!(!inherits(&[], 1));
     }
 }

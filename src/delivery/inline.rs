@@ -18,7 +18,7 @@ use super::{Handler, HandlerError, Subscriber, attempt::panicked};
 use crate::{
     contract::EventType,
     event::Event,
-    journal::{Entry, Inline, OnThread, Route, Topic, Unhandled},
+    journal::{Entry, GroupId, Inline, OnThread, Ring, Route, Topic, Unhandled},
     message::MessageId,
 };
 
@@ -51,13 +51,15 @@ impl<E: Event, H: Handler<E>> Attach for Typed<E, H> {
             side: Arc::clone(subscriber.inline.as_ref()?),
             route,
         });
-        topic.add_inline::<E>(subscriber.group, handler);
+        topic.add_inline::<E>(handler.side.id, Arc::clone(&handler) as Arc<dyn Inline<E>>);
         Some(topic)
     }
 }
 
 /// What a subscription knows of its inline handlers.
 pub(super) struct InlineSide {
+    /// By which topics know it.
+    id: GroupId,
     topics: Mutex<Vec<Arc<Topic>>>,
     /// Why events that are on their way to a lane have failed. The oldest first, as ids go.
     failures: Mutex<BTreeMap<MessageId, HandlerError>>,
@@ -92,10 +94,9 @@ impl Count {
 }
 
 impl InlineSide {
-    /// For a journal whose ring holds so many events.
-    pub(super) fn new(most: usize) -> Arc<Self> {
+    pub(super) fn new(ring: &Ring) -> Arc<Self> {
         let (topics, failures, tally) = Default::default();
-        Arc::new(Self { topics, failures, most, tally })
+        Arc::new(Self { id: ring.new_group(), topics, failures, most: ring.capacity(), tally })
     }
 
     pub(super) fn attached(&self, topics: Vec<Arc<Topic>>) {
@@ -110,10 +111,10 @@ impl InlineSide {
     }
 
     /// No handler is called any more.
-    pub(super) fn detach(&self, subscriber: &Subscriber) {
+    pub(super) fn detach(&self) {
         let topics = std::mem::take(&mut *self.topics.lock());
         for topic in topics {
-            topic.remove_inline(subscriber.group);
+            topic.remove_inline(self.id);
         }
     }
 

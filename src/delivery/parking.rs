@@ -71,6 +71,11 @@ impl Held {
     pub(super) fn key(&self) -> Option<&Key> {
         self.entry.envelope.key.as_ref()
     }
+
+    /// The number of its lane among so many.
+    pub(super) fn lane(&self, lanes: u32) -> usize {
+        self.entry.envelope.lane(self.position(), lanes) as usize
+    }
 }
 
 /// What happened to an event before it became the dead letter that is now tried again.
@@ -166,6 +171,24 @@ impl Parked {
             None => drop(self.busy.remove(key?)),
         }
         next
+    }
+
+    /// Deals everything out among as many lanes as there are places. A busy key stays busy.
+    pub(super) fn deal(self, places: &mut [&mut Self]) {
+        let lanes = u32::try_from(places.len()).unwrap_or(u32::MAX);
+        let Self { mut heads, due, busy, .. } = self;
+        for (at, position) in due {
+            let Some(head) = heads.remove(&position) else { continue };
+            if let Some(place) = places.get_mut(head.lane(lanes)) {
+                place.park(head, at);
+            }
+        }
+        for (key, queue) in busy {
+            if let Some(place) = places.get_mut(key.lane(lanes) as usize) {
+                place.behind += queue.len();
+                place.busy.entry(key).or_default().extend(queue);
+            }
+        }
     }
 
     /// When the next head is due.

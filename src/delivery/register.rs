@@ -2,29 +2,31 @@
 
 use std::{
     collections::BTreeSet,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::{
     DeadLetterStore, Run, Subscriber,
+    conductor::Conductor,
     cursor::{Cursor, Layer},
+    formation::Formation,
     handler::Form,
     inline::{self, InlineSide},
     keys,
-    lane::{Lane, LaneHandle},
+    lane::{Lane, Post},
     loss::{self, Loss},
+    muster::Muster,
     subscriber::{Counters, Policy, Registered},
 };
 use crate::{
     contract::{EventType, NameId},
     journal::{Journal, Overrun, Rouse, Seat},
     message::Position,
-    policy::{Overflow, Start},
-    runtime::{PoolId, Step, Task, Timestamp},
+    policy::{Lanes, Overflow, Start},
+    runtime::{PoolId, Task, Timestamp},
     storage::{Filter, StorageError, Write},
 };
 
@@ -34,7 +36,7 @@ pub(crate) struct Plan {
     pub(crate) handlers: Vec<(Arc<EventType>, Run)>,
     /// Events that it once handled and no longer wants.
     pub(crate) ignored: BTreeSet<String>,
-    pub(crate) lanes: u32,
+    pub(crate) lanes: Lanes,
     pub(crate) pool: PoolId,
     pub(crate) start: Start,
     pub(crate) policy: Policy,
@@ -72,32 +74,39 @@ pub(crate) fn register(
         resume(journal, &plan, events)?
     } else {
         let start = start_position(journal, plan.start)?;
-        (Meta { lanes: plan.lanes, events, layers: Vec::new() }, fresh(plan.lanes, start))
+        let lanes = plan.lanes.least();
+        (Meta { lanes, events, layers: Vec::new() }, fresh(lanes, start))
     };
     let owed = meta.events.iter().map(|name| contract.name_id(&name.as_str().into()));
     let kinds: BTreeSet<_> = owed.chain(own.iter().copied()).collect();
     let names = meta.events.iter().map(|name| name.as_str().into()).collect();
     let is_called = |(_, run): &(Arc<EventType>, Run)| matches!(run.form, Form::Called { .. });
-    let alone = cursors.len() == 1 && plan.handlers.iter().all(is_called);
+    let alone = plan.lanes.most() == 1 && plan.handlers.iter().all(is_called);
     let has_inline = plan.handlers.iter().any(|(_, run)| run.is_inline());
     let handlers = own.into_iter().zip(plan.handlers);
     let registered = |(kind, (event, run))| (kind, Registered { event, run });
+    let formation = Formation {
+        group: journal.ring().new_group(),
+        lanes: cursors.iter().map(|_| Arc::default()).collect(),
+        layers: meta.layers.into(),
+        muster: Arc::new(Muster::new(cursors.len())),
+    };
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         name: plan.name,
         journal: Arc::clone(journal),
-        group: journal.ring().new_group(),
+        formation: RwLock::new(Arc::new(formation)),
+        lanes: plan.lanes,
+        conductor: OnceLock::new(),
         handlers: handlers.map(registered).collect(),
-        inline: has_inline.then(|| InlineSide::new(journal.ring().capacity())),
+        inline: has_inline.then(|| InlineSide::new(journal.ring())),
         kinds: kinds.clone(),
         filter: Filter { names, ..Filter::default() },
-        lanes: cursors.iter().map(|_| Arc::default()).collect(),
         policy: plan.policy,
         alone,
         counters: Counters::default(),
         lost_before: Mutex::new(Position::FIRST),
         is_stored,
-        layers: meta.layers,
         memory: Mutex::default(),
         on_stop: Mutex::new(plan.on_stop),
         paused: false.into(),
@@ -110,6 +119,9 @@ pub(crate) fn register(
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
     }
     let marked = subscriber.dead.marked()?;
+    if plan.lanes.is_adaptive() {
+        Conductor::start(&subscriber, plan.pool);
+    }
     set_to_work(&subscriber, kinds, cursors, plan.pool);
     attach(&subscriber);
     for position in marked {
@@ -144,14 +156,20 @@ fn set_to_work(
     cursors: Vec<Cursor>,
     pool: PoolId,
 ) {
-    let journal = &subscriber.journal;
-    #[allow(clippy::cast_possible_truncation)] // as many as the lanes
-    let seats = journal.seats(kinds, cursors.len() as u32);
-    let lanes = Seat::of(&seats).into_iter().zip(cursors).zip(&subscriber.lanes);
-    let readers: Vec<_> = (0..)
-        .zip(lanes)
-        .map(|(lane, ((seat, cursor), handle))| {
-            set_up(subscriber, (lane, seat), cursor, handle, pool)
+    let (journal, formation) = (&subscriber.journal, subscriber.formation());
+    let mut seats = journal.seats(kinds, formation.count());
+    if subscriber.lanes.is_adaptive() {
+        seats = seats.divided();
+    }
+    let lanes = (0..).zip(Seat::of(&seats)).zip(cursors).zip(&formation.lanes);
+    let readers: Vec<_> = lanes
+        .map(|((at, cursor), handle)| {
+            let position = journal.is_durable().then_some(cursor.frontier);
+            let task = Post::task(subscriber, handle, &formation.muster, at.0, pool);
+            let (subscriber, handle) = (Arc::clone(subscriber), Arc::clone(handle));
+            let lane = Lane::new(subscriber, Arc::clone(&formation), handle, at, cursor);
+            formation.muster.come_in(lane);
+            (position, task)
         })
         .collect();
     let overrun = match subscriber.policy.overflow {
@@ -162,28 +180,8 @@ fn set_to_work(
     };
     let tasks: Vec<_> = readers.iter().map(|(_, task)| Arc::clone(task)).collect();
     let readers = readers.into_iter().map(|(at, task)| (at, task as Arc<dyn Rouse>));
-    journal.ring().join(subscriber.group, seats, overrun, readers.collect());
+    journal.ring().join(formation.group, seats, overrun, readers.collect());
     tasks.iter().for_each(Task::wake);
-}
-
-/// A lane's starting position and task.
-fn set_up(
-    subscriber: &Arc<Subscriber>,
-    (lane, seat): (u32, Seat),
-    cursor: Cursor,
-    handle: &Arc<LaneHandle>,
-    pool: PoolId,
-) -> (Option<u64>, Arc<Task>) {
-    let at = subscriber.journal.is_durable().then_some(cursor.frontier);
-    let mut lane = Lane::new(Arc::clone(subscriber), Arc::clone(handle), (lane, seat), cursor);
-    let task = subscriber.runtime().task(pool, move || {
-        catch_unwind(AssertUnwindSafe(|| lane.step())).unwrap_or_else(|_| {
-            lane.crash();
-            Step::Wait
-        })
-    });
-    handle.attach(&task);
-    (at, task)
 }
 
 /// The stored state of a subscription, brought in line with the plan.
@@ -198,8 +196,9 @@ fn resume(
     };
     let Some(stored) = stored else {
         let start = start_position(journal, plan.start)?;
-        let meta = Meta { lanes: plan.lanes, events, layers: Vec::new() };
-        let cursors = fresh(plan.lanes, start);
+        let lanes = plan.lanes.least();
+        let meta = Meta { lanes, events, layers: Vec::new() };
+        let cursors = fresh(lanes, start);
         store(journal, plan, &meta, Some(&cursors))?;
         return Ok((meta, cursors));
     };
@@ -215,11 +214,11 @@ fn resume(
     let mut meta = stored.clone();
     meta.events.extend(events);
     meta.events.retain(|event| !plan.ignored.contains(event));
-    if stored.lanes != plan.lanes {
-        meta.lanes = plan.lanes;
+    meta.lanes = plan.lanes.nearest(stored.lanes);
+    if meta.lanes != stored.lanes {
         meta.layers.push(Layer { cursors });
         let low = meta.layers.last().map_or(1, Layer::low);
-        let cursors = fresh(plan.lanes, Position::new(low).unwrap_or(Position::FIRST));
+        let cursors = fresh(meta.lanes, Position::new(low).unwrap_or(Position::FIRST));
         store(journal, plan, &meta, Some(&cursors))?;
         return Ok((meta, cursors));
     }
@@ -261,7 +260,7 @@ fn store(
     journal.write(writes)
 }
 
-fn json(value: &impl Serialize) -> Result<Vec<u8>, StorageError> {
+pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>, StorageError> {
     serde_json::to_vec(value).map_err(|_| damaged())
 }
 

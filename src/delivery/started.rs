@@ -5,14 +5,11 @@ use std::{fmt, ops::Deref, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{
-    Context, HandlerError, State,
-    context::Staged,
-    handler::wrong_type,
-    lane::{Inbound, LaneHandle},
+    Context, HandlerError, State, Subscriber, context::Staged, handler::wrong_type, lane::Inbound,
 };
 use crate::{
     event::{Event, Key},
-    journal::{CellRef, PublishError, Shared},
+    journal::{CellRef, Entry, PublishError, Shared},
     message::{CorrelationId, Headers, MessageId, Position, Publishable},
     runtime::Timestamp,
 };
@@ -149,26 +146,27 @@ impl<E: fmt::Debug> fmt::Debug for Delivery<E> {
 /// Tells a lane how a started delivery ended. Dropped untold, it gives the event back: it comes
 /// again, and that was no attempt.
 pub(crate) struct Completion {
-    lane: Option<Arc<LaneHandle>>,
-    position: Position,
+    subscriber: Arc<Subscriber>,
+    /// `None` once the lane was told.
+    entry: Option<Arc<Entry>>,
 }
 
 impl Completion {
-    pub(super) fn new(lane: &Arc<LaneHandle>, position: Position) -> Self {
-        Self { lane: Some(Arc::clone(lane)), position }
+    pub(super) fn new(subscriber: &Arc<Subscriber>, entry: &Arc<Entry>) -> Self {
+        Self { subscriber: Arc::clone(subscriber), entry: Some(Arc::clone(entry)) }
     }
 
     pub(super) fn finish(mut self, result: Result<Staged, HandlerError>) {
-        if let Some(lane) = self.lane.take() {
-            lane.send(Inbound::Finished { position: self.position, result });
+        if let Some(entry) = self.entry.take() {
+            self.subscriber.tell(Inbound::Finished { entry, result });
         }
     }
 }
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        if let Some(lane) = self.lane.take() {
-            lane.send(Inbound::GivenBack { position: self.position });
+        if let Some(entry) = self.entry.take() {
+            self.subscriber.tell(Inbound::GivenBack { entry });
         }
     }
 }

@@ -3,29 +3,29 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::{
     DeadLetterStore, Run,
-    cursor::Layer,
+    conductor::Conductor,
+    formation::Formation,
     inline::InlineSide,
     keys,
-    lane::{Inbound, LaneHandle},
+    lane::Inbound,
     loss::{self, Loss},
-    parking::Held,
 };
 use crate::{
     contract::{EventType, NameId},
-    journal::{Entry, GroupId, Journal, Open, Tag},
+    journal::{Entry, Journal, Open, Tag},
     message::Position,
-    policy::{Backoff, Overflow},
-    runtime::{Runtime, Tick},
+    policy::{Backoff, Lanes, Overflow},
+    runtime::{Clock, Runtime, Tick},
     storage::{Filter, StorageError, Write},
 };
 
@@ -53,13 +53,16 @@ pub(crate) struct Registered {
 pub(crate) struct Subscriber {
     pub(crate) name: Arc<str>,
     pub(super) journal: Arc<Journal>,
-    pub(super) group: GroupId,
+    /// The lanes that there are now. Replaced as a whole, while it is locked for writing.
+    pub(super) formation: RwLock<Arc<Formation>>,
+    pub(super) lanes: Lanes,
+    /// Follows the load, where the number of lanes is to.
+    pub(super) conductor: OnceLock<Conductor>,
     pub(super) handlers: BTreeMap<NameId, Registered>,
     /// What it is owed: the events of its handlers, and of handlers that it once had.
     pub(super) kinds: BTreeSet<NameId>,
     /// The same, for storage.
     pub(super) filter: Filter,
-    pub(super) lanes: Vec<Arc<LaneHandle>>,
     pub(super) policy: Policy,
     /// One event at a time is handled, so state needs no key.
     pub(super) alone: bool,
@@ -71,8 +74,6 @@ pub(crate) struct Subscriber {
     pub(super) lost_before: Mutex<Position>,
     /// Its cursor and dead letters outlive the process.
     pub(super) is_stored: bool,
-    /// What was acknowledged when it had another number of lanes.
-    pub(super) layers: Vec<Layer>,
     /// The state of a subscription that leaves nothing behind.
     pub(super) memory: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(super) on_stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -112,6 +113,12 @@ impl Counter {
 pub struct Status {
     /// Whether it runs.
     pub condition: Condition,
+    /// How many lanes it has now.
+    pub lanes: u32,
+    /// How many it may have.
+    pub lane_bounds: Lanes,
+    /// How often the number has changed since the subscription started.
+    pub lane_changes: u64,
     /// Events handled since the process started.
     pub handled: u64,
     /// Failed attempts that were followed, or will be, by another one.
@@ -150,6 +157,10 @@ impl Subscriber {
         self.journal.runtime()
     }
 
+    pub(super) fn clock(&self) -> &Clock {
+        self.journal.clock()
+    }
+
     pub(crate) fn pause(&self) {
         self.paused.store(true, Ordering::Release);
         self.renew_inline();
@@ -159,10 +170,11 @@ impl Subscriber {
     pub(crate) fn resume(&self) {
         self.paused.store(false, Ordering::Release);
         self.renew_inline();
-        for lane in self.lane_numbers() {
-            self.journal.ring().poke(self.group, lane);
+        let formation = self.formation.read();
+        for lane in formation.numbers() {
+            self.journal.ring().poke(formation.group, lane);
         }
-        self.wake();
+        formation.wake();
     }
 
     #[inline]
@@ -188,7 +200,7 @@ impl Subscriber {
     /// No handler of it is called any more where events are published.
     fn detach_inline(&self) {
         if let Some(side) = &self.inline {
-            side.detach(self);
+            side.detach();
         }
     }
 
@@ -223,32 +235,13 @@ impl Subscriber {
         }
     }
 
-    /// An event in a lane, with the attempts that it had under another number of lanes.
-    pub(super) fn held(&self, entry: Arc<Entry>) -> Held {
-        let hole = self.layers.iter().rev().find_map(|layer| {
-            let lane = entry.envelope.lane(entry.position, layer.lanes()) as usize;
-            layer.cursors.get(lane)?.hole(entry.position.get())
-        });
-        match hole {
-            Some(hole) => hole.restore(entry),
-            None => Held::new(entry),
-        }
-    }
-
     pub(super) fn is_full_of_dead_letters(&self) -> bool {
         self.dead.count() >= self.policy.max_dead_letters
     }
 
-    pub(super) fn wants(&self, entry: &Entry, lane: u32) -> bool {
-        self.kinds.contains(&entry.kind) && self.lane_of(entry) == lane
-    }
-
-    /// Whether the event was acknowledged when there was another number of lanes.
-    pub(super) fn is_inherited(&self, position: u64, tag: Tag) -> bool {
-        self.layers.iter().any(|layer| {
-            let cursor = layer.cursors.get(tag.lane(position, layer.lanes()) as usize);
-            cursor.is_some_and(|cursor| cursor.acknowledges(position))
-        })
+    /// Whether it is owed such events.
+    pub(super) fn wants(&self, entry: &Entry) -> bool {
+        self.kinds.contains(&entry.kind)
     }
 
     /// An event that a lane has open, to be held for longer.
@@ -260,23 +253,36 @@ impl Subscriber {
     /// Has a lane handle a dead letter again. False where there is none at that position.
     pub(crate) fn revive(&self, position: Position) -> Result<bool, StorageError> {
         let Some(held) = self.dead.held(position)? else { return Ok(false) };
-        let lane = self.lane_of(&held.entry);
-        if let Some(handle) = self.lanes.get(lane as usize) {
-            handle.send(Inbound::Revive(held));
-            // From now on, and until it has looked, the lane is not at rest for whoever waits.
-            self.journal.ring().poke(self.group, lane);
+        // Locked, so that the lane is not replaced before it is poked.
+        let formation = self.formation.read();
+        let lane = formation.send(Inbound::Revive(held));
+        // From now on, and until it has looked, the lane is not at rest for whoever waits.
+        self.journal.ring().poke(formation.group, lane);
+        if let Some(handle) = formation.lanes.get(lane as usize) {
             handle.wake();
         }
         Ok(true)
     }
 
-    #[allow(clippy::cast_possible_truncation)] // bounded far below
-    fn lane_of(&self, entry: &Entry) -> u32 {
-        entry.envelope.lane(entry.position, self.lanes.len() as u32)
+    /// Tells the lane of an event something.
+    pub(super) fn tell(&self, inbound: Inbound) {
+        self.formation.read().send(inbound);
+    }
+
+    /// Has it change to so many lanes, if its bounds allow that.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn ask_for_lanes(&self, lanes: u32) {
+        if let Some(conductor) = self.conductor.get() {
+            conductor.ask(self.lanes.nearest(lanes));
+        }
+    }
+
+    pub(super) fn formation(&self) -> Arc<Formation> {
+        Arc::clone(&self.formation.read())
     }
 
     pub(crate) fn wake(&self) {
-        self.lanes.iter().for_each(|lane| lane.wake());
+        self.formation().wake();
     }
 
     /// Has the lanes finish what they are at, and stop.
@@ -306,36 +312,52 @@ impl Subscriber {
 
     /// Waits for the lanes to stop. False where a handler still runs at the deadline.
     pub(crate) fn wait_stopped(&self, deadline: Tick) -> bool {
-        self.journal.wait_stopped(self.group, deadline)
+        let (journal, runtime) = (&self.journal, self.runtime());
+        let have_stopped = || journal.ring().running(self.formation.read().group) == 0;
+        runtime.wait(journal.quiet(), Some(deadline), have_stopped)
     }
 
     /// Ends the lanes whatever they are at. They commit nothing after this.
     pub(crate) fn leave(&self) {
         self.stopping.store(true, Ordering::Release);
         self.detach_inline();
-        self.lanes.iter().for_each(|lane| lane.leave());
-        self.journal.leave(self.group);
+        let formation = self.leave_lanes();
+        self.journal.ring().leave(formation.group);
+        if let Some(conductor) = self.conductor.get() {
+            conductor.stop();
+        }
+        formation.muster.disband();
+        self.journal.quiet().notify();
         self.tell_stop();
+    }
+
+    /// No others take over from these lanes after this.
+    fn leave_lanes(&self) -> Arc<Formation> {
+        let formation = self.formation.read();
+        formation.lanes.iter().for_each(|lane| lane.leave());
+        Arc::clone(&formation)
     }
 
     /// How many handlers are at work right now.
     pub(crate) fn running(&self) -> u64 {
-        let stuck = self.journal.ring().running(self.group) as u64;
-        self.lanes.iter().map(|lane| lane.running()).sum::<u64>().max(stuck)
+        let formation = self.formation.read();
+        let stuck = self.journal.ring().running(formation.group) as u64;
+        formation.lanes.iter().map(|lane| lane.running()).sum::<u64>().max(stuck)
     }
 
     /// How many events it is still owed: those in its lanes, and those that it has not taken yet.
     /// Reads on from where the lanes are, until `deadline`: at least so many then.
     pub(crate) fn count_left(&self, deadline: Tick) -> u64 {
-        let held: u64 = self.lanes.iter().map(|lane| lane.held()).sum();
+        let formation = self.formation();
+        let held = formation.in_lanes();
         let ring = self.journal.ring();
         let frontiers: Option<Vec<_>> =
-            self.lane_numbers().map(|lane| ring.frontier(self.group, lane)).collect();
+            formation.numbers().map(|lane| ring.frontier(formation.group, lane)).collect();
         let Some(frontiers) = frontiers else { return held };
         let untaken = |position: u64, tag: Tag| {
             let is_for = |lanes| tag.lane(position, lanes) as usize;
-            let is_new = frontiers.get(is_for(self.lane_count())).is_some_and(|at| position >= *at);
-            is_new && self.kinds.contains(&tag.kind()) && !self.is_inherited(position, tag)
+            let is_new = frontiers.get(is_for(formation.count())).is_some_and(|at| position >= *at);
+            is_new && self.kinds.contains(&tag.kind()) && !formation.is_inherited(position, tag)
         };
         let (first, tags) = ring.tags();
         let in_ring = (first..).zip(tags).filter(|(at, tag)| untaken(*at, *tag)).count() as u64;
@@ -352,20 +374,15 @@ impl Subscriber {
         held + in_ring + behind
     }
 
-    fn lane_numbers(&self) -> impl Iterator<Item = u32> {
-        0..self.lane_count()
-    }
-
-    fn lane_count(&self) -> u32 {
-        u32::try_from(self.lanes.len()).unwrap_or(u32::MAX)
-    }
-
     /// Positions from the first one that is not settled to the end of the journal.
     pub(crate) fn lag(&self) -> u64 {
         let end = self.journal.end();
-        let low = self.lane_numbers().zip(&self.lanes).map(|(lane, handle)| {
+        // Locked, so that the lanes are not replaced in between.
+        let formation = self.formation.read();
+        let low = formation.numbers().zip(&formation.lanes).map(|(lane, handle)| {
             // A reader that has left stands where its last commit put it.
-            let frontier = self.journal.ring().frontier(self.group, lane).and_then(Position::new);
+            let ring = self.journal.ring();
+            let frontier = ring.frontier(formation.group, lane).and_then(Position::new);
             let frontier = frontier.or(handle.low()).unwrap_or(end);
             handle.low().map_or(frontier, |low| low.min(frontier))
         });
@@ -387,20 +404,38 @@ impl Subscriber {
         Some(loss.write(&self.name))
     }
 
+    /// Takes note of events that were passed over, because it was too slow.
+    pub(super) fn note_missed(&self, missed: u64) {
+        if missed > 0 {
+            self.counters.skipped.add(missed);
+            tracing::warn!(subscription = &*self.name, missed, "too slow: events were skipped");
+        }
+    }
+
+    /// Attempts made since it started.
+    pub(super) fn attempts(&self) -> u64 {
+        let Counters { handled, retried, dead_lettered, .. } = &self.counters;
+        handled.get() + retried.get() + dead_lettered.get()
+    }
+
     pub(crate) fn handled(&self) -> u64 {
         let inline = self.inline.as_ref().map_or(0, |side| side.handled());
         self.counters.handled.get() + inline
     }
 
     pub(crate) fn status(&self) -> Status {
+        let formation = self.formation();
         Status {
             condition: self.condition(),
+            lanes: formation.count(),
+            lane_bounds: self.lanes,
+            lane_changes: self.conductor.get().map_or(0, Conductor::changes),
             handled: self.handled(),
             retried: self.counters.retried.get(),
             dead_lettered: self.counters.dead_lettered.get(),
             skipped: self.counters.skipped.get(),
             lost: self.counters.lost.get(),
-            held: self.lanes.iter().map(|lane| lane.held()).sum(),
+            held: formation.in_lanes(),
             dead_letters: self.dead.count(),
         }
     }

@@ -25,8 +25,8 @@ use ids::Ids;
 pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;
 pub(crate) use ring::{
-    Batch, CellRef, GroupId, Open, Opened, Overrun, Phase, Ring, Rouse, Route, Seat, Seats, Seen,
-    Shared, Tag,
+    Batch, CellRef, GroupId, Leaving, Open, Opened, Overrun, Phase, Relieved, Ring, Rouse, Route,
+    Seat, Seats, Seen, Shared, Tag,
 };
 use spare::Spare;
 pub(crate) use ticket::Ticket;
@@ -468,20 +468,9 @@ impl Journal {
         self.runtime.wait(&self.quiet, deadline, quiet)
     }
 
-    /// Waits until every reader of a group has stopped.
-    pub(crate) fn wait_stopped(&self, group: GroupId, deadline: Tick) -> bool {
-        self.runtime.wait(&self.quiet, Some(deadline), || self.ring.running(group) == 0)
-    }
-
     /// Notified when a reader comes to rest.
     pub(crate) fn quiet(&self) -> &Monitor {
         &self.quiet
-    }
-
-    /// Forgets a group of readers.
-    pub(crate) fn leave(&self, group: GroupId) {
-        self.ring.leave(group);
-        self.quiet.notify();
     }
 
     /// Takes no more from users. Lanes may still commit.

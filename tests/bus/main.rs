@@ -1,5 +1,5 @@
 //! What a user sees of a bus: one file a topic.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
 mod events;
 mod store;
@@ -12,6 +12,8 @@ mod durable;
 mod edges;
 mod handlers;
 mod inline;
+mod lane_changes;
+mod lanes;
 mod overflow;
 mod pools;
 mod publishing;

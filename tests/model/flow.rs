@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidings::{
-    Backoff, Bus, Context, Event, HandlerError, SubscribeError, Subscription, testing::Simulator,
+    Backoff, Bus, Context, Event, HandlerError, Lanes, SubscribeError, Subscription,
+    testing::Simulator,
 };
 
 use crate::history::{Ending, Fact, History};
@@ -39,6 +40,8 @@ pub(crate) struct Noise;
 
 pub(crate) const ATTEMPTS: u32 = 4;
 
+pub(crate) const MOST_LANES: u32 = 4;
+
 pub(crate) const SUBSCRIPTIONS: [&str; 3] = ["plain", "counting", "second-hand"];
 
 /// What a run draws for its handlers.
@@ -63,7 +66,7 @@ pub(crate) fn start(
     faults: Faults,
 ) -> Result<Subscription, SubscribeError> {
     let retry = Backoff::exponential(Duration::from_secs(1)).jitter().max_attempts(ATTEMPTS);
-    let lanes = 1 + sim.random_below(4) as u32;
+    let lanes = draw_lanes(sim);
     let builder = bus.subscribe(by).lanes(lanes).retry(retry);
     let judge = Judge { by, sim: sim.clone(), history: history.clone(), faults };
     let builder = match by {
@@ -78,6 +81,11 @@ pub(crate) fn start(
             .on(move |event: &Counted, ctx: &mut Context| judge.call(event.source, event.key, ctx)),
     };
     builder.start()
+}
+
+fn draw_lanes(sim: &Simulator) -> Lanes {
+    let number = 1 + sim.random_below(u64::from(MOST_LANES)) as u32;
+    if sim.random_below(2) == 0 { number.into() } else { Lanes::adaptive(1..=MOST_LANES) }
 }
 
 /// Publishes and stores before the verdict, so that a failed attempt has something to undo.

@@ -1,6 +1,6 @@
 //! One run under a seed.
 
-use std::{fmt, time::Duration};
+use std::{cell::Cell, fmt, time::Duration};
 
 use tidings::{
     Bus, Context, DeadLetter, DeadLetterError, Durability, Pending, Subscription,
@@ -9,7 +9,7 @@ use tidings::{
 };
 
 use crate::{
-    flow::{self, Counted, Faults, Noise, SUBSCRIPTIONS, Source},
+    flow::{self, Counted, Faults, MOST_LANES, Noise, SUBSCRIPTIONS, Source},
     history::{Fact, History},
 };
 
@@ -24,13 +24,14 @@ pub(crate) struct Outcome {
     retries: u64,
     dead: u64,
     unknown: u64,
+    lane_changes: u64,
     endings: [u64; ENDINGS.len()],
 }
 
 const ENDINGS: [&str; 4] = ["shut down", "killed", "lost power", "broke its disk"];
 
 impl Outcome {
-    fn of(history: History, sim: &Simulator) -> Self {
+    fn of(history: History, sim: &Simulator, lane_changes: u64) -> Self {
         let facts = history.facts();
         let count =
             |wanted: &dyn Fn(&Fact) -> bool| facts.iter().filter(|f| wanted(f)).count() as u64;
@@ -43,6 +44,7 @@ impl Outcome {
             retries: count(&|fact| matches!(fact, Fact::Called { attempt: 2.., .. })),
             dead: count(&|fact| matches!(fact, Fact::Dead { .. })),
             unknown: count(&|fact| matches!(fact, Fact::Unknown { .. })),
+            lane_changes,
             endings: ENDINGS.map(ended),
             history,
         }
@@ -55,6 +57,7 @@ impl Outcome {
         self.retries += other.retries;
         self.dead += other.dead;
         self.unknown += other.unknown;
+        self.lane_changes += other.lane_changes;
         for (total, more) in self.endings.iter_mut().zip(other.endings) {
             *total += more;
         }
@@ -62,7 +65,7 @@ impl Outcome {
 
     /// A check that never meets a crash checks nothing.
     pub(crate) fn assert_that_everything_happened(&self) {
-        let counts = [self.calls, self.retries, self.dead, self.unknown];
+        let counts = [self.calls, self.retries, self.dead, self.unknown, self.lane_changes];
         for count in counts.into_iter().chain(self.endings) {
             assert!(count > self.runs / 10, "the runs are too tame: {self}");
         }
@@ -71,9 +74,10 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, steps, calls, retries, dead, unknown, .. } = self;
+        let Self { runs, steps, calls, retries, dead, unknown, lane_changes, .. } = self;
         write!(f, "{runs} runs, {steps} steps, {calls} calls, {retries} retries, ")?;
-        write!(f, "{dead} dead letters, {unknown} publishes of unknown end")?;
+        write!(f, "{dead} dead letters, {unknown} publishes of unknown end, ")?;
+        write!(f, "{lane_changes} changes of lanes")?;
         for (name, count) in ENDINGS.iter().zip(self.endings) {
             write!(f, ", {count} {name}")?;
         }
@@ -87,7 +91,7 @@ pub(crate) fn run(seed: u64) -> Outcome {
         world.live(life);
     }
     world.last_life();
-    Outcome::of(world.history.clone(), &world.sim)
+    Outcome::of(world.history.clone(), &world.sim, world.lane_changes.get())
 }
 
 struct World {
@@ -99,7 +103,8 @@ struct World {
     ring: usize,
     keys: u64,
     faults: Faults,
-    next_event: std::cell::Cell<u64>,
+    next_event: Cell<u64>,
+    lane_changes: Cell<u64>,
 }
 
 impl World {
@@ -120,6 +125,7 @@ impl World {
             disk: MemoryDisk::new(),
             history: History::default(),
             next_event: 1.into(),
+            lane_changes: 0.into(),
             sim,
         }
     }
@@ -159,6 +165,9 @@ impl World {
         for _ in 0..self.draw(40) {
             self.act(&bus, &mut subscriptions, &mut pending);
         }
+        for subscription in &subscriptions {
+            self.count_changes(subscription);
+        }
         self.end(how, bus, pending);
     }
 
@@ -167,7 +176,7 @@ impl World {
     }
 
     fn act(&self, bus: &Bus, subscriptions: &mut [Subscription; 3], pending: &mut Vec<Enqueued>) {
-        match self.draw(14) {
+        match self.draw(16) {
             0..3 => self.publish(bus),
             3..5 => self.enqueue(bus, pending),
             5 => self.publish_all(bus),
@@ -181,6 +190,11 @@ impl World {
                 subscription.resume();
             }
             12 => self.mend(bus, SUBSCRIPTIONS[self.draw(3) as usize]),
+            13..15 => {
+                let lanes = 1 + self.draw(u64::from(MOST_LANES)) as u32;
+                subscriptions[self.draw(3) as usize].ask_for_lanes(lanes);
+                (0..self.draw(8)).for_each(|_| _ = self.sim.step());
+            }
             _ => self.restart(bus, subscriptions),
         }
     }
@@ -189,12 +203,17 @@ impl World {
     fn restart(&self, bus: &Bus, subscriptions: &mut [Subscription; 3]) {
         let which = self.draw(3) as usize;
         let by = SUBSCRIPTIONS[which];
+        self.count_changes(&subscriptions[which]);
         subscriptions[which].stop(Duration::from_millis(self.draw(3)));
         self.history.add(Fact::Stopped { by });
         // After a broken disk nothing starts any more.
         if let Ok(started) = flow::start(by, bus, &self.sim, &self.history, self.faults) {
             subscriptions[which] = started;
         }
+    }
+
+    fn count_changes(&self, subscription: &Subscription) {
+        self.lane_changes.set(self.lane_changes.get() + subscription.status().lane_changes);
     }
 
     /// Retries or discards dead letters.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Cursor, Held, Hole, Lane, handle::Submitted};
-use crate::{delivery::keys, message::Position, runtime::Timestamp};
+use crate::{delivery::keys, message::Position};
 
 /// A cursor that only skipped events of others is stored when it has moved this far.
 const SKIPPED: u64 = 65_536;
@@ -25,7 +25,7 @@ impl Lane {
     pub(super) fn commit_last(&mut self) -> bool {
         if self.backlog.is_empty()
             && let ring = self.subscriber.journal.ring()
-            && let Some(frontier) = ring.frontier(self.subscriber.group, self.number)
+            && let Some(frontier) = ring.frontier(self.formation.group, self.number)
             && let Some(frontier) = Position::new(frontier)
         {
             self.scanned = self.scanned.max(frontier);
@@ -49,7 +49,8 @@ impl Lane {
         let ticket = subscriber.dead.fence(writes, |writes| {
             batch.writes = writes;
             let transaction = batch.into_transaction(&subscriber, cursor);
-            self.handle.commit(&subscriber.journal, transaction)
+            let task = self.handle.task();
+            self.handle.commit(&subscriber.journal, transaction, task.as_ref())
         });
         match ticket {
             Submitted::Ticket(ticket) => self.commit = Some((ticket, settled)),
@@ -85,15 +86,11 @@ impl Lane {
         if !self.subscriber.is_stored {
             return None;
         }
-        let held = self.parked.iter().chain(self.running.values());
-        let hole = |held: &Held| Hole {
-            position: held.position().get(),
-            attempts: held.attempts,
-            first_failed: held.first_failed.map_or(0, Timestamp::as_nanos),
-        };
-        let open = held.filter(|held| !held.is_revived()).map(hole);
-        let mut holes: Vec<_> = open.chain(self.unloaded.iter().copied()).collect();
-        holes.sort_unstable_by_key(|hole| hole.position);
+        let mut holes = holes(self.parked.iter().chain(self.running.values()));
+        if !self.unloaded.is_empty() {
+            holes.extend(&self.unloaded);
+            holes.sort_unstable_by_key(|hole| hole.position);
+        }
         let cursor = Cursor { frontier: frontier.get(), holes };
         let value = serde_json::to_vec(&cursor).ok()?;
         Some((keys::cursor(&self.subscriber.name, self.number), value))
@@ -108,7 +105,14 @@ impl Lane {
         held.chain(running).chain(unloaded).chain(backlog).min()
     }
 
-    fn frontier(&self) -> Position {
+    pub(in crate::delivery) fn frontier(&self) -> Position {
         self.backlog.front().map_or(self.scanned, |entry| entry.position)
     }
+}
+
+/// What a cursor says of events that are held, by position.
+pub(super) fn holes<'a>(held: impl Iterator<Item = &'a Held>) -> Vec<Hole> {
+    let mut holes: Vec<_> = held.filter(|held| !held.is_revived()).map(Hole::of).collect();
+    holes.sort_unstable_by_key(|hole| hole.position);
+    holes
 }

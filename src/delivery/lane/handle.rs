@@ -8,8 +8,8 @@ use std::sync::{
 use parking_lot::Mutex;
 
 use crate::{
-    delivery::{HandlerError, context::Staged, parking::Held},
-    journal::{Journal, Ticket, Transaction},
+    delivery::{HandlerError, conductor::Gauge, context::Staged, parking::Held},
+    journal::{Entry, Journal, Ticket, Transaction},
     message::Position,
     runtime::Task,
 };
@@ -17,15 +17,25 @@ use crate::{
 /// What others tell a lane.
 pub(in crate::delivery) enum Inbound {
     /// A started delivery has ended.
-    Finished { position: Position, result: Result<Staged, HandlerError> },
+    Finished { entry: Arc<Entry>, result: Result<Staged, HandlerError> },
     /// A started delivery was given back without being looked at.
-    GivenBack { position: Position },
+    GivenBack { entry: Arc<Entry> },
     /// A dead letter is to be tried again.
     Revive(Held),
 }
 
+impl Inbound {
+    /// The event that it is about.
+    pub(in crate::delivery) fn entry(&self) -> &Entry {
+        match self {
+            Self::Finished { entry, .. } | Self::GivenBack { entry } => entry,
+            Self::Revive(held) => &held.entry,
+        }
+    }
+}
+
 /// What became of a commit.
-pub(super) enum Submitted {
+pub(in crate::delivery) enum Submitted {
     /// It is on its way.
     Ticket(Arc<Ticket>),
     /// It is done.
@@ -48,6 +58,8 @@ pub(crate) struct LaneHandle {
     running: AtomicU64,
     /// The first position that is held; 0 for none.
     low: AtomicU64,
+    /// How busy the lane is, where anybody asks.
+    pub(in crate::delivery) gauge: Gauge,
 }
 
 impl LaneHandle {
@@ -70,9 +82,18 @@ impl LaneHandle {
         *self.left.lock() = true;
     }
 
-    /// Submits a commit, unless the lane has left.
-    pub(super) fn commit(&self, journal: &Journal, transaction: Transaction) -> Submitted {
-        let Some(task) = self.task() else { return Submitted::Left };
+    pub(in crate::delivery) fn has_left(&self) -> bool {
+        *self.left.lock()
+    }
+
+    /// Submits a commit, unless the lane has left. Wakes the task once it is done.
+    pub(in crate::delivery) fn commit(
+        &self,
+        journal: &Journal,
+        transaction: Transaction,
+        waker: Option<&Arc<Task>>,
+    ) -> Submitted {
+        let Some(task) = waker else { return Submitted::Left };
         let left = self.left.lock();
         if *left {
             return Submitted::Left;
@@ -82,7 +103,7 @@ impl LaneHandle {
             // their owner's code.
             drop(left);
         }
-        journal.commit(transaction, &task).map_or(Submitted::Done, Submitted::Ticket)
+        journal.commit(transaction, task).map_or(Submitted::Done, Submitted::Ticket)
     }
 
     pub(in crate::delivery) fn send(&self, inbound: Inbound) {
@@ -90,7 +111,7 @@ impl LaneHandle {
         self.wake();
     }
 
-    pub(super) fn receive(&self) -> Vec<Inbound> {
+    pub(in crate::delivery) fn receive(&self) -> Vec<Inbound> {
         std::mem::take(&mut *self.inbox.lock())
     }
 

@@ -24,23 +24,18 @@ impl Lane {
         let Some(mut seat) = self.seat.take() else { return false };
         let went_on = self.read_on(&mut seat);
         self.count_missed(&mut seat);
-        self.scanned =
-            Position::new(seat.next()).map_or(self.scanned, |next| next.max(self.scanned));
+        self.note_scanned(&seat);
         self.seat = Some(seat);
         went_on
     }
 
-    fn count_missed(&self, seat: &mut Seat) {
-        let missed = seat.take_missed();
-        if missed > 0 {
-            let subscriber = &self.subscriber;
-            subscriber.counters.skipped.add(missed);
-            tracing::warn!(
-                subscription = &*subscriber.name,
-                missed,
-                "too slow: events were skipped"
-            );
-        }
+    pub(super) fn note_scanned(&mut self, seat: &Seat) {
+        self.scanned =
+            Position::new(seat.next()).map_or(self.scanned, |next| next.max(self.scanned));
+    }
+
+    pub(super) fn count_missed(&self, seat: &mut Seat) {
+        self.subscriber.note_missed(seat.take_missed());
     }
 
     fn read_on(&mut self, seat: &mut Seat) -> bool {
@@ -91,8 +86,7 @@ impl Lane {
     /// Calls a plain handler with the events where they lie. False where that will not do: there is
     /// no such handler, or the events may have to wait for others of their keys.
     fn deliver_in_place(&mut self, batch: &Batch<'_>, next: &Cell<usize>) -> bool {
-        if !self.parked.is_empty() || !self.running.is_empty() || !self.subscriber.layers.is_empty()
-        {
+        if !self.parked.is_empty() || !self.running.is_empty() || self.is_layered() {
             return false;
         }
         let subscriber = Arc::clone(&self.subscriber);
@@ -118,7 +112,7 @@ impl Lane {
             batch.taken(&failed);
             if self.keep(&entry) {
                 self.batch.attempts += 1;
-                let held = subscriber.held(entry);
+                let held = self.formation.held(entry);
                 self.fail_attempt(held, &error);
             }
         }
@@ -128,7 +122,7 @@ impl Lane {
     fn deliver_entry(&mut self, entry: Arc<Entry>) {
         let inline = self.subscriber.inline.as_ref();
         let failure = inline.and_then(|side| side.failure(&entry));
-        let held = self.subscriber.held(entry);
+        let held = self.formation.held(entry);
         if let Some(error) = failure {
             self.batch.attempts += 1;
             self.fail_attempt(held, &error);
@@ -141,7 +135,7 @@ impl Lane {
 
     fn fetch_stored(&mut self, seat: &mut Seat, from: u64, to: u64) -> bool {
         let (Some(from), Some(to)) = (Position::new(from), Position::new(to)) else { return false };
-        let subscriber = Arc::clone(&self.subscriber);
+        let (subscriber, formation) = (Arc::clone(&self.subscriber), Arc::clone(&self.formation));
         let read = subscriber.journal.read(from, to, &subscriber.filter);
         if let Err(StorageError::Truncated { first, .. }) = &read
             && let Some(loss) = Loss::new(from, *first)
@@ -163,7 +157,10 @@ impl Lane {
                 return false;
             }
         };
-        for entry in entries.into_iter().filter(|entry| subscriber.wants(entry, self.number)) {
+        for entry in entries.into_iter().filter(|entry| subscriber.wants(entry)) {
+            if formation.lane_of(&entry) != self.number {
+                continue;
+            }
             let entry = Arc::new(entry);
             if self.keep(&entry) {
                 self.backlog.push_back(entry);
@@ -181,7 +178,7 @@ impl Lane {
 
     /// Takes note of an event that the lane will settle. False for one that needs no settling.
     fn keep(&self, entry: &Entry) -> bool {
-        if self.subscriber.is_inherited(entry.position.get(), entry.tag()) {
+        if self.is_layered() && self.formation.is_inherited(entry.position.get(), entry.tag()) {
             return false;
         }
         self.handle.took(1, Some(entry.position));

@@ -1,9 +1,11 @@
 //! A lane: one event of a key at a time, in order, other keys going on.
 
+mod change;
 mod commit;
 mod handle;
 mod intake;
 mod outcome;
+mod post;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -11,13 +13,16 @@ use std::{
     time::Duration,
 };
 
-pub(super) use handle::{Inbound, LaneHandle};
+pub(super) use change::Share;
+pub(super) use handle::{Inbound, LaneHandle, Submitted};
+pub(super) use post::Post;
 
 use super::{
     Subscriber,
     attempt::{Attempted, attempt},
     batch::Batch,
     cursor::{Cursor, Hole},
+    formation::Formation,
     parking::{Held, Parked},
 };
 use crate::{
@@ -42,6 +47,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The body of a lane's task. Only that task touches it.
 pub(super) struct Lane {
     subscriber: Arc<Subscriber>,
+    formation: Arc<Formation>,
     handle: Arc<LaneHandle>,
     number: u32,
     /// Its place in the ring. Missing only while something of the ring is open.
@@ -50,6 +56,8 @@ pub(super) struct Lane {
     backlog: VecDeque<Arc<Entry>>,
     /// Everything before it has been taken from the journal.
     scanned: Position,
+    /// From this position on the layers have nothing to say.
+    beyond_layers: Position,
     /// The frontier of the stored cursor.
     stored: Position,
     parked: Parked,
@@ -74,6 +82,8 @@ pub(super) struct Lane {
     armed: Option<Tick>,
     /// The last cursor of a stop has been stored.
     farewell: bool,
+    /// Where it has come to a stop, for a change of the number of lanes.
+    stopped_at: Option<Position>,
     /// Nothing more can be committed, so nothing more is done.
     over: bool,
 }
@@ -81,6 +91,7 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(
         subscriber: Arc<Subscriber>,
+        formation: Arc<Formation>,
         handle: Arc<LaneHandle>,
         (number, seat): (u32, Seat),
         cursor: Cursor,
@@ -89,7 +100,9 @@ impl Lane {
         let first = cursor.holes.first().and_then(|hole| Position::new(hole.position));
         handle.took(cursor.holes.len(), first);
         Self {
+            beyond_layers: formation.beyond_layers(),
             subscriber,
+            formation,
             handle,
             number,
             seat: Some(seat),
@@ -109,6 +122,7 @@ impl Lane {
             spinning_until: Tick::ZERO,
             armed: None,
             farewell: false,
+            stopped_at: None,
             over: false,
         }
     }
@@ -118,6 +132,7 @@ impl Lane {
         if let Some(seat) = &self.seat {
             seat.begin();
         }
+        self.stopped_at = None;
         let step = self.turn();
         if self.commit.is_none() {
             self.handle.report(self.low(), self.running.len());
@@ -141,6 +156,9 @@ impl Lane {
         if self.subscriber.is_stopping() {
             return self.finish();
         }
+        if self.formation.muster.is_called() {
+            return self.come_in();
+        }
         if self.subscriber.is_paused() {
             return self.rest();
         }
@@ -163,8 +181,8 @@ impl Lane {
             && let Some(inbound) = self.inbox.pop_front()
         {
             match inbound {
-                Inbound::Finished { position, result } => self.finished(position, result),
-                Inbound::GivenBack { position } => self.given_back(position),
+                Inbound::Finished { entry, result } => self.finished(entry.position, result),
+                Inbound::GivenBack { entry } => self.given_back(entry.position),
                 Inbound::Revive(held) => self.revive(held),
             }
         }
@@ -241,7 +259,7 @@ impl Lane {
             return self.bury(held, verdict);
         }
         let subscriber = Arc::clone(&self.subscriber);
-        match attempt(&subscriber, &self.handle, &held, &mut self.batch.writes) {
+        match attempt(&subscriber, &held, &mut self.batch.writes) {
             Attempted::Succeeded(staged) => self.succeed(&held, staged),
             Attempted::Failed(error) => self.fail_attempt(held, &error),
             Attempted::Hopeless(verdict) => self.bury(held, verdict),
@@ -321,7 +339,7 @@ impl Lane {
         self.over = true;
         self.handle.report(self.low(), self.running.len());
         let journal = &self.subscriber.journal;
-        journal.ring().expel(self.subscriber.group, self.number);
+        journal.ring().expel(self.formation.group, self.number);
         journal.quiet().notify();
     }
 
@@ -366,6 +384,11 @@ impl Lane {
             std::hint::spin_loop();
         }
         true
+    }
+
+    /// Whether it may still meet what the layers have to say something about.
+    fn is_layered(&self) -> bool {
+        self.scanned < self.beyond_layers
     }
 
     fn turn_end_nanos(&self) -> u64 {

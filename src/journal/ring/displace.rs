@@ -28,7 +28,8 @@ impl Ring {
         let from = self.seize(group, lane, place);
         let to = to.max(from);
         let began = from.max(place.start.load(Ordering::Relaxed));
-        let missed = (began..to).filter(|at| self.is_for(group, lane, *at)).count() as u64;
+        let is_missed = |at: &u64| self.is_for(group, lane, *at) && !self.was_taken(group, *at);
+        let missed = (began..to).filter(is_missed).count() as u64;
         place.displaced.lock().missed += missed;
         place.cursor.store(to | SKIPPED, Ordering::SeqCst);
         to
@@ -73,6 +74,11 @@ impl Ring {
         shares
             .filter_map(|at| self.slot(at).cell().map(|cell| unsafe { CellRef::share(cell) }))
             .collect()
+    }
+
+    fn was_taken(&self, group: &Group, at: u64) -> bool {
+        let tag = Tag::from_bits(self.slot(at).tag.load(Ordering::Acquire));
+        group.was_taken(tag, at)
     }
 
     /// Whether the event at a position that is stamped, and held up, is for a reader.

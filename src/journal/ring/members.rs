@@ -23,11 +23,11 @@ impl Ring {
         overrun: Overrun,
         readers: Vec<(Option<u64>, Arc<dyn Rouse>)>,
     ) {
-        let Seats { routes, wants, places } = seats;
+        let Seats { routes, wants, places, divided } = seats;
         let mut roster = self.roster.lock();
         for route in &routes {
             route.wanted.fetch_add(1, Ordering::Relaxed);
-            if places.len() > 1 {
+            if divided {
                 route.divided.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -35,15 +35,12 @@ impl Ring {
         let end = self.claimed.fetch_add(0, Ordering::AcqRel);
         // What was claimed before may not be stamped yet, and the floor must not pass it.
         let unstamped = self.first_unstamped(roster.floor(self));
-        let mut group = Group { routes, wants, overrun, readers: Vec::new() };
+        let mut group =
+            Group { routes, wants, overrun, divided, readers: Vec::new(), before: Vec::new() };
         for (place, (at, task)) in places.into_iter().zip(readers) {
             let start = at.unwrap_or(end).min(end);
-            place.group.store(id, Ordering::Relaxed);
-            place.start.store(start, Ordering::Relaxed);
-            place.frontier.store(start, Ordering::Relaxed);
-            if overrun != Overrun::Leave || start >= roster.floor(self) {
-                place.cursor.store(start.min(unstamped), Ordering::Release);
-            }
+            let stays_out = overrun == Overrun::Leave && start < roster.floor(self);
+            place.begin(id, start, (!stays_out).then_some(start.min(unstamped)));
             group.readers.push(Reader { place, task });
         }
         roster.groups.insert(id, group);
@@ -61,7 +58,7 @@ impl Ring {
         }
         for route in &group.routes {
             route.wanted.fetch_sub(1, Ordering::Relaxed);
-            if group.readers.len() > 1 {
+            if group.divided {
                 route.divided.fetch_sub(1, Ordering::Relaxed);
             }
         }

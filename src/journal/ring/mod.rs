@@ -43,6 +43,7 @@ mod displace;
 mod members;
 #[cfg(all(test, tidings_loom))]
 mod models;
+mod relieve;
 mod rest;
 mod room;
 mod roster;
@@ -51,12 +52,14 @@ mod sync;
 mod tag;
 #[cfg(all(test, not(tidings_loom)))]
 mod tests;
+mod waiting;
 
 use std::{ptr, ptr::NonNull};
 
 use cell::Cell;
 pub(crate) use cell::{CellRef, Seen, Shared};
 pub(crate) use claim::{Incoming, NoRoom};
+pub(crate) use relieve::{Leaving, Relieved};
 pub(crate) use room::Full;
 use roster::Roster;
 pub(crate) use roster::{GroupId, Overrun, Phase, Rouse, Seats};

@@ -90,6 +90,22 @@ impl Reader {
         Self { ring, group, seat, bell, seen: Vec::new(), stored: Vec::new() }
     }
 
+    /// Has another one take over, of whose events this one saw the first.
+    fn relieve(self, route: &Arc<Route>) -> Self {
+        let Self { ring, group, seat, seen, stored, .. } = self;
+        let seats = Seats::new(vec![Arc::clone(route)], 1);
+        let own = Seat::of(&seats).remove(0);
+        let bell = Arc::new(Bell::default());
+        let id = ring.new_group();
+        let task = Arc::clone(&bell) as Arc<dyn Rouse>;
+        ring.step();
+        let taken = seat.next();
+        let leaving = Leaving { group, readers: vec![(seat, taken)] };
+        ring.relieve(leaving, id, seats, vec![task]).unwrap();
+        ring.step();
+        Self { ring, group: id, seat: own, bell, seen, stored }
+    }
+
     /// Reads what there is. Returns whether it got on.
     fn read(&mut self) -> bool {
         let before = self.seat.next().max(1);
@@ -496,4 +512,37 @@ fn what_overflows_beside_a_publisher_goes_in_when_that_is_done() {
 fn incoming(route: &Arc<Route>, number: u64) -> Incoming {
     let cell = CellRef::new(Number(number), Timestamp::UNIX_EPOCH, None);
     Incoming { route: Arc::clone(route), tag: Tag::unhashed(route.kind), cell }
+}
+
+#[test]
+fn who_takes_over_reads_on_where_the_other_stopped() {
+    for capacity in [1, 2] {
+        model(3, move || {
+            let (ring, route) = (ring(capacity), route(0));
+            let mut reader = Reader::join(&ring, &route, Overrun::Wait);
+            let thread = publisher(&ring, &route, &[10, 20, 30]);
+            reader.read();
+            let mut reader = reader.relieve(&route);
+            reader.read();
+            let published = published([thread]);
+            reader.read_all();
+            assert_eq!(reader.seen, published);
+        });
+    }
+}
+
+#[test]
+fn who_takes_over_from_a_sleeper_misses_nothing() {
+    model(2, || {
+        let (ring, mine, other) = (ring(2), route(0), route(1));
+        let mut reader = Reader::join(&ring, &mine, Overrun::Wait);
+        let lapping = publisher(&ring, &other, &[1, 2]);
+        let wanted = publisher(&ring, &mine, &[10]);
+        reader.read_or_sleep();
+        let mut reader = reader.relieve(&mine);
+        let published = published([wanted]);
+        lapping.join().unwrap();
+        reader.read_all();
+        assert_eq!(reader.seen, published);
+    });
 }

@@ -115,6 +115,16 @@ impl Place {
         }
     }
 
+    /// The reader begins at `start`, with its cursor there if it has one.
+    pub(super) fn begin(&self, group: GroupId, start: u64, cursor: Option<u64>) {
+        self.group.store(group, Ordering::Relaxed);
+        self.start.store(start, Ordering::Relaxed);
+        self.frontier.store(start, Ordering::Relaxed);
+        if let Some(cursor) = cursor {
+            self.cursor.store(cursor, Ordering::Release);
+        }
+    }
+
     pub(super) fn phase(&self) -> u32 {
         self.phase.load(Ordering::Relaxed)
     }
@@ -145,7 +155,11 @@ pub(super) struct Group {
     pub(super) routes: Vec<Arc<Route>>,
     pub(super) wants: Arc<Wants>,
     pub(super) overrun: Overrun,
+    /// Whether publishers are to hash keys for it.
+    pub(super) divided: bool,
     pub(super) readers: Vec<Reader>,
+    /// How far each of the readers had come whose work these go on with; the latest ones come last.
+    pub(super) before: Vec<Vec<u64>>,
 }
 
 pub(super) struct Reader {
@@ -164,13 +178,21 @@ pub(crate) struct Seats {
     pub(super) routes: Vec<Arc<Route>>,
     pub(super) wants: Arc<Wants>,
     pub(super) places: Vec<Arc<Place>>,
+    pub(super) divided: bool,
 }
 
 impl Seats {
     /// So many, for readers that share what is on these routes.
     pub(crate) fn new(routes: Vec<Arc<Route>>, lanes: u32) -> Self {
         let wants = Arc::new(Wants::new(routes.iter().map(|route| route.kind)));
-        Self { routes, wants, places: (0..lanes).map(|_| Arc::new(Place::new())).collect() }
+        let places = (0..lanes).map(|_| Arc::new(Place::new())).collect();
+        Self { routes, wants, places, divided: lanes > 1 }
+    }
+
+    /// The same where there may be several later on, even if there is one now.
+    pub(crate) fn divided(mut self) -> Self {
+        self.divided = true;
+        self
     }
 }
 

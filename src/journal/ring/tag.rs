@@ -51,6 +51,14 @@ impl Tag {
         self.0 & HASHED != 0
     }
 
+    /// What tells its key from others; an event without one is alone with its position.
+    pub(super) fn key_at(self, position: u64) -> (bool, u64) {
+        match self.0 & KEYED {
+            0 => (false, position),
+            _ => (true, self.0 & u64::from(u32::MAX)),
+        }
+    }
+
     /// The lane among `lanes` of a hashed event at this position.
     #[allow(clippy::cast_possible_truncation)] // the hash is 32 bits, a lane is below `lanes`
     pub(crate) fn lane(self, position: u64, lanes: u32) -> u32 {

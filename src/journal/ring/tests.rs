@@ -292,3 +292,104 @@ fn publishers_and_readers_on_threads_agree() {
     });
     assert_eq!(handled.into_inner(), 3 * 2 * (rounds - rounds / 5));
 }
+
+/// A group of so many readers that join at the end.
+fn join_lanes(
+    ring: &Ring,
+    route: &Arc<Route>,
+    lanes: u32,
+    overrun: Overrun,
+) -> (GroupId, Vec<Seat>) {
+    let seats = Seats::new(vec![Arc::clone(route)], lanes).divided();
+    let own = Seat::of(&seats);
+    let id = ring.new_group();
+    let bell = || Arc::new(Bell::default()) as Arc<dyn Rouse>;
+    ring.join(id, seats, overrun, own.iter().map(|_| (None, bell())).collect());
+    (id, own)
+}
+
+/// Has others go on, of whom there are so many.
+fn relieve(
+    ring: &Ring,
+    route: &Arc<Route>,
+    (group, seats): (GroupId, Vec<Seat>),
+    lanes: u32,
+) -> Option<(Relieved, GroupId, Vec<Seat>)> {
+    let readers = seats.into_iter().map(|seat| (seat.next(), seat)).map(|(to, seat)| (seat, to));
+    let leaving = Leaving { group, readers: readers.collect() };
+    let seats = Seats::new(vec![Arc::clone(route)], lanes).divided();
+    let (own, id) = (Seat::of(&seats), ring.new_group());
+    let bells = own.iter().map(|_| Arc::new(Bell::default()) as Arc<dyn Rouse>).collect();
+    Some((ring.relieve(leaving, id, seats, bells)?, id, own))
+}
+
+/// Without a key, so that the position decides the lane.
+fn put_hashed(ring: &Ring, route: &Route, number: u64) -> Option<u64> {
+    let at = Timestamp::UNIX_EPOCH;
+    Some(ring.claim_one().ok()?.write(route, Tag::hashed(route.kind, None), Number(number), at))
+}
+
+fn look(ring: &Ring, seat: &mut Seat) {
+    if let Opened::Batch(batch) = seat.open(ring) {
+        batch.close(0);
+    }
+}
+
+#[test]
+fn readers_that_take_over_begin_where_the_slowest_stopped_and_hold_the_ring_up_from_there() {
+    let (ring, route) = (Ring::new(1, 8, true), kind(0));
+    let (group, mut seats) = join_lanes(&ring, &route, 2, Overrun::Wait);
+    for number in 1..=8 {
+        assert_eq!(put_hashed(&ring, &route, number), Some(number));
+    }
+    assert_eq!(read(&ring, &mut seats[0]), [2, 4, 6, 8]);
+    look(&ring, &mut seats[1]);
+    let (relieved, id, mut seats) = relieve(&ring, &route, (group, seats), 3).unwrap();
+    assert_eq!(relieved, Relieved { taken: vec![9, 1], missed: 0 });
+    assert_eq!(ring.make_room(1), Err(Full::Wait));
+    assert_eq!(ring.keys_waiting(id, 9, 100), 8);
+    let lanes: Vec<_> = seats.iter_mut().map(|seat| read(&ring, seat)).collect();
+    assert_eq!(lanes, [vec![3, 6], vec![1, 4, 7], vec![2, 5, 8]]);
+    assert_eq!((ring.make_room(8), ring.keys_waiting(id, 9, 100)), (Ok(()), 0));
+    assert!(relieve(&ring, &route, (group, Vec::new()), 1).is_none(), "they left before");
+    assert!(route.is_divided());
+    ring.leave(id);
+    assert!(!route.is_divided(), "nobody asks for hashes any more");
+}
+
+#[test]
+fn readers_that_take_over_from_sleepers_miss_nothing() {
+    let (ring, route, other) = (Ring::new(1, 8, true), kind(0), kind(1));
+    let (group, mut seats) = join_lanes(&ring, &route, 2, Overrun::Wait);
+    for seat in &mut seats {
+        look(&ring, seat);
+        assert!(seat.rest(&ring, Phase::Settled, true));
+    }
+    for number in 1..=20 {
+        ring.make_room(1).unwrap();
+        assert_eq!(put_hashed(&ring, &other, number), Some(number));
+    }
+    let (_, id, mut seats) = relieve(&ring, &route, (group, seats), 3).unwrap();
+    assert_eq!(route.asleep.load(Ordering::Relaxed), 0);
+    assert_eq!(put_hashed(&ring, &route, 21), Some(21));
+    let read: Vec<_> = seats.iter_mut().flat_map(|seat| read(&ring, seat)).collect();
+    assert_eq!(read, [21]);
+    ring.leave(id);
+}
+
+#[test]
+fn readers_that_take_over_know_what_was_missed_before() {
+    let (ring, route) = (Ring::new(1, 8, true), kind(0));
+    let (group, mut seats) = join_lanes(&ring, &route, 1, Overrun::Skip);
+    for number in 1..=8 {
+        put_hashed(&ring, &route, number);
+    }
+    look(&ring, &mut seats[0]);
+    ring.make_room(2).unwrap();
+    let (relieved, _, mut seats) = relieve(&ring, &route, (group, seats), 2).unwrap();
+    let missed = relieved.missed;
+    assert!(missed >= 2 && relieved.taken == [1 + missed], "{relieved:?}");
+    let mut left: Vec<_> = seats.iter_mut().flat_map(|seat| read(&ring, seat)).collect();
+    left.sort_unstable();
+    assert_eq!(left, (1 + missed..=8).collect::<Vec<_>>());
+}
