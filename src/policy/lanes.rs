@@ -53,8 +53,8 @@ impl Lanes {
     ///
     /// A change loses nothing, repeats nothing and keeps the order of each key. It waits for handlers
     /// that run: until then, lanes that are done with theirs take nothing new. Where one takes too
-    /// long, the change is given up, and tried again later. Async handlers and pulled events are not
-    /// waited for.
+    /// long, or is more than 65,536 events behind another one, the change is given up, and tried again
+    /// later. Async handlers and pulled events are not waited for.
     ///
     /// While it has one lane, events without a key come in order; they do not across a change.
     #[must_use]

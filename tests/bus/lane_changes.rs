@@ -1,7 +1,14 @@
 //! A number of lanes that changes while everything goes on: nothing missed, nothing twice, each key in
 //! order. The simulator decides when what happens.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tidings::{
     Backoff, Bus, Context, Deliveries, HandlerError, Lanes, Overflow, Subscription,
@@ -10,7 +17,7 @@ use tidings::{
 };
 
 use crate::{
-    events::{Placed, SECOND, Seen, Tick, placed, seen},
+    events::{Placed, SECOND, Seen, Shipped, Tick, placed, seen},
     store::Store,
 };
 
@@ -131,7 +138,10 @@ impl World {
                 0 => event.retry(HandlerError::retry("drawn")),
                 1 => drop(event),
                 _ => {
-                    self.handled.lock().push((event.order, event.step));
+                    let mut event = event;
+                    let (order, step) = (event.order, event.step);
+                    self.handled.lock().push((order, step));
+                    event.publish(Shipped { order }).unwrap();
                     event.ack();
                 }
             }
@@ -181,6 +191,10 @@ fn run(seed: u64, kind: Kind, form: Form) -> u64 {
     let mut world = World::new(seed, kind, ring);
     let faults = world.draw(50);
     let (reader, mut events) = world.start(form, faults);
+    let shipped = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&shipped);
+    let count = move |_: &Shipped| _ = counter.fetch_add(1, Ordering::Relaxed);
+    world.bus.subscribe("shipped").on(count).start().unwrap();
     let mut pulled = Vec::new();
     for _ in 0..world.draw(120) {
         world.act(form, &reader);
@@ -198,6 +212,8 @@ fn run(seed: u64, kind: Kind, form: Form) -> u64 {
     }
     assert!(world.bus.wait_idle(24 * 3600 * SECOND), "{story}: {:?}", reader.status());
     world.check(&story);
+    let owed = if form == Form::Pulled { goal } else { 0 };
+    assert_eq!(shipped.load(Ordering::Relaxed), owed, "{story}: outputs");
     assert_eq!(reader.lag(), 0, "{story}");
     assert_eq!(reader.status().held, 0, "{story}");
     reader.status().lane_changes
@@ -316,13 +332,14 @@ fn a_stop_at_any_moment_of_a_change_stops_and_loses_nothing() {
         let store = Store::new();
         let bus = store.open();
         let handled = seen();
-        let start = || adaptive(&bus).on(touchy(&handled)).start().unwrap();
+        let several = Lanes::adaptive(3..=16);
+        let start = || adaptive(&bus).lanes(several).on(touchy(&handled)).start().unwrap();
         let reader = start();
         bus.publish_all((0..40).map(|order| placed(order, 1))).unwrap();
         (0..steps / 3).for_each(|_| _ = store.sim.step());
         reader.ask_for_lanes(5);
         (0..steps).for_each(|_| _ = store.sim.step());
-        assert!(reader.stop(SECOND), "{steps} steps");
+        assert!(reader.stop(SECOND / 1000), "{steps} steps: it stops at once");
         let again = start();
         assert!(bus.wait_idle(SECOND));
         let mut orders: Vec<_> = handled.lock().iter().map(|call| call.0).collect();

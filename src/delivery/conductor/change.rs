@@ -22,6 +22,10 @@ use crate::{
 /// More layers than that are not piled up: each event before their ends is looked up in all of them.
 const MOST_LAYERS: usize = 16;
 
+/// Lanes that are further apart stay as they are: all that come would have to pass over what the first
+/// ones have taken already.
+const MOST_APART: u64 = 65_536;
+
 /// What the lanes that go have left behind.
 pub(super) struct Change {
     /// By lane that goes: its seat, and the position before which it has taken everything.
@@ -39,7 +43,7 @@ pub(super) enum NotStored {
 
 impl Change {
     /// Takes the lanes apart. Gives them back where it cannot be done now: a lane would hold more than
-    /// it may, or one of them is still among what it took over from very old ones.
+    /// it may, one is far behind the others, or still among what it took over from very old ones.
     pub(super) fn of(
         subscriber: &Subscriber,
         formation: &Formation,
@@ -51,7 +55,11 @@ impl Change {
             lane.count_shares(count, &mut parked);
         }
         let too_much = parked.iter().any(|parked| *parked > subscriber.policy.max_parked);
-        if too_much || formation.layers.len() >= MOST_LAYERS && is_among_layers(formation, &lanes) {
+        let apart = far_apart(&lanes) > MOST_APART;
+        if too_much
+            || apart
+            || formation.layers.len() >= MOST_LAYERS && is_among_layers(formation, &lanes)
+        {
             return Err(lanes);
         }
         let mut shares: Vec<Share> = (0..count).map(|_| Share::default()).collect();
@@ -168,6 +176,11 @@ fn layers_after(formation: &Formation, taken: &[u64]) -> Vec<Layer> {
     let low = taken.iter().copied().min().unwrap_or(1);
     let kept = formation.layers.iter().filter(|layer| layer.high() > low).cloned();
     kept.chain([Layer::handed_on(taken)]).collect()
+}
+
+fn far_apart(lanes: &[Lane]) -> u64 {
+    let frontiers = || lanes.iter().map(Lane::frontier);
+    frontiers().max().zip(frontiers().min()).map_or(0, |(first, last)| first.since(last))
 }
 
 fn is_among_layers(formation: &Formation, lanes: &[Lane]) -> bool {
