@@ -101,10 +101,9 @@ impl Bus {
     /// [`Synced`]: crate::Durability::Synced
     /// [`PublishFailure`]: crate::PublishFailure
     pub fn publish<P: Publishable>(&self, message: P) -> Result<Receipt, PublishError<P::Event>> {
-        let message = message.into_message();
         match self.inner.journal.topic::<P::Event>() {
             Ok(topic) => publish::one(&self.inner.journal, &topic, message),
-            Err(taken) => Err(PublishError::new(taken.into(), message)),
+            Err(taken) => Err(PublishError::new(taken.into(), message.into_message())),
         }
     }
 

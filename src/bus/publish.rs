@@ -112,7 +112,7 @@ impl<E: Event> Publisher<E> {
         &self,
         message: impl Publishable<Event = E>,
     ) -> Result<Receipt, PublishError<E>> {
-        one(&self.bus.journal, &self.topic, message.into_message())
+        one(&self.bus.journal, &self.topic, message)
     }
 
     /// See [`Bus::enqueue`](crate::Bus::enqueue).
@@ -166,7 +166,7 @@ impl<E: Event> fmt::Debug for Publisher<E> {
 pub(super) fn one<E: Event>(
     journal: &Journal,
     topic: &Arc<Topic>,
-    message: Message<E>,
+    message: impl Publishable<Event = E>,
 ) -> Result<Receipt, PublishError<E>> {
     let (position, id) = journal.publish(topic, message)?;
     Ok(Receipt { position, id })

@@ -37,7 +37,7 @@ use volatile::{Admission, position};
 use crate::{
     contract::{Contract, EventType, NameId, NameTaken},
     event::{Durability, Event, Key},
-    message::{CorrelationId, Envelope, Message, MessageId, Position},
+    message::{CorrelationId, Envelope, Message, MessageId, Position, Publishable},
     runtime::{Clock, Monitor, Runtime, Task, Tick},
     storage::{
         Compaction, Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim, Write,
@@ -237,15 +237,25 @@ impl Journal {
     }
 
     /// Publishes from a user's thread, and returns once that is as durable as promised.
-    #[inline]
+    #[allow(clippy::inline_always)] // see `publish_to_lanes`
+    #[inline(always)]
     pub(crate) fn publish<E: Event>(
         &self,
         topic: &Arc<Topic>,
+        message: impl Publishable<Event = E>,
+    ) -> Result<(Position, MessageId), PublishError<E>> {
+        match &self.log {
+            Some(log) => self.publish_durable(log, topic, message.into_message()),
+            None => self.publish_volatile(topic, message, Admission::Wait),
+        }
+    }
+
+    fn publish_durable<E: Event>(
+        &self,
+        log: &Log,
+        topic: &Arc<Topic>,
         message: Message<E>,
     ) -> Result<(Position, MessageId), PublishError<E>> {
-        let Some(log) = &self.log else {
-            return self.publish_volatile(topic, message, Admission::Wait);
-        };
         let draft = self.draft_as(topic, message, None)?;
         let id = draft.envelope().id;
         let published = log.publish(self, Transaction::publishing(log.spares.list(draft)));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::Event,
-    message::{Message, MessageId, Position},
+    message::{Message, MessageId, Position, Publishable},
     runtime::{Step, Timestamp, in_task},
 };
 
@@ -26,19 +26,22 @@ pub(super) enum Admission {
 
 impl Journal {
     /// Publishes a message on a volatile bus.
-    #[inline]
+    #[allow(clippy::inline_always)] // see `publish_to_lanes`
+    #[inline(always)]
     pub(super) fn publish_volatile<E: Event>(
         &self,
         topic: &Arc<Topic>,
-        message: Message<E>,
+        message: impl Publishable<Event = E>,
         admission: Admission,
     ) -> Result<(Position, MessageId), PublishError<E>> {
-        match message.into_plain() {
-            Ok(event) if topic.route.inline() == 0 => {
-                self.publish_to_lanes(topic, event, admission)
-            }
-            Ok(event) => self.publish_inline(topic, event, admission),
-            Err(message) => self.publish_with_metadata(topic, message, admission),
+        let event = match message.into_plain() {
+            Ok(event) => event,
+            Err(message) => return self.publish_with_metadata(topic, message, admission),
+        };
+        if topic.route.inline() == 0 {
+            self.publish_to_lanes(topic, event, admission)
+        } else {
+            self.publish_inline(topic, event, admission)
         }
     }
 

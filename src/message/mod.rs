@@ -127,12 +127,6 @@ impl<E: Event> Message<E> {
         self.event
     }
 
-    /// The event alone, where there is nothing else.
-    #[inline]
-    pub(crate) fn into_plain(self) -> Result<E, Self> {
-        if self.metadata.is_none() { Ok(self.event) } else { Err(self) }
-    }
-
     /// The first header that was outside the bounds.
     pub(crate) fn refused(&self) -> Option<&HeaderError> {
         self.metadata.as_ref()?.refused.as_ref()
@@ -189,6 +183,10 @@ pub trait Publishable: sealed::Sealed {
 
     /// This value as a message.
     fn into_message(self) -> Message<Self::Event>;
+
+    /// The event alone, where there is nothing else.
+    #[doc(hidden)]
+    fn into_plain(self) -> Result<Self::Event, Message<Self::Event>>;
 }
 
 impl<E: Event> Publishable for E {
@@ -198,6 +196,11 @@ impl<E: Event> Publishable for E {
     fn into_message(self) -> Message<E> {
         Message::new(self)
     }
+
+    #[inline]
+    fn into_plain(self) -> Result<E, Message<E>> {
+        Ok(self)
+    }
 }
 
 impl<E: Event> Publishable for Message<E> {
@@ -205,6 +208,11 @@ impl<E: Event> Publishable for Message<E> {
 
     fn into_message(self) -> Message<E> {
         self
+    }
+
+    #[inline]
+    fn into_plain(self) -> Result<E, Message<E>> {
+        if self.metadata.is_none() { Ok(self.event) } else { Err(self) }
     }
 }
 
