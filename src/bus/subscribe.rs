@@ -226,9 +226,9 @@ impl SubscriptionBuilder {
     ///
     /// The handler is called by as many threads at once as publish, before the event has its place in
     /// the journal: if the publish then finds no room, it fails, and the handler has seen the event
-    /// all the same. An event that no other subscription wants gets no place at all, and the receipt
-    /// has the position that the next one will get. What a handler publishes is published when its
-    /// own event is not yet, and a handler that publishes its own type of event calls itself.
+    /// all the same. A bare event that no other subscription wants gets no place at all, and its
+    /// receipt has the position that the next one will get. What the handler itself publishes comes
+    /// before its own event, and one that publishes its own type of event calls itself.
     ///
     /// When the handler fails or panics, or the subscription is paused, the event goes to a lane of
     /// the subscription, with retries and dead letters as everywhere. Later events overtake it,
