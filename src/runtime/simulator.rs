@@ -10,8 +10,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Clock, Driver, Monitor, PoolId, PoolSize, PoolStatus, Random, Runtime, Task, Tick, Timestamp,
-    clock::Source, random,
+    Clock, Driver, Monitor, PoolId, PoolSize, PoolStatus, Random, Runtime, Step, Task, Tick,
+    Timestamp, clock::Source, random,
 };
 
 /// Virtual time starts on 2026-01-01 (UTC).
@@ -154,7 +154,9 @@ impl Simulated {
         let mut state = self.state.lock();
         if let Some(task) = state.pick() {
             drop(state);
-            task.run();
+            if task.run() == Step::Spin {
+                self.schedule(task);
+            }
             return true;
         }
         let Some(entry) = state.timers.first_entry() else {
@@ -300,7 +302,6 @@ impl Source for Simulated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::Step;
 
     fn two_tasks(seed: u64) -> (Vec<u32>, u64) {
         let sim = Simulator::new(seed);

@@ -20,6 +20,8 @@ pub(crate) enum Step {
     Again,
     /// The same, though there was nothing to do: other threads may have the core first.
     Look,
+    /// Run again at once, and on this thread, unless others wait for it.
+    Spin,
     /// Rest until woken.
     Wait,
 }
@@ -72,7 +74,9 @@ impl Task {
         }
     }
 
-    /// Runs one step. Called by the driver, for a task that it was asked to schedule.
+    /// Runs one step. Called by the driver, for a task that it was asked to schedule. One that spins
+    /// is in the caller's hands again, as if it had been scheduled; any other is not.
+    #[must_use]
     pub(super) fn run(self: &Arc<Self>) -> Step {
         if !self.switch(QUEUED, RUNNING) {
             return Step::Wait;
@@ -85,8 +89,12 @@ impl Task {
             _ => Some(QUEUED),
         };
         match self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, after) {
-            Err(_) => *self.body.lock() = None,
+            Err(_) => {
+                *self.body.lock() = None;
+                return Step::Wait;
+            }
             Ok(RUNNING) if step == Step::Wait => {}
+            Ok(_) if step == Step::Spin => {}
             Ok(_) => self.schedule(),
         }
         step

@@ -320,6 +320,7 @@ impl Lane {
     fn next_step(&self) -> Step {
         match &self.commit {
             Some((ticket, _)) if !ticket.is_done() => Step::Wait,
+            _ if !self.subscriber.policy.spin.is_zero() => Step::Spin,
             _ => Step::Again,
         }
     }

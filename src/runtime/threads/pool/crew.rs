@@ -114,11 +114,27 @@ impl Crew {
     pub(super) fn work(&self, pool: &Weak<Pool>) {
         let mut looks = 0;
         while let Some(task) = self.take(pool) {
-            looks = if run_guarded(task) == Step::Look { looks + 1 } else { 0 };
+            looks = if self.run(task, pool) == Step::Look { looks + 1 } else { 0 };
             // Once all that is queued has looked in vain, and not after each of it.
             if looks > 0 && looks >= self.queue.len() {
                 thread::yield_now();
                 looks = 0;
+            }
+        }
+    }
+
+    /// Runs a task. One that spins has its thread to itself until something else comes: its way
+    /// through the queue would wake another thread for it.
+    fn run(&self, task: Arc<Task>, pool: &Weak<Pool>) -> Step {
+        loop {
+            let step = run_guarded(&task);
+            if step != Step::Spin {
+                return step;
+            }
+            let Some(pool) = pool.upgrade() else { return Step::Wait };
+            if !self.queue.is_empty() || self.leaving() > 0 {
+                pool.push(task);
+                return step;
             }
         }
     }
@@ -170,10 +186,9 @@ impl Crew {
 
 /// Handlers' panics are caught where they are called. One that arrives here is a bug of ours, or of
 /// what belongs to users and is dropped here, and must not cost the pool a thread.
-fn run_guarded(task: Arc<Task>) -> Step {
-    let id = task.id();
-    catch_unwind(AssertUnwindSafe(move || task.run())).unwrap_or_else(|_| {
-        tracing::error!(task = id, "an engine task panicked; please report this as a bug");
+fn run_guarded(task: &Arc<Task>) -> Step {
+    catch_unwind(AssertUnwindSafe(|| task.run())).unwrap_or_else(|_| {
+        tracing::error!(task = task.id(), "an engine task panicked; please report this as a bug");
         Step::Wait
     })
 }
