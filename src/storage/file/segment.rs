@@ -213,10 +213,15 @@ impl Segment {
     /// The open file, or `None` where the log no longer keeps it.
     pub(super) fn file(&self) -> Result<Option<Arc<dyn DiskFile>>, StorageError> {
         let mut handle = self.file.lock();
+        // In one step: whoever else has the file may let go of it at any moment.
         match &*handle {
             Handle::Dropped => return Ok(None),
-            Handle::Shared(file) if file.strong_count() > 0 => return Ok(file.upgrade()),
-            Handle::Shared(_) | Handle::Closed => {}
+            Handle::Shared(file) => {
+                if let Some(file) = file.upgrade() {
+                    return Ok(Some(file));
+                }
+            }
+            Handle::Closed => {}
         }
         let file = self.disk.open_read(&self.path).map_err(doing("opening", &self.path))?;
         *handle = Handle::Shared(Arc::downgrade(&file));
@@ -294,10 +299,14 @@ pub(super) fn id_of(name: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests, though clippy does not see that
 mod tests {
+    use std::path::Path;
+
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::storage::file::MemoryDisk;
 
     const SAMPLE: SegmentHeader = SegmentHeader::SAMPLE;
 
@@ -321,6 +330,27 @@ mod tests {
         ] {
             assert_ne!(other.seed(), SAMPLE.seed());
         }
+    }
+
+    #[test]
+    fn a_file_that_others_let_go_of_is_opened_again() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let path = Path::new("store").join(file_name(1));
+        disk.create_dir_all(Path::new("store")).unwrap();
+        drop(disk.open(&path, true).unwrap());
+        let segment = Segment::new(&disk, path, SAMPLE, None, 0);
+        let open = || {
+            for turn in 0..200_000 {
+                let file = segment.file().unwrap();
+                (0..turn % 61).for_each(|_| std::hint::spin_loop());
+                assert!(file.is_some());
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(open);
+            }
+        });
     }
 
     proptest! {
