@@ -230,11 +230,7 @@ impl Log {
     /// One turn of the committer, which is only woken to lead.
     fn serve(&self, journal: &Journal) -> Step {
         let has_room = self.commit_group(journal);
-        self.step_aside();
         let mut queue = self.queue.lock();
-        if queue.led {
-            return Step::Wait; // somebody else leads now, or has woken this again
-        }
         queue.led = !queue.waiting.is_empty();
         if !has_room && queue.led {
             // It leads on, and so nobody tries in vain meanwhile.
@@ -244,13 +240,6 @@ impl Log {
             return Step::Wait;
         }
         if queue.led { Step::Again } else { Step::Wait }
-    }
-
-    /// Does not lead any more, and drops what only others than the leader may.
-    fn step_aside(&self) {
-        let surplus = self.spares.take_surplus();
-        self.queue.lock().led = false;
-        drop(surplus);
     }
 
     /// Ends the lead of a blocking publisher whose own request is done.

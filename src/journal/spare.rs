@@ -37,9 +37,15 @@ pub(super) struct Spare {
 }
 
 impl Spares {
+    /// Called by publishers. Where too much is kept, one of them drops an old event as well: not the
+    /// committer, since a `Drop` may publish, and wait for it.
     pub(super) fn take(&self) -> Spare {
         let mut kept = self.kept.lock();
-        Spare { cell: kept.cells.pop_front(), payload: kept.payloads.pop().unwrap_or_default() }
+        let surplus = if kept.cells.len() > MOST { kept.cells.pop_front() } else { None };
+        let (cell, payload) = (kept.cells.pop_front(), kept.payloads.pop().unwrap_or_default());
+        drop(kept);
+        drop(surplus); // runs the event's own code
+        Spare { cell, payload }
     }
 
     /// A list of this one.
@@ -55,8 +61,7 @@ impl Spares {
         self.kept.lock().cells.extend(cells);
     }
 
-    /// What there is too much of, to be dropped by who does not lead: a `Drop` may publish, and wait
-    /// for the leader.
+    /// What there is too much of, to be dropped by a publisher that does not lead any more.
     pub(super) fn take_surplus(&self) -> Vec<CellRef> {
         let mut kept = self.kept.lock();
         let surplus = kept.cells.len().saturating_sub(MOST);
