@@ -138,11 +138,8 @@ impl Change {
         let (old, group) = (current.group, journal.ring().new_group());
         let leaving = Leaving { group: old, readers: self.leaving };
         let readers = tasks.iter().map(|task| Arc::clone(task) as Arc<dyn Rouse>).collect();
-        let Some(Relieved { taken, missed }) =
-            journal.ring().relieve(leaving, group, seats, readers)
-        else {
-            return false;
-        };
+        let relieved = journal.ring().relieve(leaving, group, seats, readers);
+        let Some((Relieved { taken, missed }, remains)) = relieved else { return false };
         subscriber.note_missed(missed);
         let layers = layers_after(&current, &taken).into();
         let next = Arc::new(Formation { group, lanes, layers, muster });
@@ -162,6 +159,7 @@ impl Change {
         }
         drop(current);
         tasks.iter().for_each(Task::wake);
+        drop(remains);
         true
     }
 }

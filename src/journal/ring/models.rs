@@ -101,7 +101,7 @@ impl Reader {
         ring.step();
         let taken = seat.next();
         let leaving = Leaving { group, readers: vec![(seat, taken)] };
-        ring.relieve(leaving, id, seats, vec![task]).unwrap();
+        drop(ring.relieve(leaving, id, seats, vec![task]).unwrap());
         ring.step();
         Self { ring, group: id, seat: own, bell, seen, stored }
     }

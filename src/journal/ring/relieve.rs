@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    GroupId, Overrun, Ring, Rouse, Seat, Seats, Tag,
+    CellRef, GroupId, Overrun, Ring, Rouse, Seat, Seats, Tag,
     roster::{Group, OUT, Reader},
     sync::Ordering,
 };
@@ -24,6 +24,14 @@ pub(crate) struct Relieved {
     pub(crate) missed: u64,
 }
 
+/// What those who went have left. Dropping it runs the code of events, so that no lock may be held.
+#[must_use = "is to be dropped without a lock"]
+pub(crate) struct Remains {
+    _old: Vec<CellRef>,
+    _group: Group,
+    _leaving: Leaving,
+}
+
 impl Ring {
     /// Lets a group of readers in and another one out, as one step. The new ones begin where the old
     /// one that is the furthest behind stopped: what the others had taken already, they have to pass
@@ -34,7 +42,7 @@ impl Ring {
         id: GroupId,
         seats: Seats,
         tasks: Vec<Arc<dyn Rouse>>,
-    ) -> Option<Relieved> {
+    ) -> Option<(Relieved, Remains)> {
         let mut roster = self.roster.lock();
         let group = roster.groups.remove(&old.group)?;
         for Reader { place, .. } in &group.readers {
@@ -62,11 +70,10 @@ impl Ring {
         group.retire();
         let after = self.let_in(&mut roster);
         drop(roster);
-        after.carry_out();
+        let dropped = after.wake();
         self.room.notify();
         group.readers.iter().for_each(|reader| reader.task.stop());
-        drop((group, old)); // runs the events' own code, where a reader had kept some
-        Some(relieved)
+        Some((relieved, Remains { _old: dropped, _group: group, _leaving: old }))
     }
 }
 

@@ -202,7 +202,13 @@ pub(super) struct Afterwards {
 
 impl Afterwards {
     pub(super) fn carry_out(self) {
+        drop(self.wake()); // runs the events' own code
+    }
+
+    /// Leaves the events to be dropped by the caller.
+    pub(super) fn wake(self) -> Vec<CellRef> {
         self.woken.into_iter().for_each(Rouse::rouse);
+        self.old
     }
 }
 

@@ -320,7 +320,9 @@ fn relieve(
     let seats = Seats::new(vec![Arc::clone(route)], lanes).divided();
     let (own, id) = (Seat::of(&seats), ring.new_group());
     let bells = own.iter().map(|_| Arc::new(Bell::default()) as Arc<dyn Rouse>).collect();
-    Some((ring.relieve(leaving, id, seats, bells)?, id, own))
+    let (relieved, remains) = ring.relieve(leaving, id, seats, bells)?;
+    drop(remains);
+    Some((relieved, id, own))
 }
 
 /// Without a key, so that the position decides the lane.
