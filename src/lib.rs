@@ -95,7 +95,7 @@ pub use bus::{
 pub use contract::NameTaken;
 pub use delivery::{
     Condition, Context, DeadLetter, DeadLetterReason, Delivery, Handler, HandlerError,
-    HandlerErrorExt, IntoHandler, Loss, Outcome, State, StateError, Status, StoredLane,
+    HandlerErrorExt, IntoHandler, Ledger, Loss, Outcome, State, StateError, Status, StoredLane,
     StoredSubscription, Unsettled,
 };
 pub use event::{Durability, Event, Key, ToKey};

@@ -115,12 +115,7 @@ impl DeadLetters {
     /// There is none, or storage failed.
     pub fn discard(&self, position: Position) -> Result<(), DeadLetterError> {
         let found = match self.subscriber() {
-            Some(subscriber) => {
-                let found = subscriber.dead.discard(position)?;
-                // It may have rested for lack of room.
-                subscriber.wake();
-                found
-            }
+            Some(subscriber) => subscriber.discard(position)?,
             None => self.stored()?.discard(position)?,
         };
         if found { Ok(()) } else { Err(self.not_found(position)) }

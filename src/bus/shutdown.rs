@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::Inner;
 use crate::{
-    delivery::Subscriber,
+    delivery::{Ledger, Subscriber},
     runtime::{Tick, in_task},
     storage::StorageError,
 };
@@ -43,6 +43,8 @@ pub struct SubscriptionReport {
     pub left: u64,
     /// Handlers that still ran at the deadline.
     pub abandoned: u64,
+    /// Where all its events are.
+    pub ledger: Ledger,
 }
 
 /// Why a shutdown failed.
@@ -108,11 +110,17 @@ fn stop(subscribers: &BTreeMap<Arc<str>, Arc<Subscriber>>, deadline: Tick) {
 }
 
 fn report(subscriber: &Subscriber, handled_before: u64, until: Tick) -> SubscriptionReport {
+    let ledger = subscriber.ledger(until);
+    if !ledger.is_balanced() {
+        tracing::error!(subscription = &*subscriber.name, %ledger,
+            "events are unaccounted for; please report this as a bug");
+    }
     SubscriptionReport {
         name: subscriber.name.to_string(),
         delivered: subscriber.handled() - handled_before,
-        left: subscriber.count_left(until),
+        left: ledger.held + ledger.in_flight + ledger.waiting,
         abandoned: subscriber.running(),
+        ledger,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{Deliveries, Inner, Subscription, Subscriptions};
 use crate::{
     contract::{EventType, NameTaken},
-    delivery::{self, IntoHandler, Outcome, Plain, Plan, Policy, PullQueue, Run},
+    delivery::{self, IntoHandler, Outcome, Passes, Plain, Plan, Policy, PullQueue, Run},
     event::Event,
     policy::{Backoff, Lanes, Overflow, Start},
     runtime::Runtime,
@@ -34,6 +34,16 @@ pub enum SubscribeError {
     /// There are two handlers for one event.
     #[error("the subscription `{name}` has two handlers for `{event}`")]
     DuplicateHandler {
+        /// The subscription.
+        name: String,
+        /// The event.
+        event: String,
+    },
+    /// A filter has no handler to work for.
+    #[error(
+        "the subscription `{name}` filters `{event}` and has no handler for it that runs in a lane"
+    )]
+    Filter {
         /// The subscription.
         name: String,
         /// The event.
@@ -97,6 +107,7 @@ pub struct SubscriptionBuilder {
     bus: Arc<Inner>,
     name: Arc<str>,
     handlers: Vec<(Arc<EventType>, Run)>,
+    filters: Vec<(Arc<EventType>, Passes)>,
     ignored: BTreeSet<String>,
     lanes: Lanes,
     pool: String,
@@ -121,6 +132,7 @@ impl SubscriptionBuilder {
             bus,
             name: name.into(),
             handlers: Vec::new(),
+            filters: Vec::new(),
             ignored: BTreeSet::new(),
             lanes: Lanes::fixed(1),
             pool: Runtime::DEFAULT_POOL.into(),
@@ -219,6 +231,33 @@ impl SubscriptionBuilder {
     /// May be called for several events: they share one cursor and one order.
     pub fn on<E: Event, M>(self, handler: impl IntoHandler<E, M>) -> Self {
         self.add::<E>(delivery::erase(handler.into_handler()))
+    }
+
+    /// Passes over events of this type for which `passes` says false: the handler is not called, and
+    /// the event is done with, as [`Ledger::filtered`](crate::Ledger) counts. Of several filters for
+    /// one type all have to say true. One that panics is a failed attempt.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tidings::{Bus, Event};
+    /// # #[derive(Serialize, Deserialize, Event)]
+    /// # #[event(name = "orders.placed")]
+    /// # struct OrderPlaced { cents: u64 }
+    /// # let bus = Bus::volatile();
+    /// bus.subscribe("large-orders")
+    ///     .filter(|order: &OrderPlaced| order.cents >= 100_000)
+    ///     .on(|order: &OrderPlaced| println!("look at this: {}", order.cents))
+    ///     .start()?;
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    pub fn filter<E: Event>(mut self, passes: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        match self.bus.journal.contract().of::<E>() {
+            Ok(event) => self.filters.push((event, delivery::erase_filter(passes))),
+            Err(taken) => {
+                self.wrong.get_or_insert(taken.into());
+            }
+        }
+        self
     }
 
     /// Handles an event on the thread that publishes it, before `publish` returns: for handlers that
@@ -343,7 +382,21 @@ impl SubscriptionBuilder {
         Ok(Subscription::new(Arc::downgrade(&bus), subscriber))
     }
 
-    fn plan(self, on_stop: Option<Box<dyn FnOnce() + Send>>) -> Result<Plan, SubscribeError> {
+    fn apply_filters(&mut self) -> Result<(), SubscribeError> {
+        for (event, passes) in self.filters.drain(..) {
+            let is_for =
+                |(other, run): &(Arc<EventType>, Run)| other.id == event.id && !run.is_inline();
+            let Some(at) = self.handlers.iter().position(is_for) else {
+                let (name, event) = (self.name.to_string(), event.name.to_string());
+                return Err(SubscribeError::Filter { name, event });
+            };
+            let (event, run) = self.handlers.swap_remove(at);
+            self.handlers.push((event, run.filtered(passes)));
+        }
+        Ok(())
+    }
+
+    fn plan(mut self, on_stop: Option<Box<dyn FnOnce() + Send>>) -> Result<Plan, SubscribeError> {
         let name = self.name.to_string();
         if let Some(wrong) = self.wrong {
             return Err(wrong);
@@ -357,6 +410,7 @@ impl SubscriptionBuilder {
         if self.handlers.is_empty() {
             return Err(SubscribeError::NoHandler { name });
         }
+        self.apply_filters()?;
         let ignored = |(event, _): &&(Arc<EventType>, Run)| self.ignored.contains(&*event.name);
         if let Some((event, _)) = self.handlers.iter().find(ignored) {
             return Err(SubscribeError::Ignored { name, event: event.name.to_string() });

@@ -8,8 +8,8 @@ use std::{
 
 use super::Inner;
 use crate::{
-    delivery::{Loss, Status, Subscriber},
-    runtime::Runtime,
+    delivery::{Ledger, Loss, Status, Subscriber},
+    runtime::{Runtime, Tick},
     storage::StorageError,
 };
 
@@ -54,6 +54,14 @@ impl Subscription {
     #[must_use]
     pub fn status(&self) -> Status {
         self.subscriber.status()
+    }
+
+    /// Where the events are that it is to get: each in exactly one place, as of the last turn of each
+    /// lane. Counting what is still to be taken reads on in the log, so that this takes longer the
+    /// further the subscription is behind.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.subscriber.ledger(Tick::MAX)
     }
 
     /// What it never got, because the log no longer had it: dropped unread, or lost in a salvage.

@@ -1,6 +1,11 @@
 //! What a lane has done and not yet committed.
 
-use super::{Subscriber, context::Staged, keys};
+use super::{
+    Subscriber,
+    context::Staged,
+    keys,
+    ledger::{Settled, Tally},
+};
 use crate::{
     event::Durability,
     journal::{Draft, Transaction},
@@ -19,6 +24,8 @@ pub(super) struct Batch {
     bytes: usize,
     /// Events that are done with once this is committed.
     settled: u64,
+    /// How they, and dead letters that were tried again, are done with.
+    pub(super) tally: Tally,
 }
 
 impl Batch {
@@ -30,15 +37,23 @@ impl Batch {
     }
 
     /// One more event is done with.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn settle(&mut self, settled: Settled) {
         self.changed = true;
         self.settled += 1;
+        self.tally.note(settled);
     }
 
-    /// So many more events are done with.
+    /// So many more events are handled.
     pub(super) fn settle_all(&mut self, events: u64) {
         self.changed |= events > 0;
         self.settled += events;
+        self.tally.acknowledge(events);
+    }
+
+    /// A dead letter is done with after all.
+    pub(super) fn settle_revived(&mut self, settled: Settled) {
+        self.changed = true;
+        self.tally.note_revived(settled);
     }
 
     /// So many more bytes will go into storage.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{State, Subscriber, keys};
+use super::{State, Subscriber, keys, ledger::Skip};
 use crate::{
     event::Key,
     journal::{Draft, Entry, PublishError, Rejected},
@@ -30,12 +30,18 @@ pub(crate) struct Staged {
     pub(super) writes: keys::Writes,
     /// About how much all that takes in storage.
     pub(super) bytes: usize,
+    /// The event was passed over, and so nothing else is here.
+    pub(super) skipped: Option<Skip>,
 }
 
 /// The most that one handler call may publish and store, in bytes.
 pub(super) const MAX_STAGED: usize = 8 * 1024 * 1024;
 
 impl Staged {
+    pub(super) fn skipped(skip: Skip) -> Self {
+        Self { skipped: Some(skip), ..Self::default() }
+    }
+
     /// Makes room for so many bytes, or says how many there would be.
     pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), usize> {
         let bytes = self.bytes + bytes;
@@ -144,6 +150,11 @@ impl Context {
     /// State of this subscription and this event's key, committed with the acknowledgement.
     pub fn state(&mut self) -> State<'_> {
         State::new(self)
+    }
+
+    /// The event is passed over: nothing of this attempt is kept.
+    pub(super) fn skip(&mut self, skip: Skip) {
+        self.staged = Staged::skipped(skip);
     }
 
     fn envelope(&self) -> &Envelope {

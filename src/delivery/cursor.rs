@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::parking::Held;
+use super::{ledger::Tally, parking::Held};
 use crate::{
     journal::{Entry, Tag},
     message::Position,
@@ -17,6 +17,9 @@ pub(crate) struct Cursor {
     pub(super) frontier: u64,
     /// By position.
     pub(super) holes: Vec<Hole>,
+    /// How those that are acknowledged were settled, and those of lanes that it took over from.
+    #[serde(default)]
+    pub(super) tally: Tally,
 }
 
 /// An event before the frontier that is not acknowledged yet.
@@ -60,7 +63,7 @@ impl Hole {
 
 impl Cursor {
     pub(super) fn at(position: Position) -> Self {
-        Self { frontier: position.get(), holes: Vec::new() }
+        Self { frontier: position.get(), holes: Vec::new(), tally: Tally::default() }
     }
 
     /// The first position that is not acknowledged.
@@ -77,7 +80,11 @@ impl Cursor {
 impl Layer {
     /// Of lanes that have handed on whatever was open in them.
     pub(super) fn handed_on(frontiers: &[u64]) -> Self {
-        let cursor = |frontier: &u64| Cursor { frontier: *frontier, holes: Vec::new() };
+        let cursor = |frontier: &u64| Cursor {
+            frontier: *frontier,
+            holes: Vec::new(),
+            tally: Tally::default(),
+        };
         Self { cursors: frontiers.iter().map(cursor).collect() }
     }
 
@@ -130,7 +137,8 @@ mod tests {
 
     fn layer(frontier: u64, holes: &[u64]) -> Layer {
         let hole = |position: &u64| Hole { position: *position, attempts: 1, first_failed: 0 };
-        Layer { cursors: vec![Cursor { frontier, holes: holes.iter().map(hole).collect() }] }
+        let (holes, tally) = (holes.iter().map(hole).collect(), Tally::default());
+        Layer { cursors: vec![Cursor { frontier, holes, tally }] }
     }
 
     fn inherits(layers: &[Layer], position: u64) -> bool {

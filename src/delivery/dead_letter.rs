@@ -402,13 +402,14 @@ impl DeadLetterStore {
         submit(writes)
     }
 
-    /// Removes a letter that was handled after all.
-    pub(super) fn remove(&self, position: Position, writes: &mut keys::Writes) {
-        self.positions.lock().remove(&position);
+    /// Removes a letter that was handled after all. False if it was discarded meanwhile.
+    pub(super) fn remove(&self, position: Position, writes: &mut keys::Writes) -> bool {
+        let was_there = self.positions.lock().remove(&position);
         match &self.memory {
             Some(memory) => drop(take(memory, position)),
             None => drop(writes.insert(keys::dead_letter(&self.subscription, position), None)),
         }
+        was_there
     }
 
     /// Removes a letter for good. False where there is none.

@@ -1,11 +1,18 @@
 //! What handles an event: closures, functions, and types of one's own.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::{
     Context, HandlerError,
+    attempt::panicked,
+    context::Staged,
     in_place::{self, InPlace},
     inline::{self, Attach},
+    ledger::Skip,
     started::Completion,
 };
 use crate::{
@@ -211,6 +218,9 @@ pub(super) enum Form {
     Started(Box<dyn Fn(CellRef, Context, Completion) + Send + Sync>),
 }
 
+/// Whether an event passes a filter.
+pub(crate) type Passes = Box<dyn Fn(&CellRef) -> bool + Send + Sync>;
+
 type Call = dyn Fn(&CellRef, &mut Context) -> Result<(), HandlerError> + Send + Sync;
 
 impl Run {
@@ -220,9 +230,40 @@ impl Run {
         Self { decode: decode::<E>, form: Form::Started(Box::new(start)), inline: None }
     }
 
+    /// The same for events that pass a filter; the others are passed over.
+    pub(crate) fn filtered(self, passes: Passes) -> Self {
+        let form = match self.form {
+            Form::Called { call, .. } => {
+                let call = move |event: &CellRef, ctx: &mut Context| {
+                    if passes(event) {
+                        return call(event, ctx);
+                    }
+                    ctx.skip(Skip::Filtered);
+                    Ok(())
+                };
+                Form::Called { call: Box::new(call), in_place: None }
+            }
+            Form::Started(start) => Form::Started(Box::new(move |event, context, completion| {
+                match catch_unwind(AssertUnwindSafe(|| passes(&event))) {
+                    Ok(true) => start(event, context, completion),
+                    Ok(false) => completion.finish(Ok(Staged::skipped(Skip::Filtered))),
+                    Err(panic) => completion.finish(Err(panicked(panic.as_ref()))),
+                }
+            })),
+        };
+        Self { form, ..self }
+    }
+
     pub(crate) fn is_inline(&self) -> bool {
         self.inline.is_some()
     }
+}
+
+/// A filter with its event type erased.
+pub(crate) fn erase_filter<E: Event>(
+    passes: impl Fn(&E) -> bool + Send + Sync + 'static,
+) -> Passes {
+    Box::new(move |event| event.get::<E>().is_none_or(&passes))
 }
 
 pub(crate) fn erase<E: Event>(handler: impl Handler<E>) -> Run {

@@ -17,6 +17,7 @@ use super::{
     inline::{self, InlineSide},
     keys,
     lane::{Lane, Post},
+    ledger::Tally,
     loss::{self, Loss},
     muster::Muster,
     subscriber::{Counters, Policy, Registered},
@@ -82,9 +83,11 @@ pub(crate) fn register(
     let names = meta.events.iter().map(|name| name.as_str().into()).collect();
     let is_called = |(_, run): &(Arc<EventType>, Run)| matches!(run.form, Form::Called { .. });
     let alone = plan.lanes.most() == 1 && plan.handlers.iter().all(is_called);
+    let died = cursors.iter().map(|cursor| cursor.tally).sum::<Tally>().dead();
     let has_inline = plan.handlers.iter().any(|(_, run)| run.is_inline());
     let handlers = own.into_iter().zip(plan.handlers);
-    let registered = |(kind, (event, run))| (kind, Registered { event, run });
+    let registered =
+        |(kind, (event, run))| (kind, Registered { event, route: journal.route(kind), run });
     let formation = Formation {
         group: journal.ring().new_group(),
         lanes: cursors.iter().map(|_| Arc::default()).collect(),
@@ -115,6 +118,7 @@ pub(crate) fn register(
         failure: Mutex::default(),
     });
     if is_stored {
+        subscriber.counters.discarded.add(died.saturating_sub(subscriber.dead.count()));
         let losses = loss::list(journal, &subscriber.name)?;
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
     }
@@ -216,9 +220,13 @@ fn resume(
     meta.events.retain(|event| !plan.ignored.contains(event));
     meta.lanes = plan.lanes.nearest(stored.lanes);
     if meta.lanes != stored.lanes {
+        let tally = cursors.iter_mut().map(|cursor| std::mem::take(&mut cursor.tally)).sum();
         meta.layers.push(Layer { cursors });
         let low = meta.layers.last().map_or(1, Layer::low);
-        let cursors = fresh(meta.lanes, Position::new(low).unwrap_or(Position::FIRST));
+        let mut cursors = fresh(meta.lanes, Position::new(low).unwrap_or(Position::FIRST));
+        if let Some(first) = cursors.first_mut() {
+            first.tally = tally;
+        }
         store(journal, plan, &meta, Some(&cursors))?;
         return Ok((meta, cursors));
     }

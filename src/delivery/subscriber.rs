@@ -18,11 +18,12 @@ use super::{
     inline::InlineSide,
     keys,
     lane::Inbound,
+    ledger::{Ledger, Outside},
     loss::{self, Loss},
 };
 use crate::{
     contract::{EventType, NameId},
-    journal::{Entry, Journal, Open, Tag},
+    journal::{Entry, Journal, Open, Route, Tag},
     message::Position,
     policy::{Backoff, Lanes, Overflow},
     runtime::{Clock, Runtime, Tick},
@@ -46,6 +47,7 @@ pub(crate) struct Policy {
 /// A handler and the event type it is for.
 pub(crate) struct Registered {
     pub(super) event: Arc<EventType>,
+    pub(super) route: Arc<Route>,
     pub(super) run: Run,
 }
 
@@ -89,7 +91,9 @@ pub(super) struct Counters {
     pub(super) handled: Counter,
     pub(super) retried: Counter,
     pub(super) dead_lettered: Counter,
-    pub(super) skipped: Counter,
+    pub(super) missed: Counter,
+    /// Dead letters that were given up, in earlier runs too.
+    pub(super) discarded: Counter,
     /// Positions, in earlier runs too.
     pub(super) lost: Counter,
 }
@@ -264,6 +268,17 @@ impl Subscriber {
         Ok(true)
     }
 
+    /// Gives a dead letter up for good. False where there is none.
+    pub(crate) fn discard(&self, position: Position) -> Result<bool, StorageError> {
+        let found = self.dead.discard(position)?;
+        if found {
+            self.counters.discarded.add(1);
+            // It may have rested for lack of room.
+            self.wake();
+        }
+        Ok(found)
+    }
+
     /// Tells the lane of an event something.
     pub(super) fn tell(&self, inbound: Inbound) {
         self.formation.read().send(inbound);
@@ -345,15 +360,26 @@ impl Subscriber {
         formation.lanes.iter().map(|lane| lane.running()).sum::<u64>().max(stuck)
     }
 
-    /// How many events it is still owed: those in its lanes, and those that it has not taken yet.
-    /// Reads on from where the lanes are, until `deadline`: at least so many then.
-    pub(crate) fn count_left(&self, deadline: Tick) -> u64 {
-        let formation = self.formation();
-        let held = formation.in_lanes();
+    /// Where the events are that it is to get, as of the last turn of each lane. Reads on in the log
+    /// for what no lane has taken yet, until `deadline`: at least so many wait then.
+    pub(crate) fn ledger(&self, deadline: Tick) -> Ledger {
+        // Locked, so that events do not go from one lane to another in between.
+        let formation = self.formation.read();
+        let accounts: Vec<_> = formation.lanes.iter().map(|lane| lane.account()).collect();
+        let formation = Arc::clone(&formation);
+        let from: Vec<_> = accounts.iter().map(|account| account.scanned).collect();
+        let outside = Outside {
+            untaken: self.count_untaken(&formation, &from, deadline),
+            missed: self.counters.missed.get(),
+            discarded: self.counters.discarded.get(),
+            inline: self.inline.as_ref().map_or(0, |side| side.handled()),
+        };
+        Ledger::new(&accounts, outside)
+    }
+
+    /// How many events it is still to take, where each lane has come so far.
+    fn count_untaken(&self, formation: &Formation, frontiers: &[u64], deadline: Tick) -> u64 {
         let ring = self.journal.ring();
-        let frontiers: Option<Vec<_>> =
-            formation.numbers().map(|lane| ring.frontier(formation.group, lane)).collect();
-        let Some(frontiers) = frontiers else { return held };
         let untaken = |position: u64, tag: Tag| {
             let is_for = |lanes| tag.lane(position, lanes) as usize;
             let is_new = frontiers.get(is_for(formation.count())).is_some_and(|at| position >= *at);
@@ -371,7 +397,7 @@ impl Subscriber {
             let left = |entry: &&Entry| untaken(entry.position.get(), entry.tag());
             behind += entries.iter().filter(left).count() as u64;
         }
-        held + in_ring + behind
+        in_ring + behind
     }
 
     /// Positions from the first one that is not settled to the end of the journal.
@@ -407,7 +433,7 @@ impl Subscriber {
     /// Takes note of events that were passed over, because it was too slow.
     pub(super) fn note_missed(&self, missed: u64) {
         if missed > 0 {
-            self.counters.skipped.add(missed);
+            self.counters.missed.add(missed);
             tracing::warn!(subscription = &*self.name, missed, "too slow: events were skipped");
         }
     }
@@ -433,7 +459,7 @@ impl Subscriber {
             handled: self.handled(),
             retried: self.counters.retried.get(),
             dead_lettered: self.counters.dead_lettered.get(),
-            skipped: self.counters.skipped.get(),
+            skipped: self.counters.missed.get(),
             lost: self.counters.lost.get(),
             held: formation.in_lanes(),
             dead_letters: self.dead.count(),

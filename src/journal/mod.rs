@@ -170,6 +170,9 @@ impl Journal {
         let level = message.level();
         let names = (&topic.event.name, &topic.event.codec);
         let (event, envelope) = message.seal(|| self.ids.fresh(now), now, names, cause);
+        if envelope.expires_at().is_some() {
+            topic.route.set_expires();
+        }
         let mut spare = self.log.as_ref().map_or_else(Spare::default, |log| log.spares.take());
         match self.encode(&event, &envelope, &mut spare.payload) {
             Ok(()) => Ok(Draft::new(topic, envelope, event, spare, level)),

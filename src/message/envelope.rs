@@ -1,6 +1,6 @@
 //! Everything about a published message but its payload.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{CorrelationId, Headers, MessageId};
 use crate::{event::Key, runtime::Timestamp};
@@ -50,6 +50,16 @@ impl Envelope {
     #[must_use]
     pub fn correlation_id(&self) -> CorrelationId {
         self.correlation.clone().unwrap_or(CorrelationId::Id(self.id))
+    }
+
+    /// When subscriptions begin to pass over the event, if ever.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        if self.headers.is_empty() {
+            return None;
+        }
+        let millis = self.headers.get(Headers::EXPIRES_AFTER)?.parse().ok()?;
+        Some(self.published_at.plus(Duration::from_millis(millis)))
     }
 
     /// About how many bytes it has in storage, at the most.

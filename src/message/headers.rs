@@ -32,6 +32,9 @@ impl Headers {
     /// The most bytes that all names and values may have together.
     pub const MAX_BYTES: usize = 16 * 1024;
 
+    /// The header that says for how many milliseconds after its publish an event is good.
+    pub const EXPIRES_AFTER: &str = "tidings-expires-after-ms";
+
     /// Adds a header, or replaces the one of that name.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ pub use headers::{HeaderError, Headers};
 pub use id::{CorrelationId, MessageId, ParseIdError};
 pub use position::Position;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     event::{Durability, Event, Key},
@@ -99,6 +99,17 @@ impl<E: Event> Message<E> {
             metadata.refused.get_or_insert(error);
         }
         self
+    }
+
+    /// Has subscriptions that come to the event later than this after its publish pass over it. That
+    /// is counted: see [`Ledger::expired`](crate::Ledger). An event that waits for a retry expires,
+    /// too; a dead letter that is tried again does not.
+    ///
+    /// In milliseconds, rounded up. Kept in the header [`Headers::EXPIRES_AFTER`].
+    #[must_use]
+    pub fn expires_after(self, time: Duration) -> Self {
+        let millis = time.as_nanos().div_ceil(1_000_000);
+        self.header(Headers::EXPIRES_AFTER, &millis.to_string())
     }
 
     /// What the acknowledged publish survives, where that is to be less or more than the event's type

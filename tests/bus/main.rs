@@ -19,5 +19,6 @@ mod pools;
 mod publishing;
 mod retention;
 mod room;
+mod skipping;
 mod stopping;
 mod threads;

@@ -1,6 +1,14 @@
 //! One run under a seed.
 
-use std::{cell::Cell, fmt, time::Duration};
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tidings::{
     Bus, Context, DeadLetter, DeadLetterError, Durability, Pending, Subscription,
@@ -164,6 +172,7 @@ impl World {
         let mut pending = Vec::new();
         for _ in 0..self.draw(40) {
             self.act(&bus, &mut subscriptions, &mut pending);
+            subscriptions.iter().for_each(assert_balance);
         }
         for subscription in &subscriptions {
             self.count_changes(subscription);
@@ -289,6 +298,26 @@ impl World {
         self.history.add(Fact::Ended { how });
     }
 
+    /// At rest, the ledgers say how many events there are, and where each of them is.
+    fn balance(&self, bus: &Bus, subscriptions: &[Subscription]) {
+        let sources = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&sources);
+        let count = move |_: &Source| _ = counted.fetch_add(1, Relaxed);
+        let counting = bus.subscribe("count").ephemeral().on(count).start().unwrap();
+        self.sim.run_until_idle();
+        counting.stop(Duration::ZERO);
+        for subscription in subscriptions {
+            let (ledger, by) = (subscription.ledger(), subscription.name());
+            let story = format!("{by}: {ledger}\n{:?}", self.history);
+            assert!(ledger.is_balanced(), "{story}");
+            assert_eq!((ledger.held, ledger.in_flight, ledger.waiting), (0, 0, 0), "{story}");
+            assert_eq!(ledger.dead, subscription.status().dead_letters, "{story}");
+            if by != "second-hand" {
+                assert_eq!(ledger.matched, sources.load(Relaxed), "{story}");
+            }
+        }
+    }
+
     /// No more faults: everything has to come to its rest.
     fn last_life(&self) {
         self.history.add(Fact::Began { life: u32::MAX });
@@ -299,10 +328,12 @@ impl World {
             assert_eq!(subscription.lag(), 0, "{subscription:?} does not come to rest");
         }
         for by in SUBSCRIPTIONS {
-            for letter in bus.dead_letters(by).list().unwrap() {
-                self.history.add(Fact::Dead { by, event: event_of(by, &letter) });
+            let letters = bus.dead_letters(by).list().unwrap();
+            for letter in &letters {
+                self.history.add(Fact::Dead { by, event: event_of(by, letter) });
             }
         }
+        self.balance(&bus, &subscriptions);
         let history = self.history.clone();
         bus.subscribe("audit")
             .ephemeral()
@@ -315,6 +346,11 @@ impl World {
         self.sim.run_until_idle();
         bus.shutdown(Duration::from_secs(1)).unwrap();
     }
+}
+
+fn assert_balance(subscription: &Subscription) {
+    let ledger = subscription.ledger();
+    assert!(ledger.is_balanced(), "{}: {ledger}", subscription.name());
 }
 
 fn event_of(by: &str, letter: &DeadLetter) -> u64 {

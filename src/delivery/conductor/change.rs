@@ -9,6 +9,7 @@ use crate::{
         formation::Formation,
         keys,
         lane::{Lane, LaneHandle, Post, Share, Submitted},
+        ledger::Tally,
         muster::Muster,
         register::{Meta, json},
     },
@@ -32,6 +33,8 @@ pub(super) struct Change {
     leaving: Vec<(Seat, u64)>,
     /// By lane that comes: what it goes on with.
     shares: Vec<Share>,
+    /// How all that was settled. The first lane that comes goes on with it.
+    tally: Tally,
 }
 
 /// Why a change was not stored.
@@ -63,12 +66,14 @@ impl Change {
             return Err(lanes);
         }
         let mut shares: Vec<Share> = (0..count).map(|_| Share::default()).collect();
+        let mut tally = Tally::default();
         let legacies = lanes.into_iter().filter_map(Lane::bequeath);
         let leaving = legacies.map(|legacy| {
             legacy.open.deal(&mut shares);
+            tally += legacy.tally;
             (legacy.seat, legacy.taken.get())
         });
-        Ok(Self { leaving: leaving.collect(), shares })
+        Ok(Self { leaving: leaving.collect(), shares, tally })
     }
 
     /// Has stored what is to be. `None` where nothing is kept of the subscription.
@@ -108,7 +113,8 @@ impl Change {
         };
         let mut writes = vec![Write::put(keys::subscription(name), json(&meta)?)];
         for (lane, share) in (0..).zip(&self.shares) {
-            let cursor = Cursor { frontier, holes: share.holes() };
+            let tally = if lane == 0 { self.tally } else { Tally::default() };
+            let cursor = Cursor { frontier, holes: share.holes(), tally };
             writes.push(Write::put(keys::cursor(name, lane), json(&cursor)?));
         }
         let gone = formation.numbers().skip(self.shares.len());
@@ -148,7 +154,8 @@ impl Change {
         let own_seats = (0..).zip(own_seats);
         for ((at, handle), share) in own_seats.zip(&next.lanes).zip(self.shares) {
             let (subscriber, handle) = (Arc::clone(subscriber), Arc::clone(handle));
-            let cursor = Cursor::at(start);
+            let tally = if at.0 == 0 { self.tally } else { Tally::default() };
+            let cursor = Cursor { tally, ..Cursor::at(start) };
             let mut lane = Lane::new(subscriber, Arc::clone(&next), handle, at, cursor);
             lane.inherit(share);
             next.muster.come_in(lane);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Held, Hole, Lane, PAUSE, Parked, commit::holes};
 use crate::{
+    delivery::ledger::Tally,
     journal::{Opened, Seat},
     message::Position,
     runtime::Step,
@@ -15,6 +16,8 @@ pub(in crate::delivery) struct Legacy {
     /// Everything before it is settled, or among the following.
     pub(in crate::delivery) taken: Position,
     pub(in crate::delivery) open: Share,
+    /// How it settled what it settled.
+    pub(in crate::delivery) tally: Tally,
 }
 
 /// Events that a lane has in its hands, and that another one goes on with.
@@ -83,7 +86,8 @@ impl Lane {
     pub(in crate::delivery) fn bequeath(self) -> Option<Legacy> {
         let taken = self.stopped_at?;
         let (parked, running, revived) = (self.parked, self.running, self.revived);
-        Some(Legacy { seat: self.seat?, taken, open: Share { parked, running, revived } })
+        let (open, tally) = (Share { parked, running, revived }, self.tally);
+        Some(Legacy { seat: self.seat?, taken, open, tally })
     }
 
     /// Goes on with what others had.
@@ -92,6 +96,7 @@ impl Lane {
         (self.parked, self.running, self.revived) = (parked, running, revived);
         let held = self.parked.iter().chain(self.running.values());
         self.handle.took(held.filter(|held| !held.is_revived()).count(), self.low());
+        self.handle.keep_account(self.account());
     }
 }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Cursor, Held, Hole, Lane, handle::Submitted};
-use crate::{delivery::keys, message::Position};
+use crate::{
+    delivery::{keys, ledger::Account},
+    message::Position,
+};
 
 /// A cursor that only skipped events of others is stored when it has moved this far.
 const SKIPPED: u64 = 65_536;
@@ -41,6 +44,7 @@ impl Lane {
     }
 
     fn send(&mut self, frontier: Position) {
+        self.tally_after += self.batch.tally;
         let cursor = self.cursor(frontier);
         let mut batch = std::mem::take(&mut self.batch);
         let settled = batch.settled();
@@ -54,7 +58,7 @@ impl Lane {
         });
         match ticket {
             Submitted::Ticket(ticket) => self.commit = Some((ticket, settled)),
-            Submitted::Done => self.handle.settled(settled),
+            Submitted::Done => self.note_settled(settled),
             Submitted::Left => {
                 self.over = true; // abandoned meanwhile; somebody else may have the name
                 return;
@@ -66,10 +70,11 @@ impl Lane {
     /// True once no commit is on its way.
     pub(super) fn settle_commit(&mut self) -> bool {
         let Some((ticket, settled)) = &self.commit else { return true };
+        let settled = *settled;
         match ticket.take() {
             None => false,
             Some(Ok(_)) => {
-                self.handle.settled(*settled);
+                self.note_settled(settled);
                 self.commit = None;
                 true
             }
@@ -78,6 +83,32 @@ impl Lane {
                 self.give_up(&rejected.failure.to_string());
                 false
             }
+        }
+    }
+
+    /// What was sent is committed.
+    fn note_settled(&mut self, settled: u64) {
+        self.tally = self.tally_after;
+        self.handle.settled(settled);
+    }
+
+    /// Where the events are that it has taken.
+    pub(super) fn account(&self) -> Account {
+        let is_revived = |held: &&Held| held.is_revived();
+        let (mut parked, mut running) = (self.parked.len(), self.running.len());
+        if !self.revived.is_empty() {
+            let revived = self.running.values().filter(is_revived).count();
+            running -= revived;
+            parked -= self.revived.len() - revived;
+        }
+        let sent = self.commit.as_ref().map_or(0, |(_, settled)| *settled);
+        Account {
+            tally: self.tally,
+            open: self.handle.held(),
+            held: (parked + self.unloaded.len()) as u64,
+            in_flight: running as u64 + self.batch.settled() + sent,
+            unseen: self.backlog.len() as u64,
+            scanned: self.scanned.get(),
         }
     }
 
@@ -91,7 +122,7 @@ impl Lane {
             holes.extend(&self.unloaded);
             holes.sort_unstable_by_key(|hole| hole.position);
         }
-        let cursor = Cursor { frontier: frontier.get(), holes };
+        let cursor = Cursor { frontier: frontier.get(), holes, tally: self.tally_after };
         let value = serde_json::to_vec(&cursor).ok()?;
         Some((keys::cursor(&self.subscriber.name, self.number), value))
     }

@@ -8,7 +8,7 @@ use std::sync::{
 use parking_lot::Mutex;
 
 use crate::{
-    delivery::{HandlerError, conductor::Gauge, context::Staged, parking::Held},
+    delivery::{HandlerError, conductor::Gauge, context::Staged, ledger::Account, parking::Held},
     journal::{Entry, Journal, Ticket, Transaction},
     message::Position,
     runtime::Task,
@@ -58,6 +58,8 @@ pub(crate) struct LaneHandle {
     running: AtomicU64,
     /// The first position that is held; 0 for none.
     low: AtomicU64,
+    /// As of the end of the lane's last turn.
+    account: Mutex<Account>,
     /// How busy the lane is, where anybody asks.
     pub(in crate::delivery) gauge: Gauge,
 }
@@ -133,6 +135,15 @@ impl LaneHandle {
     pub(super) fn report(&self, low: Option<Position>, running: usize) {
         self.low.store(low.map_or(0, Position::get), Ordering::Relaxed);
         self.running.store(running as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn keep_account(&self, account: Account) {
+        *self.account.lock() = account;
+    }
+
+    /// Where the events are that the lane has taken, as of the end of its last turn.
+    pub(crate) fn account(&self) -> Account {
+        *self.account.lock()
     }
 
     /// The first position that is not settled, if any is held.

@@ -4,7 +4,12 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 
 use super::{Hole, Lane, PAUSE};
 use crate::{
-    delivery::{handler::Form, in_place::Turn, loss::Loss},
+    delivery::{
+        handler::Form,
+        in_place::Turn,
+        ledger::{Settled, Skip},
+        loss::Loss,
+    },
     journal::{Batch, Entry, Opened, Seat},
     message::Position,
     policy::Attempt,
@@ -95,6 +100,9 @@ impl Lane {
         let Form::Called { in_place: Some(handler), .. } = &registered.run.form else {
             return false;
         };
+        if registered.route.expires() {
+            return false;
+        }
         let from = next.get();
         let clock = subscriber.journal.clock();
         let turn = Turn { subscriber: &subscriber, clock, end: self.turn_end_nanos() };
@@ -194,7 +202,7 @@ impl Lane {
                 Ok(entry) => entry,
                 Err(StorageError::Truncated { .. }) => {
                     self.unloaded.pop_front();
-                    self.batch.settle();
+                    self.batch.settle(Settled::Skipped(Skip::Lost));
                     if let Some(loss) = Loss::new(position, position.next()) {
                         self.lose(loss);
                     }
@@ -210,7 +218,8 @@ impl Lane {
             if self.subscriber.kinds.contains(&entry.kind) {
                 self.reload(hole, Arc::new(entry));
             } else {
-                self.batch.settle(); // the subscription has given up on such events
+                // The subscription has given up on such events.
+                self.batch.settle(Settled::Skipped(Skip::Ignored));
             }
         }
         true

@@ -23,6 +23,7 @@ use super::{
     batch::Batch,
     cursor::{Cursor, Hole},
     formation::Formation,
+    ledger::Tally,
     parking::{Held, Parked},
 };
 use crate::{
@@ -70,6 +71,10 @@ pub(super) struct Lane {
     batch: Batch,
     /// On its way to storage, with the number of events that it settles.
     commit: Option<(Arc<Ticket>, u64)>,
+    /// What is committed.
+    tally: Tally,
+    /// The same once the commit that is on its way is done.
+    tally_after: Tally,
     /// Unacknowledged events of an earlier run, to be loaded first.
     unloaded: VecDeque<Hole>,
     turn_end: Tick,
@@ -99,7 +104,7 @@ impl Lane {
         let frontier = Position::new(cursor.frontier).unwrap_or(Position::FIRST);
         let first = cursor.holes.first().and_then(|hole| Position::new(hole.position));
         handle.took(cursor.holes.len(), first);
-        Self {
+        let lane = Self {
             beyond_layers: formation.beyond_layers(),
             subscriber,
             formation,
@@ -115,6 +120,8 @@ impl Lane {
             inbox: VecDeque::new(),
             batch: Batch::default(),
             commit: None,
+            tally: cursor.tally,
+            tally_after: cursor.tally,
             unloaded: cursor.holes.into(),
             turn_end: Tick::ZERO,
             unreadable: false,
@@ -124,7 +131,9 @@ impl Lane {
             farewell: false,
             stopped_at: None,
             over: false,
-        }
+        };
+        lane.handle.keep_account(lane.account());
+        lane
     }
 
     /// One turn. It ends with a commit on its way, or at rest.
@@ -137,6 +146,7 @@ impl Lane {
         if self.commit.is_none() {
             self.handle.report(self.low(), self.running.len());
         }
+        self.handle.keep_account(self.account());
         step
     }
 
@@ -251,7 +261,7 @@ impl Lane {
 
     /// True if the event is settled, one way or the other.
     fn try_now(&mut self, held: Held) -> bool {
-        if self.is_discarded(&held) {
+        if self.is_discarded(&held) || self.has_expired(&held) {
             return true;
         }
         self.batch.attempts += 1;

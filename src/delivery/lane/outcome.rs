@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Held, Lane, PAUSE};
 use crate::{
-    delivery::{DeadLetter, DeadLetterReason, HandlerError, context::Staged, dead_letter::Verdict},
+    delivery::{
+        DeadLetter, DeadLetterReason, HandlerError,
+        context::Staged,
+        dead_letter::Verdict,
+        ledger::{Settled, Skip},
+    },
     message::Position,
     policy::Attempt,
 };
@@ -35,16 +40,35 @@ impl Lane {
     }
 
     pub(super) fn succeed(&mut self, held: &Held, staged: Staged) -> bool {
+        let skipped = staged.skipped;
         self.batch.merge(staged);
-        if self.revived.remove(&held.position()) {
-            self.subscriber.dead.remove(held.position(), &mut self.batch.writes);
+        self.settle(held, skipped.map_or(Settled::Acknowledged, Settled::Skipped));
+        if skipped.is_none() {
+            self.subscriber.counters.handled.add(1);
+        }
+        true
+    }
+
+    /// The event is done with, and is no dead letter.
+    fn settle(&mut self, held: &Held, settled: Settled) {
+        if !self.revived.remove(&held.position()) {
+            return self.batch.settle(settled);
+        }
+        self.batch.changed = true;
+        if self.subscriber.dead.remove(held.position(), &mut self.batch.writes) {
+            self.batch.settle_revived(settled);
             // Lanes may rest for lack of room among the dead letters.
             self.subscriber.wake();
-            self.batch.changed = true;
-        } else {
-            self.batch.settle();
         }
-        self.subscriber.counters.handled.add(1);
+    }
+
+    /// An event whose time is over is passed over. A dead letter has no time.
+    pub(super) fn has_expired(&mut self, held: &Held) -> bool {
+        let expired = |at| at <= self.subscriber.clock().wall();
+        if held.is_revived() || !held.entry.envelope.expires_at().is_some_and(expired) {
+            return false;
+        }
+        self.settle(held, Settled::Skipped(Skip::Expired));
         true
     }
 
@@ -87,7 +111,7 @@ impl Lane {
             attempts = held.all_attempts(), "an event became a dead letter");
         self.batch.changed = true;
         if !self.revived.remove(&held.position()) {
-            self.batch.settle();
+            self.batch.settle(Settled::Dead);
         }
         self.subscriber.counters.dead_lettered.add(1);
         true

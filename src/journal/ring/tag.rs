@@ -84,6 +84,8 @@ pub(crate) struct Route {
     pub(super) wanted: AtomicU32,
     /// The version of its inline handlers; 0 while it has none.
     inline: AtomicU64,
+    /// Some of its events expire.
+    expires: AtomicU32,
 }
 
 impl Route {
@@ -94,6 +96,7 @@ impl Route {
             divided: AtomicU32::new(0),
             wanted: AtomicU32::new(0),
             inline: AtomicU64::new(0),
+            expires: AtomicU32::new(0),
         })
     }
 
@@ -110,6 +113,17 @@ impl Route {
 
     pub(crate) fn set_inline(&self, version: u64) {
         self.inline.store(version, Ordering::Relaxed);
+    }
+
+    /// Whether any of its events may expire, of those published by this process.
+    #[inline]
+    pub(crate) fn expires(&self) -> bool {
+        self.expires.load(Ordering::Relaxed) != 0
+    }
+
+    /// To be called before the first event that expires is published.
+    pub(crate) fn set_expires(&self) {
+        self.expires.store(1, Ordering::Relaxed);
     }
 
     /// Whether publishers should hash the key. A reader that needs a hash and finds none makes it.
