@@ -95,8 +95,8 @@ pub use bus::{
 pub use contract::NameTaken;
 pub use delivery::{
     Condition, Context, DeadLetter, DeadLetterReason, Delivery, Handler, HandlerError,
-    HandlerErrorExt, IntoHandler, Ledger, Loss, Outcome, State, StateError, Status, StoredLane,
-    StoredSubscription, Unsettled,
+    HandlerErrorExt, Idempotent, IntoHandler, Ledger, Loss, Outcome, State, StateError, Status,
+    StoredLane, StoredSubscription, Unsettled, idempotent, idempotent_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};
@@ -104,7 +104,7 @@ pub use message::{
     CorrelationId, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError, Position,
     Publishable,
 };
-pub use policy::{Attempt, Backoff, Lanes, Overflow, Retention, Start, Unread};
+pub use policy::{Attempt, Backoff, Lanes, Overflow, Retention, Start, Unread, Window};
 pub use runtime::{PoolSize, PoolStatus, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

@@ -5,9 +5,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{Deliveries, Inner, Subscription, Subscriptions};
 use crate::{
     contract::{EventType, NameTaken},
-    delivery::{self, IntoHandler, Outcome, Passes, Plain, Plan, Policy, PullQueue, Run},
-    event::Event,
-    policy::{Backoff, Lanes, Overflow, Start},
+    delivery::{
+        self, Idempotency, IntoHandler, Outcome, Passes, Plain, Plan, Policy, PullQueue, Run,
+    },
+    event::{Event, ToKey},
+    policy::{Backoff, Lanes, Overflow, Start, Window},
     runtime::Runtime,
     storage::StorageError,
 };
@@ -39,11 +41,12 @@ pub enum SubscribeError {
         /// The event.
         event: String,
     },
-    /// A filter has no handler to work for.
+    /// A filter or an idempotency key is for an event without a handler in a lane.
     #[error(
-        "the subscription `{name}` filters `{event}` and has no handler for it that runs in a lane"
+        "the subscription `{name}` has a filter or a key for `{event}`, and no handler for it that \
+         runs in a lane"
     )]
-    Filter {
+    Unhandled {
         /// The subscription.
         name: String,
         /// The event.
@@ -108,6 +111,7 @@ pub struct SubscriptionBuilder {
     name: Arc<str>,
     handlers: Vec<(Arc<EventType>, Run)>,
     filters: Vec<(Arc<EventType>, Passes)>,
+    idempotencies: Vec<(Arc<EventType>, Idempotency)>,
     ignored: BTreeSet<String>,
     lanes: Lanes,
     pool: String,
@@ -133,6 +137,7 @@ impl SubscriptionBuilder {
             name: name.into(),
             handlers: Vec::new(),
             filters: Vec::new(),
+            idempotencies: Vec::new(),
             ignored: BTreeSet::new(),
             lanes: Lanes::fixed(1),
             pool: Runtime::DEFAULT_POOL.into(),
@@ -253,6 +258,23 @@ impl SubscriptionBuilder {
     pub fn filter<E: Event>(mut self, passes: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
         match self.bus.journal.contract().of::<E>() {
             Ok(event) => self.filters.push((event, delivery::erase_filter(passes))),
+            Err(taken) => {
+                self.wrong.get_or_insert(taken.into());
+            }
+        }
+        self
+    }
+
+    /// Calls the handler of this type of event once for all events that stand for one thing, as `key`
+    /// has it, within a window: as [`idempotent_by`](crate::idempotent_by) does, for async and pulled
+    /// handlers as well.
+    pub fn idempotent_by<E: Event, K: ToKey>(
+        mut self,
+        window: Window,
+        key: impl Fn(&E) -> K + Send + Sync + 'static,
+    ) -> Self {
+        match self.bus.journal.contract().of::<E>() {
+            Ok(event) => self.idempotencies.push((event, delivery::erase_key(window, key))),
             Err(taken) => {
                 self.wrong.get_or_insert(taken.into());
             }
@@ -382,18 +404,26 @@ impl SubscriptionBuilder {
         Ok(Subscription::new(Arc::downgrade(&bus), subscriber))
     }
 
-    fn apply_filters(&mut self) -> Result<(), SubscribeError> {
-        for (event, passes) in self.filters.drain(..) {
-            let is_for =
-                |(other, run): &(Arc<EventType>, Run)| other.id == event.id && !run.is_inline();
-            let Some(at) = self.handlers.iter().position(is_for) else {
-                let (name, event) = (self.name.to_string(), event.name.to_string());
-                return Err(SubscribeError::Filter { name, event });
-            };
-            let (event, run) = self.handlers.swap_remove(at);
+    fn wrap_handlers(&mut self) -> Result<(), SubscribeError> {
+        for (event, passes) in std::mem::take(&mut self.filters) {
+            let (event, run) = self.take_handler(&event)?;
             self.handlers.push((event, run.filtered(passes)));
         }
+        for (event, idempotency) in std::mem::take(&mut self.idempotencies) {
+            let (event, run) = self.take_handler(&event)?;
+            self.handlers.push((event, run.idempotent(idempotency)));
+        }
         Ok(())
+    }
+
+    /// The handler of an event, if it runs in a lane.
+    fn take_handler(&mut self, event: &EventType) -> Result<(Arc<EventType>, Run), SubscribeError> {
+        let is_for =
+            |(other, run): &(Arc<EventType>, Run)| other.id == event.id && !run.is_inline();
+        let at = self.handlers.iter().position(is_for).ok_or_else(|| {
+            SubscribeError::Unhandled { name: self.name.to_string(), event: event.name.to_string() }
+        })?;
+        Ok(self.handlers.swap_remove(at))
     }
 
     fn plan(mut self, on_stop: Option<Box<dyn FnOnce() + Send>>) -> Result<Plan, SubscribeError> {
@@ -410,7 +440,7 @@ impl SubscriptionBuilder {
         if self.handlers.is_empty() {
             return Err(SubscribeError::NoHandler { name });
         }
-        self.apply_filters()?;
+        self.wrap_handlers()?;
         let ignored = |(event, _): &&(Arc<EventType>, Run)| self.ignored.contains(&*event.name);
         if let Some((event, _)) = self.handlers.iter().find(ignored) {
             return Err(SubscribeError::Ignored { name, event: event.name.to_string() });

@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     Context, DeadLetterReason, HandlerError, Subscriber, context::Staged, dead_letter::Verdict,
-    handler::Form, keys, parking::Held, started::Completion, subscriber::Registered,
+    handler::Form, idempotency::Entrance, keys, ledger::Skip, parking::Held, started::Completion,
+    subscriber::Registered,
 };
 use crate::journal::{Body, CellRef};
 
@@ -20,12 +21,14 @@ pub(super) enum Attempted {
     Hopeless(Verdict),
     /// It goes on elsewhere; the lane will be told.
     Started,
+    /// A copy of it is being handled.
+    Busy,
 }
 
 /// Makes an attempt. `earlier` is what the lane has written to the state and not committed yet.
 pub(super) fn attempt(
     subscriber: &Arc<Subscriber>,
-    held: &Held,
+    held: &mut Held,
     earlier: &mut keys::Writes,
 ) -> Attempted {
     let Some(registered) = subscriber.handlers.get(&held.entry.kind) else {
@@ -39,10 +42,24 @@ pub(super) fn attempt(
             return Attempted::Hopeless(Verdict { reason, error });
         }
     };
+    let mut beyond_window = false;
+    match enter(registered, held, &event) {
+        Ok(None | Some(Entrance::Open)) => {}
+        Ok(Some(Entrance::BeyondWindow)) => {
+            subscriber.note_beyond_window(&held.entry);
+            beyond_window = true;
+        }
+        Ok(Some(Entrance::Busy)) => return Attempted::Busy,
+        Ok(Some(Entrance::Duplicate)) => {
+            return Attempted::Succeeded(Staged::skipped(Skip::Duplicate));
+        }
+        Err(error) => return Attempted::Failed(error),
+    }
     let mut context = Context {
         subscriber: Arc::clone(subscriber),
         entry: Arc::clone(&held.entry),
         attempt: held.all_attempts() + 1,
+        beyond_window,
         staged: Staged::default(),
         earlier: keys::Writes::new(),
     };
@@ -64,6 +81,23 @@ pub(super) fn attempt(
             Attempted::Started
         }
     }
+}
+
+/// Asks the inbox, where there is one. Finding the key runs the user's code, which may panic.
+fn enter(
+    registered: &Registered,
+    held: &mut Held,
+    event: &CellRef,
+) -> Result<Option<Entrance>, HandlerError> {
+    let Some(inbox) = &registered.inbox else { return Ok(None) };
+    let of = || inbox.idempotency.key_of(event, &held.entry.envelope);
+    let key = catch_unwind(AssertUnwindSafe(of)).map_err(|panic| panicked(panic.as_ref()))?;
+    let Some(key) = key else { return Ok(None) };
+    let entrance = inbox.enter(&key, held.position());
+    if matches!(entrance, Entrance::Open | Entrance::BeyondWindow) {
+        held.entered = Some(key);
+    }
+    Ok(Some(entrance))
 }
 
 /// The event, or why it is none. Decoding runs the user's code, which may panic.

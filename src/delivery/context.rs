@@ -18,6 +18,7 @@ pub struct Context {
     pub(super) subscriber: Arc<Subscriber>,
     pub(super) entry: Arc<Entry>,
     pub(super) attempt: u32,
+    pub(super) beyond_window: bool,
     pub(super) staged: Staged,
     /// What the lane has staged before and not yet committed.
     pub(super) earlier: keys::Writes,
@@ -106,6 +107,14 @@ impl Context {
     #[must_use]
     pub fn causation_id(&self) -> Option<MessageId> {
         self.envelope().causation
+    }
+
+    /// Whether a copy of the event may have been handled so long ago that it is forgotten: an
+    /// [`idempotent`](crate::idempotent()) handler is called with an event older than its
+    /// [`Window`](crate::Window) reaches back.
+    #[must_use]
+    pub fn is_beyond_window(&self) -> bool {
+        self.beyond_window
     }
 
     /// The message's headers.

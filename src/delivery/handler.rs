@@ -10,6 +10,7 @@ use super::{
     Context, HandlerError,
     attempt::panicked,
     context::Staged,
+    idempotency::Idempotency,
     in_place::{self, InPlace},
     inline::{self, Attach},
     ledger::Skip,
@@ -55,6 +56,12 @@ pub trait Handler<E: Event>: Send + Sync + 'static {
         Self: Sized,
     {
         false
+    }
+
+    /// How copies of an event are known, where the handler is to be called for one of them alone.
+    #[doc(hidden)]
+    fn idempotency(&self) -> Option<Idempotency> {
+        None
     }
 
     /// As `handle`, for a handler that `is_plain`.
@@ -207,6 +214,8 @@ pub(crate) struct Run {
     pub(super) form: Form,
     /// Where it is called in the first place, if that is not a lane.
     pub(super) inline: Option<Box<dyn Attach>>,
+    /// How copies of an event are known, where they are not to be handled.
+    pub(super) idempotency: Option<Idempotency>,
 }
 
 type Decode = fn(&EventType, &Arc<Envelope>, &[u8]) -> Result<CellRef, DecodeError>;
@@ -227,7 +236,8 @@ impl Run {
     pub(super) fn started<E: Event>(
         start: impl Fn(CellRef, Context, Completion) + Send + Sync + 'static,
     ) -> Self {
-        Self { decode: decode::<E>, form: Form::Started(Box::new(start)), inline: None }
+        let form = Form::Started(Box::new(start));
+        Self { decode: decode::<E>, form, inline: None, idempotency: None }
     }
 
     /// The same for events that pass a filter; the others are passed over.
@@ -254,6 +264,14 @@ impl Run {
         Self { form, ..self }
     }
 
+    /// The same, called for one of several copies of an event alone.
+    pub(crate) fn idempotent(mut self, idempotency: Idempotency) -> Self {
+        if let Form::Called { in_place, .. } = &mut self.form {
+            *in_place = None;
+        }
+        Self { idempotency: Some(idempotency), ..self }
+    }
+
     pub(crate) fn is_inline(&self) -> bool {
         self.inline.is_some()
     }
@@ -269,11 +287,9 @@ pub(crate) fn erase_filter<E: Event>(
 pub(crate) fn erase<E: Event>(handler: impl Handler<E>) -> Run {
     let handler = Arc::new(handler);
     let in_place = handler.is_plain().then(|| in_place::erase(Arc::clone(&handler)));
-    Run {
-        decode: decode::<E>,
-        form: Form::Called { call: called(handler), in_place },
-        inline: None,
-    }
+    let idempotency = handler.idempotency();
+    let form = Form::Called { call: called(handler), in_place };
+    Run { decode: decode::<E>, form, inline: None, idempotency }
 }
 
 /// A plain handler, to be called where its events are published.
@@ -281,7 +297,7 @@ pub(crate) fn erase_inline<E: Event>(handler: impl Handler<E>) -> Run {
     let handler = Arc::new(handler);
     let inline = Some(inline::erase(Arc::clone(&handler)));
     let form = Form::Called { call: called(handler), in_place: None };
-    Run { decode: decode::<E>, form, inline }
+    Run { decode: decode::<E>, form, inline, idempotency: None }
 }
 
 fn called<E: Event>(handler: Arc<impl Handler<E>>) -> Box<Call> {

@@ -76,6 +76,14 @@ pub(super) fn position(key: &[u8]) -> Option<Position> {
     Position::new(u64::from_be_bytes(*key.last_chunk()?))
 }
 
+/// What the handler of an event has handled.
+pub(super) fn inbox(subscription: &str, event: &str) -> Vec<u8> {
+    let mut key = under("inbox", subscription);
+    key.extend(event.bytes());
+    key.push(0);
+    key
+}
+
 /// State of one subscription and one event key. The key's length comes first, so that no two keys
 /// and names run into each other.
 pub(super) fn state(subscription: &str, key: Option<&Key>, name: &str) -> Vec<u8> {

@@ -37,7 +37,7 @@ pub struct Ledger {
     /// Passed over because their time was over; see [`Message::expires_after`](crate::Message::expires_after).
     pub expired: u64,
     /// Passed over because their handler had handled the same before; see
-    /// `idempotent`.
+    /// [`idempotent`](crate::idempotent()).
     pub duplicate: u64,
     /// Passed over because a filter said so.
     pub filtered: u64,
@@ -105,6 +105,7 @@ impl fmt::Display for Ledger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Skip {
     Expired,
+    Duplicate,
     Filtered,
     Ignored,
     Lost,
@@ -149,6 +150,7 @@ impl Tally {
             Settled::Acknowledged => self.acknowledged += 1,
             Settled::Dead => self.dead += 1,
             Settled::Skipped(Skip::Expired) => self.expired += 1,
+            Settled::Skipped(Skip::Duplicate) => self.duplicate += 1,
             Settled::Skipped(Skip::Filtered) => self.filtered += 1,
             Settled::Skipped(Skip::Ignored) => self.ignored += 1,
             Settled::Skipped(Skip::Lost) => self.lost += 1,

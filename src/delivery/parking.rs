@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::dead_letter::Verdict;
+use super::{dead_letter::Verdict, idempotency::IdempotencyKey};
 use crate::{
     event::Key,
     journal::Entry,
@@ -31,6 +31,8 @@ pub(crate) struct Held {
     pub(super) revival: Option<Revival>,
     /// It is to become a dead letter as soon as there is room for one.
     pub(super) verdict: Option<Verdict>,
+    /// By which the inbox knows it while it is being handled.
+    pub(super) entered: Option<IdempotencyKey>,
 }
 
 impl Held {
@@ -42,6 +44,7 @@ impl Held {
             previous: Duration::ZERO,
             revival: None,
             verdict: None,
+            entered: None,
         }
     }
 

@@ -14,6 +14,7 @@ use super::{
     cursor::{Cursor, Layer},
     formation::Formation,
     handler::Form,
+    idempotency::Inbox,
     inline::{self, InlineSide},
     keys,
     lane::{Lane, Post},
@@ -86,8 +87,13 @@ pub(crate) fn register(
     let died = cursors.iter().map(|cursor| cursor.tally).sum::<Tally>().dead();
     let has_inline = plan.handlers.iter().any(|(_, run)| run.is_inline());
     let handlers = own.into_iter().zip(plan.handlers);
-    let registered =
-        |(kind, (event, run))| (kind, Registered { event, route: journal.route(kind), run });
+    let registered = |(kind, (event, run)): (NameId, (Arc<EventType>, Run))| {
+        let inbox =
+            |idempotency| Inbox::open(journal, &plan.name, &event.name, idempotency, is_stored);
+        let inbox = run.idempotency.as_ref().map(inbox).transpose()?;
+        Ok((kind, Registered { route: journal.route(kind), event, run, inbox }))
+    };
+    let handlers: Result<_, StorageError> = handlers.map(registered).collect();
     let formation = Formation {
         group: journal.ring().new_group(),
         lanes: cursors.iter().map(|_| Arc::default()).collect(),
@@ -101,7 +107,7 @@ pub(crate) fn register(
         formation: RwLock::new(Arc::new(formation)),
         lanes: plan.lanes,
         conductor: OnceLock::new(),
-        handlers: handlers.map(registered).collect(),
+        handlers: handlers?,
         inline: has_inline.then(|| InlineSide::new(journal.ring())),
         kinds: kinds.clone(),
         filter: Filter { names, ..Filter::default() },

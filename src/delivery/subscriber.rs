@@ -15,6 +15,7 @@ use super::{
     DeadLetterStore, Run,
     conductor::Conductor,
     formation::Formation,
+    idempotency::Inbox,
     inline::InlineSide,
     keys,
     lane::Inbound,
@@ -49,6 +50,8 @@ pub(crate) struct Registered {
     pub(super) event: Arc<EventType>,
     pub(super) route: Arc<Route>,
     pub(super) run: Run,
+    /// What was handled, where copies are not to be.
+    pub(super) inbox: Option<Inbox>,
 }
 
 /// A subscription at work: what its lanes share.
@@ -90,6 +93,7 @@ pub(crate) struct Subscriber {
 pub(super) struct Counters {
     pub(super) handled: Counter,
     pub(super) retried: Counter,
+    pub(super) beyond_window: Counter,
     pub(super) dead_lettered: Counter,
     pub(super) missed: Counter,
     /// Dead letters that were given up, in earlier runs too.
@@ -132,6 +136,9 @@ pub struct Status {
     /// Events that it missed since the process started because it was too far behind, as
     /// [`Overflow::Skip`] has it.
     pub skipped: u64,
+    /// Calls of idempotent handlers with an event so old that a copy of it may have been handled and
+    /// forgotten, since the process started.
+    pub beyond_window: u64,
     /// Positions that it never got, because the log no longer has them; see `Subscription::losses`.
     pub lost: u64,
     /// Events in its lanes: being handled, waiting for a retry, or behind such a one.
@@ -430,6 +437,19 @@ impl Subscriber {
         Some(loss.write(&self.name))
     }
 
+    /// What was handled of such events, where copies are not to be.
+    pub(super) fn inbox(&self, entry: &Entry) -> Option<&Inbox> {
+        self.handlers.get(&entry.kind)?.inbox.as_ref()
+    }
+
+    /// Takes note of an event that is handled though a copy of it may have been.
+    pub(super) fn note_beyond_window(&self, entry: &Entry) {
+        self.counters.beyond_window.add(1);
+        tracing::warn!(subscription = &*self.name, position = %entry.position,
+            event = &*entry.envelope.name, id = %entry.envelope.id,
+            "an event is so old that a copy of it may have been handled and forgotten");
+    }
+
     /// Takes note of events that were passed over, because it was too slow.
     pub(super) fn note_missed(&self, missed: u64) {
         if missed > 0 {
@@ -460,6 +480,7 @@ impl Subscriber {
             retried: self.counters.retried.get(),
             dead_lettered: self.counters.dead_lettered.get(),
             skipped: self.counters.missed.get(),
+            beyond_window: self.counters.beyond_window.get(),
             lost: self.counters.lost.get(),
             held: formation.in_lanes(),
             dead_letters: self.dead.count(),

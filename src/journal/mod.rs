@@ -10,6 +10,7 @@ mod ids;
 mod inline;
 mod lead;
 mod log;
+mod recent;
 mod ring;
 mod spare;
 mod ticket;
@@ -24,6 +25,7 @@ pub use error::{PublishAllError, PublishError, PublishFailure};
 use ids::Ids;
 pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;
+pub(crate) use recent::{Recent, Remembered};
 pub(crate) use ring::{
     Batch, CellRef, GroupId, Leaving, Open, Opened, Overrun, Phase, Relieved, Ring, Rouse, Route,
     Seat, Seats, Seen, Shared, Tag,

@@ -11,6 +11,7 @@ mod drops;
 mod durable;
 mod edges;
 mod handlers;
+mod idempotency;
 mod inline;
 mod lane_changes;
 mod lanes;

@@ -58,9 +58,12 @@ fn a_filter_needs_a_handler() {
     let (_sim, bus) = simulated(1);
     let started = bus.subscribe("x").filter(|_: &Tick| true).on(|_: &Placed| ()).start();
     let error = started.unwrap_err();
-    assert!(matches!(&error, SubscribeError::Filter { event, .. } if event == "ticks"), "{error}");
+    assert!(
+        matches!(&error, SubscribeError::Unhandled { event, .. } if event == "ticks"),
+        "{error}"
+    );
     let inline = bus.subscribe("x").filter(|_: &Tick| true).on_inline(|_: &Tick| ()).start();
-    assert!(matches!(inline, Err(SubscribeError::Filter { .. })));
+    assert!(matches!(inline, Err(SubscribeError::Unhandled { .. })));
 }
 
 #[test]

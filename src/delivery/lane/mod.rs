@@ -45,6 +45,9 @@ const SPINS: u32 = 256;
 /// finds no room, an event that was given back.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The pause before an event is looked at again of which a copy is being handled.
+const COPY_PAUSE: Duration = Duration::from_millis(10);
+
 /// The body of a lane's task. Only that task touches it.
 pub(super) struct Lane {
     subscriber: Arc<Subscriber>,
@@ -260,7 +263,7 @@ impl Lane {
     }
 
     /// True if the event is settled, one way or the other.
-    fn try_now(&mut self, held: Held) -> bool {
+    fn try_now(&mut self, mut held: Held) -> bool {
         if self.is_discarded(&held) || self.has_expired(&held) {
             return true;
         }
@@ -269,10 +272,14 @@ impl Lane {
             return self.bury(held, verdict);
         }
         let subscriber = Arc::clone(&self.subscriber);
-        match attempt(&subscriber, &held, &mut self.batch.writes) {
-            Attempted::Succeeded(staged) => self.succeed(&held, staged),
+        match attempt(&subscriber, &mut held, &mut self.batch.writes) {
+            Attempted::Succeeded(staged) => self.succeed(&mut held, staged),
             Attempted::Failed(error) => self.fail_attempt(held, &error),
             Attempted::Hopeless(verdict) => self.bury(held, verdict),
+            Attempted::Busy => {
+                self.parked.park(held, self.now().saturating_add(COPY_PAUSE));
+                false
+            }
             Attempted::Started => {
                 self.parked.occupy(held.key());
                 self.running.insert(held.position(), held);

@@ -20,11 +20,11 @@ const LONGEST_DELAY: Duration = Duration::from_hours(24 * 3650);
 impl Lane {
     /// A started delivery has ended.
     pub(super) fn finished(&mut self, position: Position, result: Result<Staged, HandlerError>) {
-        let Some(held) = self.running.remove(&position) else { return };
+        let Some(mut held) = self.running.remove(&position) else { return };
         self.batch.attempts += 1;
         let key = held.key().cloned();
         let settled = match result {
-            Ok(staged) => self.succeed(&held, staged),
+            Ok(staged) => self.succeed(&mut held, staged),
             Err(error) => self.fail_attempt(held, &error),
         };
         if settled {
@@ -34,19 +34,36 @@ impl Lane {
 
     /// A started delivery was never looked at. It comes again, and this was no attempt.
     pub(super) fn given_back(&mut self, position: Position) {
-        if let Some(held) = self.running.remove(&position) {
+        if let Some(mut held) = self.running.remove(&position) {
+            self.leave_inbox(&mut held);
             self.parked.park(held, self.now().saturating_add(PAUSE));
         }
     }
 
-    pub(super) fn succeed(&mut self, held: &Held, staged: Staged) -> bool {
+    pub(super) fn succeed(&mut self, held: &mut Held, staged: Staged) -> bool {
         let skipped = staged.skipped;
         self.batch.merge(staged);
+        if skipped.is_some() {
+            self.leave_inbox(held);
+        } else if let Some(key) = held.entered.take()
+            && let Some(inbox) = self.subscriber.inbox(&held.entry)
+        {
+            inbox.finish(key, &held.entry, &mut self.batch.writes);
+        }
         self.settle(held, skipped.map_or(Settled::Acknowledged, Settled::Skipped));
         if skipped.is_none() {
             self.subscriber.counters.handled.add(1);
         }
         true
+    }
+
+    /// It was let in to be handled, and was not.
+    fn leave_inbox(&self, held: &mut Held) {
+        if let Some(key) = held.entered.take()
+            && let Some(inbox) = self.subscriber.inbox(&held.entry)
+        {
+            inbox.give_up(&key, held.position());
+        }
     }
 
     /// The event is done with, and is no dead letter.
@@ -73,6 +90,7 @@ impl Lane {
     }
 
     pub(super) fn fail_attempt(&mut self, mut held: Held, error: &HandlerError) -> bool {
+        self.leave_inbox(&mut held);
         if self.is_discarded(&held) {
             return true;
         }

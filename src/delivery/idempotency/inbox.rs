@@ -1,0 +1,198 @@
+//! What a handler has handled.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
+use super::Idempotency;
+use crate::{
+    delivery::keys,
+    event::Key,
+    journal::{Entry, Journal, Recent, Remembered},
+    message::{MessageId, Position},
+    policy::Window,
+    runtime::Timestamp,
+    storage::StorageError,
+};
+
+/// What the copies of an event have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::delivery) enum IdempotencyKey {
+    Id(MessageId),
+    Text(Key),
+}
+
+const ID: u8 = 0;
+const TEXT: u8 = 1;
+
+impl IdempotencyKey {
+    /// Appended to a state key.
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Id(id) => {
+                bytes.push(ID);
+                bytes.extend(id.to_bytes());
+            }
+            Self::Text(key) => {
+                bytes.push(TEXT);
+                bytes.extend(key.as_str().bytes());
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (&ID, id) => Some(Self::Id(MessageId::from_bytes(id.try_into().ok()?))),
+            (&TEXT, text) => Some(Self::Text(Key::new(std::str::from_utf8(text).ok()?))),
+            _ => None,
+        }
+    }
+}
+
+/// Whether an event may be handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::delivery) enum Entrance {
+    /// It may. The caller says how that ended.
+    Open,
+    /// It may, though a copy of it may have been handled and forgotten.
+    BeyondWindow,
+    /// A copy of it is being handled.
+    Busy,
+    /// A copy of it was handled.
+    Duplicate,
+}
+
+/// What a handler has handled, as far as it is remembered. In storage it changes in the commit that
+/// acknowledges the event.
+pub(in crate::delivery) struct Inbox {
+    pub(in crate::delivery) idempotency: Idempotency,
+    /// What its state keys begin with; `None` where nothing is stored.
+    prefix: Option<Vec<u8>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    handled: Recent<IdempotencyKey, ()>,
+    /// Being handled, and where.
+    running: BTreeMap<IdempotencyKey, Position>,
+}
+
+impl Inbox {
+    pub(in crate::delivery) fn open(
+        journal: &Journal,
+        subscription: &str,
+        event: &str,
+        idempotency: &Idempotency,
+        is_stored: bool,
+    ) -> Result<Self, StorageError> {
+        let prefix = is_stored.then(|| keys::inbox(subscription, event));
+        let handled = match &prefix {
+            Some(prefix) => load(journal, prefix, idempotency.window)?,
+            None => Recent::new(idempotency.window, None),
+        };
+        let state = Mutex::new(State { handled, running: BTreeMap::new() });
+        Ok(Self { idempotency: idempotency.clone(), prefix, state })
+    }
+
+    /// Asks for an event to be let in, to be handled.
+    pub(in crate::delivery) fn enter(&self, key: &IdempotencyKey, at: Position) -> Entrance {
+        let mut state = self.state.lock();
+        if state.handled.get(key).is_some() {
+            return Entrance::Duplicate;
+        }
+        if state.running.get(key).is_some_and(|other| *other != at) {
+            return Entrance::Busy;
+        }
+        state.running.insert(key.clone(), at);
+        match state.handled.forgotten() {
+            Some(forgotten) if at <= forgotten => Entrance::BeyondWindow,
+            _ => Entrance::Open,
+        }
+    }
+
+    /// An event that was let in is handled, and will be acknowledged with these writes.
+    pub(in crate::delivery) fn finish(
+        &self,
+        key: IdempotencyKey,
+        entry: &Entry,
+        writes: &mut keys::Writes,
+    ) {
+        let (position, published_at) = (entry.position, entry.envelope.published_at);
+        let mut state = self.state.lock();
+        state.running.remove(&key);
+        if let Some(prefix) = &self.prefix {
+            let mark = Mark { position, published_at };
+            writes.insert(storage_key(prefix, &key), Some(mark.encode()));
+        }
+        state.handled.insert(key, Remembered { position, published_at, value: () });
+        while let Some(old) = state.handled.forget() {
+            let Some(prefix) = &self.prefix else { continue };
+            writes.insert(storage_key(prefix, &old), None);
+            let forgotten = state.handled.forgotten().map(Position::get).unwrap_or_default();
+            writes.insert(prefix.clone(), Some(forgotten.to_be_bytes().into()));
+        }
+    }
+
+    /// An event that was let in was not handled.
+    pub(in crate::delivery) fn give_up(&self, key: &IdempotencyKey, at: Position) {
+        let mut state = self.state.lock();
+        if state.running.get(key) == Some(&at) {
+            state.running.remove(key);
+        }
+    }
+}
+
+fn storage_key(prefix: &[u8], key: &IdempotencyKey) -> Vec<u8> {
+    let mut bytes = prefix.to_vec();
+    key.encode(&mut bytes);
+    bytes
+}
+
+/// What is stored of a handled event.
+struct Mark {
+    position: Position,
+    published_at: Timestamp,
+}
+
+impl Mark {
+    fn encode(&self) -> Vec<u8> {
+        let numbers = [self.position.get(), self.published_at.as_nanos()];
+        numbers.into_iter().flat_map(u64::to_be_bytes).collect()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (position, published_at) = bytes.split_first_chunk()?;
+        Some(Self {
+            position: Position::new(u64::from_be_bytes(*position))?,
+            published_at: Timestamp::from_nanos(u64::from_be_bytes(published_at.try_into().ok()?)),
+        })
+    }
+}
+
+/// Under the prefix itself is the last position of which something was forgotten.
+fn load(
+    journal: &Journal,
+    prefix: &[u8],
+    window: Window,
+) -> Result<Recent<IdempotencyKey, ()>, StorageError> {
+    let stored = journal.scan(prefix)?;
+    let own = stored.first().filter(|(key, _)| key.len() == prefix.len());
+    let forgotten = own.and_then(|(_, value)| value.as_slice().try_into().ok());
+    let mut handled =
+        Recent::new(window, forgotten.map(u64::from_be_bytes).and_then(Position::new));
+    let mut marks = Vec::with_capacity(stored.len());
+    for (key, value) in stored.iter().skip(usize::from(own.is_some())) {
+        let key = key.strip_prefix(prefix).and_then(IdempotencyKey::decode);
+        let (Some(key), Some(mark)) = (key, Mark::decode(value)) else { return Err(damaged()) };
+        marks.push((key, mark));
+    }
+    for (key, Mark { position, published_at }) in marks {
+        handled.insert(key, Remembered { position, published_at, value: () });
+    }
+    Ok(handled)
+}
+
+fn damaged() -> StorageError {
+    let reason = "what is stored of handled events does not decode";
+    StorageError::Corrupt { file: "state".into(), offset: 0, reason }
+}
