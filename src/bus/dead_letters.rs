@@ -116,7 +116,7 @@ impl DeadLetters {
     pub fn discard(&self, position: Position) -> Result<(), DeadLetterError> {
         let found = match self.subscriber() {
             Some(subscriber) => subscriber.discard(position)?,
-            None => self.stored()?.discard(position)?,
+            None => self.stored()?.discard(position, || None)?,
         };
         if found { Ok(()) } else { Err(self.not_found(position)) }
     }

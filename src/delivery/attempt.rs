@@ -62,6 +62,7 @@ pub(super) fn attempt(
         beyond_window,
         staged: Staged::default(),
         earlier: keys::Writes::new(),
+        steps: None,
     };
     match &registered.run.form {
         Form::Called { call, .. } => {

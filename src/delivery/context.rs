@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{State, Subscriber, keys, ledger::Skip};
+use super::{State, Subscriber, effects::Steps, keys, ledger::Skip};
 use crate::{
     event::Key,
     journal::{Draft, Entry, PublishError, Rejected},
@@ -22,6 +22,8 @@ pub struct Context {
     pub(super) staged: Staged,
     /// What the lane has staged before and not yet committed.
     pub(super) earlier: keys::Writes,
+    /// What was done outside for the event; `None` before anybody asks.
+    pub(super) steps: Option<Steps>,
 }
 
 /// What a handler has asked for, to be committed with the acknowledgement.

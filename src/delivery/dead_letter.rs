@@ -412,16 +412,24 @@ impl DeadLetterStore {
         was_there
     }
 
-    /// Removes a letter for good. False where there is none.
-    pub(crate) fn discard(&self, position: Position) -> Result<bool, StorageError> {
+    /// Removes a letter for good, and writes what `also` says. False where there is none.
+    pub(crate) fn discard(
+        &self,
+        position: Position,
+        also: impl FnOnce() -> Option<Write>,
+    ) -> Result<bool, StorageError> {
         if !self.positions.lock().remove(&position) {
             return Ok(false);
         }
         match &self.memory {
-            Some(memory) => drop(take(memory, position)),
+            Some(memory) => {
+                also();
+                drop(take(memory, position));
+            }
             None => {
                 let key = keys::dead_letter(&self.subscription, position);
-                if let Err(error) = self.journal.write(vec![Write::remove(key)]) {
+                let writes = std::iter::once(Write::remove(key)).chain(also()).collect();
+                if let Err(error) = self.journal.write(writes) {
                     self.positions.lock().insert(position);
                     return Err(error);
                 }

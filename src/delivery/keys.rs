@@ -71,9 +71,20 @@ pub(super) fn dead_letter(name: &str, position: Position) -> Vec<u8> {
     key
 }
 
-/// The position at the end of the key of a dead letter.
+/// The position at the end of a key.
 pub(super) fn position(key: &[u8]) -> Option<Position> {
     Position::new(u64::from_be_bytes(*key.last_chunk()?))
+}
+
+/// What handlers have done outside for one event.
+pub(super) fn effects(subscription: &str, position: Position) -> Vec<u8> {
+    let mut key = all_effects(subscription);
+    key.extend(position.get().to_be_bytes());
+    key
+}
+
+pub(super) fn all_effects(subscription: &str) -> Vec<u8> {
+    under("effects", subscription)
 }
 
 /// What the handler of an event has handled.

@@ -19,6 +19,7 @@ mod conductor;
 mod context;
 mod cursor;
 mod dead_letter;
+mod effects;
 mod formation;
 mod handler;
 mod handler_error;

@@ -12,6 +12,7 @@ use super::{
     DeadLetterStore, Run, Subscriber,
     conductor::Conductor,
     cursor::{Cursor, Layer},
+    effects::Effects,
     formation::Formation,
     handler::Form,
     idempotency::Inbox,
@@ -102,6 +103,7 @@ pub(crate) fn register(
     };
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
+        effects: Effects::open(journal, &plan.name, is_stored)?,
         name: plan.name,
         journal: Arc::clone(journal),
         formation: RwLock::new(Arc::new(formation)),

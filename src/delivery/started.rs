@@ -3,6 +3,7 @@
 use std::{fmt, ops::Deref, sync::Arc};
 
 use parking_lot::Mutex;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Context, HandlerError, State, Subscriber, context::Staged, handler::wrong_type, lane::Inbound,
@@ -112,6 +113,39 @@ impl<E> Delivery<E> {
     /// As there.
     pub fn publish<P: Publishable>(&mut self, message: P) -> Result<(), PublishError<P::Event>> {
         self.context.publish(message)
+    }
+
+    /// See [`Context::once`]. Blocks the thread: async code takes `once_async`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn once<T, Er>(
+        &mut self,
+        step: &str,
+        effect: impl FnOnce() -> Result<T, Er>,
+    ) -> Result<T, HandlerError>
+    where
+        T: Serialize + DeserializeOwned,
+        Er: Into<HandlerError>,
+    {
+        self.context.once(step, effect)
+    }
+
+    /// See [`Context::once_async`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "tokio")]
+    pub async fn once_async<T, Er>(
+        &mut self,
+        step: &str,
+        effect: impl Future<Output = Result<T, Er>>,
+    ) -> Result<T, HandlerError>
+    where
+        T: Serialize + DeserializeOwned,
+        Er: Into<HandlerError>,
+    {
+        self.context.once_async(step, effect).await
     }
 
     /// See [`Context::state`].

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{
     DeadLetterStore, Run,
     conductor::Conductor,
+    effects::Effects,
     formation::Formation,
     idempotency::Inbox,
     inline::InlineSide,
@@ -72,6 +73,7 @@ pub(crate) struct Subscriber {
     /// One event at a time is handled, so state needs no key.
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
+    pub(super) effects: Effects,
     pub(super) counters: Counters,
     /// If it has handlers that are called where events are published.
     pub(super) inline: Option<Arc<InlineSide>>,
@@ -277,7 +279,7 @@ impl Subscriber {
 
     /// Gives a dead letter up for good. False where there is none.
     pub(crate) fn discard(&self, position: Position) -> Result<bool, StorageError> {
-        let found = self.dead.discard(position)?;
+        let found = self.dead.discard(position, || self.effects.forget(position))?;
         if found {
             self.counters.discarded.add(1);
             // It may have rested for lack of room.

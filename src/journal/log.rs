@@ -129,10 +129,28 @@ impl Log {
         journal: &Journal,
         transaction: Transaction,
     ) -> Result<Position, Rejected> {
+        self.commit(journal, transaction, Bound::Intake(usize::MAX))
+    }
+
+    /// Commits what a handler waits for, which goes on while a bus shuts down.
+    pub(super) fn commit_for_handler(
+        &self,
+        journal: &Journal,
+        transaction: Transaction,
+    ) -> Result<Position, Rejected> {
+        self.commit(journal, transaction, Bound::None)
+    }
+
+    fn commit(
+        &self,
+        journal: &Journal,
+        transaction: Transaction,
+        bound: Bound,
+    ) -> Result<Position, Rejected> {
         let ticket = Ticket::new(None);
         let (blocks, urgent, bytes) = (true, transaction.drafts.is_empty(), transaction.bytes());
         let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent, bytes };
-        let mut leads = self.push(request, Bound::Intake(usize::MAX))?;
+        let mut leads = self.push(request, bound)?;
         if !leads {
             self.runtime.wait(ticket.changed(), None, || ticket.is_done() || ticket.leads());
             leads = ticket.leads();
@@ -167,8 +185,12 @@ impl Log {
     }
 
     /// Queues what a lane has done, however full the queue is.
-    pub(super) fn submit(&self, transaction: Transaction, waker: &Arc<Task>) -> Arc<Ticket> {
-        let ticket = Ticket::new(Some(waker));
+    pub(super) fn submit(
+        &self,
+        transaction: Transaction,
+        waker: Option<&Arc<Task>>,
+    ) -> Arc<Ticket> {
+        let ticket = Ticket::new(waker);
         let (blocks, urgent, bytes) = (false, true, transaction.bytes());
         let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent, bytes };
         match self.push(request, Bound::None) {

@@ -345,7 +345,7 @@ impl Journal {
         waker: &Arc<Task>,
     ) -> Option<Arc<Ticket>> {
         match &self.log {
-            Some(log) => Some(log.submit(transaction, waker)),
+            Some(log) => Some(log.submit(transaction, Some(waker))),
             None => {
                 self.publish_always(transaction.drafts);
                 None
@@ -363,6 +363,23 @@ impl Journal {
             Ok(_) => Ok(()),
             Err(rejected) => Err(rejected.failure.into_storage()),
         }
+    }
+
+    /// Writes state from inside a handler, and waits for it.
+    pub(crate) fn write_from_handler(&self, writes: Vec<Write>) -> Result<(), StorageError> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let transaction = Transaction { writes, ..Transaction::default() };
+        let committed = log.commit_for_handler(self, transaction);
+        committed.map(drop).map_err(|rejected| rejected.failure.into_storage())
+    }
+
+    /// The same from an async handler.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn write_later(&self, writes: Vec<Write>) -> Result<(), StorageError> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let ticket = log.submit(Transaction { writes, ..Transaction::default() }, None);
+        let committed = std::future::poll_fn(|cx| ticket.poll(cx.waker())).await;
+        committed.map(drop).map_err(|rejected| rejected.failure.into_storage())
     }
 
     /// The stored value of a state key.

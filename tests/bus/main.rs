@@ -10,6 +10,7 @@ mod compaction;
 mod drops;
 mod durable;
 mod edges;
+mod effects;
 mod handlers;
 mod idempotency;
 mod inline;

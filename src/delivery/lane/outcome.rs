@@ -12,6 +12,7 @@ use crate::{
     },
     message::Position,
     policy::Attempt,
+    storage::Write,
 };
 
 /// Ten years: longer waits are as good as this one, and clocks have an end.
@@ -68,6 +69,9 @@ impl Lane {
 
     /// The event is done with, and is no dead letter.
     fn settle(&mut self, held: &Held, settled: Settled) {
+        if let Some(Write { key, value }) = self.subscriber.effects.forget(held.position()) {
+            self.batch.writes.insert(key, value);
+        }
         if !self.revived.remove(&held.position()) {
             return self.batch.settle(settled);
         }
