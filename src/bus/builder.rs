@@ -8,7 +8,7 @@ use super::{Bus, Inner, OpenError, retention::Retainer};
 use crate::{
     event::{Durability, is_valid_name},
     journal::Journal,
-    policy::Retention,
+    policy::{Retention, Window},
     runtime::{PoolSize, Runtime},
     storage::{FileStorage, Storage},
 };
@@ -23,6 +23,7 @@ pub struct BusBuilder {
     retention: Retention,
     ring: usize,
     queue: usize,
+    dedup: Window,
     pools: Vec<(String, PoolSize)>,
 }
 
@@ -35,6 +36,7 @@ impl BusBuilder {
             retention: Retention::forever(),
             ring: 8192,
             queue: 65_536,
+            dedup: Window::default(),
             pools: Vec::new(),
         }
     }
@@ -72,6 +74,14 @@ impl BusBuilder {
     /// volatile bus.
     pub fn queue(mut self, events: usize) -> Self {
         self.queue = events;
+        self
+    }
+
+    /// How much is remembered of messages with an id or an idempotency key of the publisher's choice,
+    /// so that they are published once; see [`Message::idempotency_key`](crate::Message). On a durable
+    /// bus it outlives the process. [`Window::default`] unless set; other messages cost nothing.
+    pub fn dedup_window(mut self, window: Window) -> Self {
+        self.dedup = window;
         self
     }
 
@@ -141,10 +151,15 @@ impl BusBuilder {
             runtime.pool(name, *size);
         }
         let journal = match self.storage {
-            Some(storage) => {
-                Journal::durable(runtime, self.ring, storage, self.durability, self.queue)
-            }
-            None => Journal::volatile(runtime, self.ring),
+            Some(storage) => Journal::durable(
+                runtime,
+                self.ring,
+                storage,
+                self.durability,
+                self.queue,
+                self.dedup,
+            ),
+            None => Journal::volatile(runtime, self.ring, self.dedup),
         };
         let retainer = Retainer::new(Arc::downgrade(&journal), self.retention);
         journal.after_upkeep(move || retainer.run());

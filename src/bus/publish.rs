@@ -14,8 +14,8 @@ use crate::{
     contract::NameTaken,
     event::Event,
     journal::{
-        Draft, Enqueued, Journal, PublishAllError, PublishError, PublishFailure, Rejected, Ticket,
-        Topic,
+        Draft, Enqueued, Journal, Place, Places, PublishAllError, PublishError, PublishFailure,
+        Rejected, Ticket, Topic,
     },
     message::{Message, MessageId, Position, Publishable},
 };
@@ -28,6 +28,12 @@ pub struct Receipt {
     pub position: Position,
     /// The message's id.
     pub id: MessageId,
+}
+
+impl Receipt {
+    fn of((position, id): Place) -> Self {
+        Self { position, id }
+    }
 }
 
 /// A publish under way: a future, which [`Pending::wait`] waits for where there is no async.
@@ -194,9 +200,8 @@ pub(super) fn all<E: Event>(
         return Ok(Vec::new());
     }
     let ids: Vec<_> = drafts.iter().map(|draft| draft.envelope().id).collect();
-    let first = journal.publish_all(drafts).map_err(Rejected::into_all_error)?;
-    let receipt = |(at, id)| Receipt { position: first.plus(at), id };
-    Ok((0..).zip(ids).map(receipt).collect())
+    let places = journal.publish_all(drafts).map_err(Rejected::into_all_error)?;
+    Ok(places.of(ids.into_iter()).map(Receipt::of).collect())
 }
 
 /// All drafts, or all messages back in their order.
@@ -225,10 +230,10 @@ fn draft_all<E: Event>(
 
 fn answer<E: Event>(
     id: MessageId,
-    result: Result<Position, Rejected>,
+    result: Result<Places, Rejected>,
 ) -> Result<Receipt, PublishError<E>> {
     match result {
-        Ok(position) => Ok(Receipt { position, id }),
+        Ok(places) => Ok(Receipt::of(places.of_one(id))),
         Err(rejected) => Err(rejected.into_error()),
     }
 }

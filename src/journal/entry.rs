@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Topic,
+    published::Mark,
     ring::{CellRef, Incoming, Route, Tag},
     spare::Spare,
 };
@@ -37,6 +38,9 @@ pub(crate) enum Body {
     Encoded(Vec<u8>),
 }
 
+/// About what a mark takes in storage; an old one may have to go for it.
+const MARK_BYTES: usize = 128;
+
 /// An event on its way into the journal, in the cell in which readers will find it.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -47,6 +51,8 @@ pub(crate) struct Draft {
     pub(super) payload: Vec<u8>,
     /// What it is to survive, where that is not what the bus promises.
     durability: Option<Durability>,
+    /// By what copies of it are known, where there may be any.
+    pub(super) mark: Option<Mark>,
 }
 
 impl Draft {
@@ -55,13 +61,13 @@ impl Draft {
         envelope: Envelope,
         event: E,
         Spare { cell, payload }: Spare,
-        durability: Option<Durability>,
+        (durability, mark): (Option<Durability>, Option<Mark>),
     ) -> Self {
         let (cell, envelope) = match cell {
             Some(cell) => cell.reuse(event, envelope),
             None => CellRef::enveloped(event, envelope),
         };
-        Self { topic: Arc::clone(topic), envelope, cell, payload, durability }
+        Self { topic: Arc::clone(topic), envelope, cell, payload, durability, mark }
     }
 
     pub(crate) fn envelope(&self) -> &Envelope {
@@ -70,7 +76,8 @@ impl Draft {
 
     /// About how much storage will have to write.
     pub(crate) fn bytes(&self) -> usize {
-        self.payload.len() + self.envelope.bytes()
+        let mark = self.mark.as_ref().map_or(0, |_| 2 * MARK_BYTES);
+        self.payload.len() + self.envelope.bytes() + mark
     }
 
     pub(super) fn topic(&self) -> &Topic {
@@ -79,6 +86,15 @@ impl Draft {
 
     pub(super) fn cell(&self) -> &CellRef {
         &self.cell
+    }
+
+    pub(super) fn is_marked(&self) -> bool {
+        self.mark.is_some()
+    }
+
+    /// The event, for whoever drops it.
+    pub(super) fn into_cell(self) -> CellRef {
+        self.cell
     }
 
     pub(super) fn has_inline(&self) -> bool {

@@ -7,7 +7,7 @@ use crate::{
     codec::CodecError,
     contract::NameTaken,
     event::{Event, Key},
-    message::{CorrelationId, HeaderError, Message},
+    message::{CorrelationId, HeaderError, Message, Position},
     storage::StorageError,
 };
 
@@ -37,6 +37,20 @@ pub enum PublishFailure {
     /// A header is outside the bounds.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// The message's idempotency key, or its id, is that of an earlier message with another payload.
+    #[error("`{key}` was published before with another payload, at position {position}")]
+    IdempotencyConflict {
+        /// The idempotency key, or the id.
+        key: String,
+        /// Where the earlier message is.
+        position: Position,
+    },
+    /// The idempotency key is too long.
+    #[error("its idempotency key has {bytes} bytes, more than {}", Key::MAX_LEN)]
+    IdempotencyKeyTooLong {
+        /// Its length.
+        bytes: usize,
+    },
     /// The key is too long.
     #[error("its key has {bytes} bytes, more than {}", Key::MAX_LEN)]
     KeyTooLong {

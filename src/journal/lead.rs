@@ -7,13 +7,15 @@ use std::{
 };
 
 use super::{
-    Journal, PublishFailure, Rejected,
+    Draft, Journal, Places, PublishFailure, Rejected,
     log::{Log, Request},
+    published::PREFIX,
+    scan,
 };
 use crate::{
     event::Durability,
     message::Position,
-    storage::{Commit, Record, Storage, StorageError},
+    storage::{Commit, Precondition, Record, Storage, StorageError, Write},
 };
 
 /// The most payload bytes that one group takes.
@@ -42,13 +44,69 @@ impl Log {
         if answered == 0 {
             return 0;
         }
+        let marks = match self.sift(&mut group) {
+            Ok(marks) => marks,
+            Err(error) => {
+                reject(error, group);
+                return answered;
+            }
+        };
         let mut commit = self.commit_of(&mut group);
+        let is_marked = marks.is_some();
+        if let Some((writes, end)) = marks {
+            commit.writes.extend(writes);
+            commit.preconditions.push(Precondition::End(end));
+        }
         match self.guarded(|storage| storage.commit_from(&mut commit)) {
             Ok(first) => self.show(journal, first, group),
-            Err(error) => reject(error, group),
+            Err(error) => {
+                if is_marked {
+                    self.published.lock().unload();
+                }
+                reject(error, group);
+            }
         }
         self.spares.keep_payloads(commit.records.into_iter().map(|record| record.payload));
         answered
+    }
+
+    /// Takes the copies of earlier messages out of a group, and refuses what only pretends to be one.
+    /// Returns what is to be written for the messages that may be copied later, if any may, and the
+    /// position at which they begin.
+    fn sift(
+        &self,
+        group: &mut Vec<Request>,
+    ) -> Result<Option<(Vec<Write>, Position)>, StorageError> {
+        let is_marked = |request: &Request| request.transaction.drafts.iter().any(Draft::is_marked);
+        if !group.iter().any(is_marked) {
+            return Ok(None);
+        }
+        let end = self.storage.end();
+        let (mut next, mut writes) = (end, Vec::new());
+        let (mut copies, mut refused) = (Vec::new(), Vec::new());
+        let mut published = self.published.lock();
+        published.load(|| scan(&*self.storage, PREFIX))?;
+        for mut request in std::mem::take(group) {
+            let checked = published.check(&request.transaction.drafts);
+            if let Err(failure) = checked
+                && !request.is_patient()
+            {
+                refused.push((request, failure));
+                continue;
+            }
+            let sifted = published.sift(&mut request.transaction.drafts, next);
+            next = next.plus(request.transaction.drafts.len() as u64);
+            request.copies = sifted.places;
+            writes.extend(sifted.writes);
+            copies.extend(sifted.copies.into_iter().map(Draft::into_cell));
+            group.push(request);
+        }
+        drop(published);
+        self.spares.keep_cells(copies);
+        for (Request { ticket, transaction, .. }, failure) in refused {
+            ticket.complete(Err(Rejected { failure, drafts: transaction.drafts }));
+        }
+        Ok(Some((writes, end)))
     }
 
     /// Refuses everything that does not wait for room, and commits the rest if there is any left.
@@ -160,9 +218,9 @@ impl Log {
     fn show(&self, journal: &Journal, mut first: Position, group: Vec<Request>) {
         let mut answers = Vec::with_capacity(group.len());
         let (mut drafts, mut lists) = (Vec::with_capacity(group.len()), Vec::new());
-        for Request { ticket, transaction, .. } in group {
+        for Request { ticket, transaction, copies, .. } in group {
             let mut own = transaction.drafts;
-            answers.push((ticket, first));
+            answers.push((ticket, Places { first, copies }));
             first = first.plus(own.len() as u64);
             let is_single = own.len() == 1;
             drafts.append(&mut own);
@@ -172,8 +230,8 @@ impl Log {
         }
         journal.show(self, drafts);
         self.spares.keep_lists(lists);
-        for (ticket, first) in answers {
-            ticket.complete(Ok(first));
+        for (ticket, places) in answers {
+            ticket.complete(Ok(places));
         }
     }
 }

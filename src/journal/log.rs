@@ -14,12 +14,12 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Draft, Journal, PublishFailure, Rejected, Ticket, Transaction, caretaker::Caretaker,
-    spare::Spares,
+    Draft, Journal, Place, Places, PublishFailure, Rejected, Ticket, Transaction,
+    caretaker::Caretaker, published::Published, spare::Spares,
 };
 use crate::{
     event::Durability,
-    message::Position,
+    policy::Window,
     runtime::{Runtime, Step, Task},
     storage::{Storage, StorageError},
 };
@@ -38,6 +38,8 @@ pub(crate) struct Log {
     committer: OnceLock<Arc<Task>>,
     pub(super) caretaker: Caretaker,
     pub(super) spares: Spares,
+    /// Only the leader looks at it.
+    pub(super) published: Mutex<Published>,
     /// The storage has panicked, and is not asked again.
     pub(super) broken: AtomicBool,
     runtime: Runtime,
@@ -68,9 +70,16 @@ pub(super) struct Request {
     /// About how much storage will have to write. Summed up by whoever sends it, who has just had it
     /// all in hand.
     pub(super) bytes: usize,
+    /// Which of its messages are copies, and where the originals are.
+    pub(super) copies: Vec<(usize, Place)>,
 }
 
 impl Request {
+    fn new(transaction: Transaction, ticket: &Arc<Ticket>, blocks: bool, urgent: bool) -> Self {
+        let (bytes, ticket) = (transaction.bytes(), Arc::clone(ticket));
+        Self { transaction, ticket, blocks, urgent, bytes, copies: Vec::new() }
+    }
+
     /// Whether anything is to be written for it.
     pub(super) fn needs_room(&self) -> bool {
         !self.transaction.drafts.is_empty() || !self.transaction.writes.is_empty()
@@ -88,6 +97,7 @@ impl Log {
         storage: Arc<dyn Storage>,
         durability: Durability,
         capacity: usize,
+        dedup: Window,
     ) -> Arc<Self> {
         Arc::new(Self {
             durability,
@@ -97,6 +107,7 @@ impl Log {
             caretaker: Caretaker::new(runtime, &storage),
             storage,
             spares: Spares::default(),
+            published: Mutex::new(Published::new(dedup)),
             broken: AtomicBool::new(false),
             runtime: runtime.clone(),
         })
@@ -128,7 +139,7 @@ impl Log {
         &self,
         journal: &Journal,
         transaction: Transaction,
-    ) -> Result<Position, Rejected> {
+    ) -> Result<Places, Rejected> {
         self.commit(journal, transaction, Bound::Intake(usize::MAX))
     }
 
@@ -137,7 +148,7 @@ impl Log {
         &self,
         journal: &Journal,
         transaction: Transaction,
-    ) -> Result<Position, Rejected> {
+    ) -> Result<Places, Rejected> {
         self.commit(journal, transaction, Bound::None)
     }
 
@@ -146,10 +157,10 @@ impl Log {
         journal: &Journal,
         transaction: Transaction,
         bound: Bound,
-    ) -> Result<Position, Rejected> {
+    ) -> Result<Places, Rejected> {
         let ticket = Ticket::new(None);
-        let (blocks, urgent, bytes) = (true, transaction.drafts.is_empty(), transaction.bytes());
-        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent, bytes };
+        let urgent = transaction.drafts.is_empty();
+        let request = Request::new(transaction, &ticket, true, urgent);
         let mut leads = self.push(request, bound)?;
         if !leads {
             self.runtime.wait(ticket.changed(), None, || ticket.is_done() || ticket.leads());
@@ -176,8 +187,7 @@ impl Log {
     /// Queues a user's publish for the committer.
     pub(super) fn enqueue(&self, transaction: Transaction) -> Result<Arc<Ticket>, Rejected> {
         let ticket = Ticket::new(None);
-        let (blocks, urgent, bytes) = (false, false, transaction.bytes());
-        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent, bytes };
+        let request = Request::new(transaction, &ticket, false, false);
         if self.push(request, Bound::Intake(self.capacity))? {
             self.wake_committer();
         }
@@ -191,8 +201,7 @@ impl Log {
         waker: Option<&Arc<Task>>,
     ) -> Arc<Ticket> {
         let ticket = Ticket::new(waker);
-        let (blocks, urgent, bytes) = (false, true, transaction.bytes());
-        let request = Request { transaction, ticket: Arc::clone(&ticket), blocks, urgent, bytes };
+        let request = Request::new(transaction, &ticket, false, true);
         match self.push(request, Bound::None) {
             Ok(true) => self.wake_committer(),
             Ok(false) => {}

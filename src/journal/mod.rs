@@ -10,6 +10,7 @@ mod ids;
 mod inline;
 mod lead;
 mod log;
+mod published;
 mod recent;
 mod ring;
 mod spare;
@@ -19,12 +20,16 @@ mod volatile;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
+
 pub(crate) use entry::{Body, Draft, Entry, Transaction};
 pub(crate) use error::Rejected;
 pub use error::{PublishAllError, PublishError, PublishFailure};
 use ids::Ids;
 pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;
+use published::{Mark, Published};
+pub(crate) use published::{Place, Places};
 pub(crate) use recent::{Recent, Remembered};
 pub(crate) use ring::{
     Batch, CellRef, GroupId, Leaving, Open, Opened, Overrun, Phase, Relieved, Ring, Rouse, Route,
@@ -39,7 +44,8 @@ use volatile::{Admission, position};
 use crate::{
     contract::{Contract, EventType, NameId, NameTaken},
     event::{Durability, Event, Key},
-    message::{CorrelationId, Envelope, Message, MessageId, Position, Publishable},
+    message::{CorrelationId, Envelope, Headers, Message, MessageId, Position, Publishable},
+    policy::Window,
     runtime::{Clock, Monitor, Runtime, Task, Tick},
     storage::{
         Compaction, Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim, Write,
@@ -64,13 +70,15 @@ pub(crate) struct Journal {
     topics: Topics,
     ring: Ring,
     log: Option<Arc<Log>>,
+    /// On a volatile bus.
+    published: Mutex<Published>,
     /// Notified when a reader comes to rest.
     quiet: Monitor,
 }
 
 impl Journal {
-    pub(crate) fn volatile(runtime: Runtime, ring: usize) -> Arc<Self> {
-        let journal = Arc::new(Self::new(runtime, ring, Position::FIRST, None));
+    pub(crate) fn volatile(runtime: Runtime, ring: usize, dedup: Window) -> Arc<Self> {
+        let journal = Arc::new(Self::new(runtime, ring, Position::FIRST, None, dedup));
         journal.start_tender();
         journal
     }
@@ -81,17 +89,24 @@ impl Journal {
         storage: Arc<dyn Storage>,
         durability: Durability,
         queue: usize,
+        dedup: Window,
     ) -> Arc<Self> {
         let end = storage.end();
-        let log = Log::new(&runtime, storage, durability, queue);
-        let journal = Arc::new(Self::new(runtime, ring, end, Some(log)));
+        let log = Log::new(&runtime, storage, durability, queue, dedup);
+        let journal = Arc::new(Self::new(runtime, ring, end, Some(log), dedup));
         if let Some(log) = &journal.log {
             log.start(&journal);
         }
         journal
     }
 
-    fn new(runtime: Runtime, ring: usize, end: Position, log: Option<Arc<Log>>) -> Self {
+    fn new(
+        runtime: Runtime,
+        ring: usize,
+        end: Position,
+        log: Option<Arc<Log>>,
+        dedup: Window,
+    ) -> Self {
         Self {
             clock: runtime.clock(),
             ids: Ids::new(&runtime),
@@ -99,6 +114,7 @@ impl Journal {
             topics: Topics::default(),
             ring: Ring::new(end.get(), ring, log.is_none()),
             log,
+            published: Mutex::new(Published::new(dedup)),
             quiet: Monitor::default(),
             runtime,
         }
@@ -169,7 +185,7 @@ impl Journal {
             return Err(PublishError::new(refused.clone().into(), message));
         }
         let now = self.clock.wall();
-        let level = message.level();
+        let (level, mark) = (message.level(), Mark::of(&message, &topic.event.name));
         let names = (&topic.event.name, &topic.event.codec);
         let (event, envelope) = message.seal(|| self.ids.fresh(now), now, names, cause);
         if envelope.expires_at().is_some() {
@@ -177,7 +193,7 @@ impl Journal {
         }
         let mut spare = self.log.as_ref().map_or_else(Spare::default, |log| log.spares.take());
         match self.encode(&event, &envelope, &mut spare.payload) {
-            Ok(()) => Ok(Draft::new(topic, envelope, event, spare, level)),
+            Ok(()) => Ok(Draft::new(topic, envelope, event, spare, (level, mark))),
             Err(failure) => {
                 Err(PublishError::new(failure, Message::unseal(event, envelope, level)))
             }
@@ -264,11 +280,12 @@ impl Journal {
         let draft = self.draft_as(topic, message, None)?;
         let id = draft.envelope().id;
         let published = log.publish(self, Transaction::publishing(log.spares.list(draft)));
-        published.map(|at| (at, id)).map_err(Rejected::into_error)
+        let places = published.map_err(Rejected::into_error)?;
+        Ok(places.of_one(id))
     }
 
     /// Publishes several drafts as one.
-    pub(crate) fn publish_all(&self, drafts: Vec<Draft>) -> Result<Position, Rejected> {
+    pub(crate) fn publish_all(&self, drafts: Vec<Draft>) -> Result<Places, Rejected> {
         match &self.log {
             Some(log) => log.publish(self, Transaction::publishing(drafts)),
             None => self.publish_all_volatile(drafts, Admission::Wait),
@@ -291,7 +308,8 @@ impl Journal {
             };
         }
         let drafts = self.draft_batch(topic, events)?;
-        self.publish_all(drafts).map_err(|rejected| rejected.into_events(events))
+        let places = self.publish_all(drafts).map_err(|rejected| rejected.into_events(events))?;
+        Ok(places.first)
     }
 
     /// Takes the events out, or leaves them all in.
@@ -329,7 +347,7 @@ impl Journal {
     }
 
     /// The answer to an enqueued transaction.
-    pub(crate) fn wait(&self, ticket: &Arc<Ticket>) -> Result<Position, Rejected> {
+    pub(crate) fn wait(&self, ticket: &Arc<Ticket>) -> Result<Places, Rejected> {
         let gone = || match &self.log {
             Some(log) => log.withdraw(ticket),
             None => Rejected { failure: PublishFailure::Closed, drafts: Vec::new() },
@@ -389,18 +407,7 @@ impl Journal {
 
     /// Every stored state entry below a prefix.
     pub(crate) fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StorageError> {
-        let Some(log) = &self.log else {
-            return Ok(Vec::new());
-        };
-        let mut all = Vec::new();
-        loop {
-            let after = all.last().map(|(key, _): &KeyValue| key.clone());
-            let page = log.storage().scan(prefix, after.as_deref(), 1024)?;
-            if page.is_empty() {
-                return Ok(all);
-            }
-            all.extend(page);
-        }
+        self.log.as_ref().map_or(Ok(Vec::new()), |log| scan(&**log.storage(), prefix))
     }
 
     /// What storage has from `from` on and below `end` that passes a filter, as entries, and where to
@@ -520,10 +527,27 @@ impl Journal {
     }
 }
 
+/// Every state entry of a storage below a prefix.
+fn scan(storage: &dyn Storage, prefix: &[u8]) -> Result<Vec<KeyValue>, StorageError> {
+    let mut all = Vec::new();
+    loop {
+        let after = all.last().map(|(key, _): &KeyValue| key.clone());
+        let page = storage.scan(prefix, after.as_deref(), 1024)?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
 fn check_bounds(envelope: &Envelope) -> Result<(), PublishFailure> {
     let key = envelope.key.as_ref().map_or(0, |key| key.as_str().len());
     if key > Key::MAX_LEN {
         return Err(PublishFailure::KeyTooLong { bytes: key });
+    }
+    let key = envelope.headers.get(Headers::IDEMPOTENCY_KEY).map_or(0, str::len);
+    if key > Key::MAX_LEN {
+        return Err(PublishFailure::IdempotencyKeyTooLong { bytes: key });
     }
     match &envelope.correlation {
         Some(CorrelationId::Text(text)) if text.len() > CorrelationId::MAX_LEN => {

@@ -8,11 +8,8 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::Rejected;
-use crate::{
-    message::Position,
-    runtime::{Monitor, Task},
-};
+use super::{Places, Rejected};
+use crate::runtime::{Monitor, Task};
 
 /// The answer to a submitted transaction, for whoever waits: a thread, a future or a task.
 #[derive(Default)]
@@ -23,7 +20,7 @@ pub(crate) struct Ticket {
 
 #[derive(Default)]
 struct State {
-    answer: Option<Result<Position, Rejected>>,
+    answer: Option<Result<Places, Rejected>>,
     /// The answer was given away.
     taken: bool,
     /// Whether the waiting thread is to perform the next commit itself.
@@ -33,7 +30,7 @@ struct State {
 }
 
 impl State {
-    fn take(&mut self) -> Option<Result<Position, Rejected>> {
+    fn take(&mut self) -> Option<Result<Places, Rejected>> {
         let answer = self.answer.take();
         self.taken |= answer.is_some();
         answer
@@ -51,7 +48,7 @@ impl Ticket {
         Arc::new(Self { state: Mutex::new(state), changed: Monitor::default() })
     }
 
-    pub(super) fn complete(&self, answer: Result<Position, Rejected>) {
+    pub(super) fn complete(&self, answer: Result<Places, Rejected>) {
         let mut state = self.state.lock();
         state.answer = Some(answer);
         let (waker, task) = (state.waker.take(), state.task.take());
@@ -86,11 +83,11 @@ impl Ticket {
     }
 
     /// The answer, once.
-    pub(crate) fn take(&self) -> Option<Result<Position, Rejected>> {
+    pub(crate) fn take(&self) -> Option<Result<Places, Rejected>> {
         self.state.lock().take()
     }
 
-    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Position, Rejected>> {
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Places, Rejected>> {
         let mut state = self.state.lock();
         if let Some(answer) = state.take() {
             return Poll::Ready(answer);
@@ -103,7 +100,7 @@ impl Ticket {
     pub(crate) fn wait(
         &self,
         runtime: &crate::runtime::Runtime,
-    ) -> Option<Result<Position, Rejected>> {
+    ) -> Option<Result<Places, Rejected>> {
         runtime.wait(&self.changed, None, || self.is_done());
         self.take()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Draft, Journal, PublishError, PublishFailure, Rejected, Topic,
+    Draft, Journal, Places, PublishError, PublishFailure, Rejected, Topic,
     ring::{Full, NoRoom, Tag},
 };
 use crate::{
@@ -96,7 +96,7 @@ impl Journal {
         let draft = self.draft_as(topic, message, None)?;
         let id = draft.envelope().id;
         match self.publish_all_volatile(vec![draft], admission) {
-            Ok(first) => Ok((first, id)),
+            Ok(places) => Ok(places.of_one(id)),
             Err(rejected) => Err(rejected.into_error()),
         }
     }
@@ -127,15 +127,43 @@ impl Journal {
         &self,
         mut drafts: Vec<Draft>,
         admission: Admission,
-    ) -> Result<Position, Rejected> {
+    ) -> Result<Places, Rejected> {
         if drafts.iter().any(Draft::has_inline) {
-            return self.publish_all_inline(drafts, admission);
+            return self.publish_all_inline(drafts, admission).map(Places::from);
+        }
+        if drafts.iter().any(Draft::is_marked) {
+            return self.publish_marked(drafts, admission);
         }
         loop {
             if let Ok(first) = self.ring.append(&mut drafts, Draft::into_incoming, drop) {
-                return Ok(position(first));
+                return Ok(Places::from(position(first)));
             }
             if let Err(failure) = self.find_room(drafts.len(), admission) {
+                return Err(Rejected { failure, drafts });
+            }
+        }
+    }
+
+    /// Publishes drafts of which some may be copies of earlier messages.
+    fn publish_marked(
+        &self,
+        mut drafts: Vec<Draft>,
+        admission: Admission,
+    ) -> Result<Places, Rejected> {
+        loop {
+            // Whatever it displaces is dropped when the lock is free: that runs others' code.
+            let mut old = Vec::new();
+            let mut published = self.published.lock();
+            let mut fresh = published.fresh(&drafts).map(Draft::incoming).collect();
+            let count = Vec::len(&fresh);
+            if let Ok(first) = self.ring.append(&mut fresh, |it| it, |cell| old.push(cell)) {
+                let first = position(first);
+                let sifted = published.sift(&mut drafts, first);
+                drop(published);
+                return Ok(Places { first, copies: sifted.places });
+            }
+            drop(published);
+            if let Err(failure) = self.find_room(count, admission) {
                 return Err(Rejected { failure, drafts });
             }
         }

@@ -32,6 +32,8 @@ impl Headers {
     /// The most bytes that all names and values may have together.
     pub const MAX_BYTES: usize = 16 * 1024;
 
+    /// The header that names what a message stands for, so that it is published once.
+    pub const IDEMPOTENCY_KEY: &str = "tidings-idempotency-key";
     /// The header that says for how many milliseconds after its publish an event is good.
     pub const EXPIRES_AFTER: &str = "tidings-expires-after-ms";
 

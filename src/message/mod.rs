@@ -101,6 +101,43 @@ impl<E: Event> Message<E> {
         self
     }
 
+    /// Names what the message stands for, so that it is published once: a message with the key of an
+    /// earlier one of the same event, within the [dedup window], is not published again, and its
+    /// receipt is the earlier one's. Keys of at most [`Key::MAX_LEN`] bytes; kept in the header
+    /// [`Headers::IDEMPOTENCY_KEY`].
+    ///
+    /// On a durable bus the payload has to be the same, or the publish fails with
+    /// [`IdempotencyConflict`]. Without a key, the [`id`](Self::id) does the same, if it is the
+    /// publisher's choice: so a message handed back by a failed publish may be published as it is.
+    ///
+    /// Publishers on a volatile bus are compared with each other, and not with what handlers publish.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping;
+    /// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+    /// use tidings::{Bus, Message};
+    ///
+    /// let bus = Bus::volatile();
+    /// let first = bus.publish(Message::new(Ping).idempotency_key("webhook-4711"))?;
+    /// let second = bus.publish(Message::new(Ping).idempotency_key("webhook-4711"))?;
+    /// assert_eq!(first, second);
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    ///
+    /// [dedup window]: crate::BusBuilder::dedup_window
+    /// [`IdempotencyConflict`]: crate::PublishFailure::IdempotencyConflict
+    #[must_use]
+    pub fn idempotency_key(self, key: impl Into<Key>) -> Self {
+        self.header(Headers::IDEMPOTENCY_KEY, key.into().as_str())
+    }
+
+    /// The id that the publisher chose, and the idempotency key.
+    pub(crate) fn marks(&self) -> (Option<MessageId>, Option<&str>) {
+        let Some(metadata) = &self.metadata else { return (None, None) };
+        (metadata.id, metadata.headers.get(Headers::IDEMPOTENCY_KEY))
+    }
+
     /// Has subscriptions that come to the event later than this after its publish pass over it. That
     /// is counted: see [`Ledger::expired`](crate::Ledger). An event that waits for a retry expires,
     /// too; a dead letter that is tried again does not.

@@ -7,6 +7,7 @@ mod store;
 mod asynchronous;
 mod backup;
 mod compaction;
+mod dedup;
 mod drops;
 mod durable;
 mod edges;
