@@ -103,7 +103,9 @@ fn stop(subscribers: &BTreeMap<Arc<str>, Arc<Subscriber>>, deadline: Tick) {
         subscriber.begin_stop();
     }
     for subscriber in subscribers.values() {
-        if !subscriber.wait_stopped(deadline) {
+        if subscriber.wait_stopped(deadline) {
+            subscriber.end_cleanly();
+        } else {
             tracing::warn!(subscription = &*subscriber.name, "a handler still runs; abandoned");
         }
     }

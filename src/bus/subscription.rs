@@ -83,6 +83,9 @@ impl Subscription {
         let deadline = bus.journal.runtime().now().saturating_add(timeout);
         self.subscriber.begin_stop();
         let finished = self.subscriber.wait_stopped(deadline);
+        if finished {
+            self.subscriber.end_cleanly();
+        }
         self.subscriber.leave();
         let running = &mut bus.subscriptions.lock().running;
         let is_this = |other: &Arc<Subscriber>| Arc::ptr_eq(other, &self.subscriber);

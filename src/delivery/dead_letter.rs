@@ -26,6 +26,8 @@ use crate::{
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DeadLetterReason {
+    /// Several processes in a row have ended while it was handled.
+    Crashed,
     /// The last attempt that the policy allows has failed.
     Exhausted,
     /// The subscription was to get such events, and has no handler for them any more.
@@ -39,6 +41,7 @@ pub enum DeadLetterReason {
 impl fmt::Display for DeadLetterReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Crashed => "crashed",
             Self::Exhausted => "exhausted",
             Self::NoHandler => "no handler",
             Self::Rejected => "rejected",

@@ -76,6 +76,18 @@ pub(super) fn position(key: &[u8]) -> Option<Position> {
     Position::new(u64::from_be_bytes(*key.last_chunk()?))
 }
 
+/// That a subscription runs, and what it is careful about.
+pub(super) fn careful(subscription: &str) -> Vec<u8> {
+    under("careful", subscription)
+}
+
+/// What a careful lane has under way.
+pub(super) fn under_way(subscription: &str, lane: u32) -> Vec<u8> {
+    let mut key = careful(subscription);
+    key.extend(lane.to_be_bytes());
+    key
+}
+
 /// What handlers have done outside for one event.
 pub(super) fn effects(subscription: &str, position: Position) -> Vec<u8> {
     let mut key = all_effects(subscription);

@@ -15,6 +15,7 @@
 mod asynchronous;
 mod attempt;
 mod batch;
+mod careful;
 mod conductor;
 mod context;
 mod cursor;

@@ -31,6 +31,10 @@ pub(crate) struct Held {
     pub(super) revival: Option<Revival>,
     /// It is to become a dead letter as soon as there is room for one.
     pub(super) verdict: Option<Verdict>,
+    /// It may have been under way when the last process ended.
+    pub(super) is_suspect: bool,
+    /// How many processes have ended while it was handled.
+    pub(super) crashes: u32,
     /// By which the inbox knows it while it is being handled.
     pub(super) entered: Option<IdempotencyKey>,
 }
@@ -44,6 +48,8 @@ impl Held {
             previous: Duration::ZERO,
             revival: None,
             verdict: None,
+            is_suspect: false,
+            crashes: 0,
             entered: None,
         }
     }
@@ -57,9 +63,10 @@ impl Held {
         self.revival.is_some()
     }
 
-    /// Failed attempts in all, those before it became a dead letter included.
+    /// Failed attempts in all: those before it became a dead letter, and those that ended the process
+    /// included.
     pub(super) fn all_attempts(&self) -> u32 {
-        self.attempts + self.revival.map_or(0, |revival| revival.attempts)
+        self.attempts + self.crashes + self.revival.map_or(0, |revival| revival.attempts)
     }
 
     /// When the first of all attempts failed.

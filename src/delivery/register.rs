@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DeadLetterStore, Run, Subscriber,
+    careful::Careful,
     conductor::Conductor,
     cursor::{Cursor, Layer},
     effects::Effects,
@@ -85,6 +86,8 @@ pub(crate) fn register(
     let names = meta.events.iter().map(|name| name.as_str().into()).collect();
     let is_called = |(_, run): &(Arc<EventType>, Run)| matches!(run.form, Form::Called { .. });
     let alone = plan.lanes.most() == 1 && plan.handlers.iter().all(is_called);
+    let low = cursors.iter().map(Cursor::low).min().and_then(Position::new);
+    let low = low.unwrap_or(Position::FIRST);
     let died = cursors.iter().map(|cursor| cursor.tally).sum::<Tally>().dead();
     let has_inline = plan.handlers.iter().any(|(_, run)| run.is_inline());
     let handlers = own.into_iter().zip(plan.handlers);
@@ -104,6 +107,7 @@ pub(crate) fn register(
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         effects: Effects::open(journal, &plan.name, is_stored)?,
+        careful: if is_stored { Careful::begin(journal, &plan.name, low)? } else { None },
         name: plan.name,
         journal: Arc::clone(journal),
         formation: RwLock::new(Arc::new(formation)),

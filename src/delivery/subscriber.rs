@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     DeadLetterStore, Run,
+    careful::{self, Careful},
     conductor::Conductor,
     effects::Effects,
     formation::Formation,
@@ -74,6 +75,8 @@ pub(crate) struct Subscriber {
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
     pub(super) effects: Effects,
+    /// After a process that did not end cleanly.
+    pub(super) careful: Option<Careful>,
     pub(super) counters: Counters,
     /// If it has handlers that are called where events are published.
     pub(super) inline: Option<Arc<InlineSide>>,
@@ -339,6 +342,17 @@ impl Subscriber {
         let (journal, runtime) = (&self.journal, self.runtime());
         let have_stopped = || journal.ring().running(self.formation.read().group) == 0;
         runtime.wait(journal.quiet(), Some(deadline), have_stopped)
+    }
+
+    /// Takes note that nothing is under way, once the lanes have stopped.
+    pub(crate) fn end_cleanly(&self) {
+        if !self.is_stored || self.has_failed() {
+            return;
+        }
+        if let Err(error) = careful::end(&self.journal, &self.name) {
+            tracing::warn!(subscription = &*self.name, %error,
+                "that the subscription ended cleanly could not be stored; it will be careful next time");
+        }
     }
 
     /// Ends the lanes whatever they are at. They commit nothing after this.

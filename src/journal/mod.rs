@@ -385,8 +385,17 @@ impl Journal {
 
     /// Writes state from inside a handler, and waits for it.
     pub(crate) fn write_from_handler(&self, writes: Vec<Write>) -> Result<(), StorageError> {
+        self.commit_for_handler(Transaction { writes, ..Transaction::default() })
+    }
+
+    /// The same for what need not survive more than the end of the process.
+    pub(crate) fn note_from_handler(&self, writes: Vec<Write>) -> Result<(), StorageError> {
+        let durability = Some(Durability::Buffered);
+        self.commit_for_handler(Transaction { writes, durability, ..Transaction::default() })
+    }
+
+    fn commit_for_handler(&self, transaction: Transaction) -> Result<(), StorageError> {
         let Some(log) = &self.log else { return Ok(()) };
-        let transaction = Transaction { writes, ..Transaction::default() };
         let committed = log.commit_for_handler(self, transaction);
         committed.map(drop).map_err(|rejected| rejected.failure.into_storage())
     }

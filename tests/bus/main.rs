@@ -6,6 +6,7 @@ mod store;
 
 mod asynchronous;
 mod backup;
+mod careful;
 mod compaction;
 mod dedup;
 mod drops;

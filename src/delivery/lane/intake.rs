@@ -91,7 +91,11 @@ impl Lane {
     /// Calls a plain handler with the events where they lie. False where that will not do: there is
     /// no such handler, or the events may have to wait for others of their keys.
     fn deliver_in_place(&mut self, batch: &Batch<'_>, next: &Cell<usize>) -> bool {
-        if !self.parked.is_empty() || !self.running.is_empty() || self.is_layered() {
+        if !self.parked.is_empty()
+            || !self.running.is_empty()
+            || self.is_layered()
+            || self.careful > 0
+        {
             return false;
         }
         let subscriber = Arc::clone(&self.subscriber);
@@ -226,7 +230,8 @@ impl Lane {
     }
 
     fn reload(&mut self, hole: Hole, entry: Arc<Entry>) {
-        let held = hole.restore(entry);
+        let mut held = hole.restore(entry);
+        held.is_suspect = true;
         if self.parked.is_busy(&held) {
             return self.parked.queue(held, self.now());
         }

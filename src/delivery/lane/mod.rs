@@ -1,5 +1,6 @@
 //! A lane: one event of a key at a time, in order, other keys going on.
 
+mod careful;
 mod change;
 mod commit;
 mod handle;
@@ -21,6 +22,7 @@ use super::{
     Subscriber,
     attempt::{Attempted, attempt},
     batch::Batch,
+    careful::CAREFUL,
     cursor::{Cursor, Hole},
     formation::Formation,
     ledger::Tally,
@@ -92,6 +94,8 @@ pub(super) struct Lane {
     farewell: bool,
     /// Where it has come to a stop, for a change of the number of lanes.
     stopped_at: Option<Position>,
+    /// How many more events it is careful with.
+    careful: usize,
     /// Nothing more can be committed, so nothing more is done.
     over: bool,
 }
@@ -107,7 +111,9 @@ impl Lane {
         let frontier = Position::new(cursor.frontier).unwrap_or(Position::FIRST);
         let first = cursor.holes.first().and_then(|hole| Position::new(hole.position));
         handle.took(cursor.holes.len(), first);
+        let careful = if subscriber.careful.is_some() { CAREFUL } else { 0 };
         let lane = Self {
+            careful,
             beyond_layers: formation.beyond_layers(),
             subscriber,
             formation,
@@ -269,6 +275,10 @@ impl Lane {
         }
         self.batch.attempts += 1;
         if let Some(verdict) = held.verdict.clone() {
+            return self.bury(held, verdict);
+        }
+        let careful = self.is_careful(&held);
+        if careful && let Some(verdict) = self.take_care(&mut held) {
             return self.bury(held, verdict);
         }
         let subscriber = Arc::clone(&self.subscriber);

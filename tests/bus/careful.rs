@@ -1,0 +1,119 @@
+//! Events whose handlers end the process: they reach the dead letters, and innocent ones do not.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use tidings::{Backoff, Bus, Context, DeadLetterReason, HandlerError, Message, Subscription};
+
+use crate::{
+    events::{Placed, SECOND, Seen, placed, seen},
+    store::Store,
+};
+
+/// A handler that ends the process when it meets order 13.
+struct Deadly {
+    store: Store,
+    calls: Seen<(u64, u32)>,
+    died: Arc<AtomicBool>,
+    lanes: u32,
+}
+
+impl Deadly {
+    fn new(lanes: u32) -> Self {
+        Self { store: Store::new(), calls: seen(), died: Arc::default(), lanes }
+    }
+
+    fn start(&self, bus: &Bus) -> Subscription {
+        let (sim, disk) = (self.store.sim.clone(), self.store.disk.clone());
+        let (calls, died) = (Arc::clone(&self.calls), Arc::clone(&self.died));
+        let handler = move |event: &Placed, ctx: &mut Context| -> Result<(), HandlerError> {
+            calls.lock().push((event.order, ctx.attempt()));
+            if event.order == 13 {
+                sim.crash();
+                disk.kill();
+                died.store(true, Relaxed);
+            }
+            ctx.state().put("seen", &event.step)?;
+            Ok(())
+        };
+        let retry = Backoff::constant(SECOND).max_attempts(2);
+        bus.subscribe("reader").lanes(self.lanes).retry(retry).on(handler).start().unwrap()
+    }
+
+    /// Runs one process to its end, or to its rest. True if it died.
+    fn live(&self, publish: impl FnOnce(&Bus)) -> bool {
+        self.died.store(false, Relaxed);
+        let bus = self.store.open();
+        self.start(&bus);
+        publish(&bus);
+        self.store.sim.run_until_idle();
+        let died = self.died.load(Relaxed);
+        if !died {
+            bus.shutdown(SECOND).unwrap();
+        }
+        drop(bus);
+        died
+    }
+}
+
+/// F3: three careful processes may die of it, after the one that was not.
+#[test]
+fn a_deadly_event_becomes_a_dead_letter() {
+    for lanes in [1, 3] {
+        let deadly = Deadly::new(lanes);
+        let orders = || [1, 2, 13, 4, 5, 13 + 8].map(|order| placed(order, order));
+        assert!(deadly.live(|bus| _ = bus.publish_all(orders()).unwrap()));
+        let mut deaths = 1;
+        while deadly.live(|_| ()) {
+            deaths += 1;
+        }
+        assert_eq!(deaths, 4);
+        let attempts: Vec<_> =
+            deadly.calls.lock().iter().filter(|(order, _)| *order == 13).map(|it| it.1).collect();
+        assert_eq!(attempts, [1, 1, 2, 3], "the first process noted nothing");
+        let bus = deadly.store.open();
+        let letters = bus.dead_letters("reader").list().unwrap();
+        assert_eq!(letters.len(), 1, "no innocent one is among them");
+        assert_eq!((letters[0].reason(), letters[0].attempts()), (DeadLetterReason::Crashed, 3));
+        assert_eq!(letters[0].error(), "3 processes in a row have ended while it was handled");
+        let ledger = deadly.start(&bus).ledger();
+        assert_eq!((ledger.acknowledged, ledger.dead), (5, 1), "{ledger}");
+    }
+}
+
+/// Whatever else makes processes die, what was handled meanwhile is acknowledged and blames nobody.
+#[test]
+fn deaths_from_elsewhere_blame_no_event() {
+    let store = Store::new();
+    let start = |bus: &Bus| {
+        let retry = Backoff::never();
+        bus.subscribe("reader").retry(retry).on(|_: &Placed, _: &mut Context| ()).start().unwrap()
+    };
+    for life in 0..30 {
+        let bus = store.open();
+        start(&bus);
+        bus.publish_all((0..3).map(|order| placed(order, life))).unwrap();
+        (0..life % 7).for_each(|_| _ = store.sim.step());
+        store.kill(bus);
+    }
+    let bus = store.open();
+    let reader = start(&bus);
+    store.sim.run_until_idle();
+    assert_eq!(reader.ledger().to_string(), "90 matched = 90 acknowledged");
+}
+
+/// Care is for what may have been under way. What comes later is handled as ever.
+#[test]
+fn a_clean_end_needs_no_care() {
+    use tidings::storage::Storage;
+    let deadly = Deadly::new(2);
+    assert!(deadly.live(|bus| _ = bus.publish_all([placed(1, 1), placed(13, 1)]).unwrap()));
+    let stored = || deadly.store.storage().scan(b"careful", None, 10).unwrap().len();
+    assert_eq!(stored(), 1, "that it ran");
+    while deadly.live(|_| ()) {}
+    assert_eq!(stored(), 0, "it ended cleanly");
+    assert!(deadly.live(|bus| _ = bus.publish(Message::new(placed(13, 2))).unwrap()));
+    assert_eq!(deadly.calls.lock().last(), Some(&(13, 1)), "and knows of no crash");
+}
