@@ -89,8 +89,8 @@ pub mod testing;
 
 pub use bus::{
     Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Error, OpenError, Pending,
-    Publisher, Receipt, Report, ShutdownError, SubscribeError, Subscription, SubscriptionBuilder,
-    SubscriptionReport, TrimError,
+    Publisher, Receipt, Report, SettleError, ShutdownError, SubscribeError, Subscription,
+    SubscriptionBuilder, SubscriptionReport, TrimError,
 };
 pub use contract::NameTaken;
 pub use delivery::{

@@ -24,7 +24,7 @@ pub use builder::BusBuilder;
 pub use dead_letters::{DeadLetterError, DeadLetters};
 pub use deliveries::Deliveries;
 pub use error::{Error, OpenError};
-pub use publish::{Pending, Publisher, Receipt};
+pub use publish::{Pending, Publisher, Receipt, SettleError};
 pub use retention::TrimError;
 pub use shutdown::{Report, ShutdownError, SubscriptionReport};
 pub use subscribe::{SubscribeError, SubscriptionBuilder};

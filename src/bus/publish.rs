@@ -7,18 +7,55 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use super::Inner;
+use super::{Bus, Inner};
 use crate::{
     contract::NameTaken,
+    delivery::Waited,
     event::Event,
     journal::{
         Draft, Enqueued, Journal, Place, Places, PublishAllError, PublishError, PublishFailure,
         Rejected, Ticket, Topic,
     },
     message::{Message, MessageId, Position, Publishable},
+    runtime::in_task,
 };
+
+/// Why an event was not seen to be settled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// No subscription of that name runs.
+    #[error("no subscription named `{subscription}` runs")]
+    NotRunning {
+        /// The subscription.
+        subscription: String,
+    },
+    /// The subscription could not handle the event, which is among its dead letters.
+    #[error(
+        "`{subscription}` could not handle the event at position {position}: it is a dead letter"
+    )]
+    Dead {
+        /// The subscription.
+        subscription: String,
+        /// The event.
+        position: Position,
+    },
+    /// It was not settled in time, or the subscription was stopped meanwhile. It may still be.
+    #[error("`{subscription}` is not done with the event at position {position}")]
+    Open {
+        /// The subscription.
+        subscription: String,
+        /// The event.
+        position: Position,
+    },
+    /// It was called from inside a handler, which the subscription could wait for. Publish through the
+    /// context instead, and handle what comes of it.
+    #[error("a handler cannot wait for what a subscription does with an event")]
+    InsideHandler,
+}
 
 /// What a publish gives back: where the event is, and which id it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +68,49 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Waits until a subscription is done with the event, and that is committed: to read what one has
+    /// just written from a view that the subscription keeps. An event that it passes over, or does not
+    /// get at all, is done with as well.
+    ///
+    /// Blocks the thread: async code calls it in `spawn_blocking`.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use std::time::Duration;
+    /// # #[derive(Serialize, Deserialize)] struct Ping;
+    /// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+    /// # let bus = tidings::Bus::volatile();
+    /// bus.subscribe("view").on(|_: &Ping| println!("the view is up to date")).start()?;
+    /// bus.publish(Ping)?.settled_by(&bus, "view", Duration::from_secs(1))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SettleError`].
+    pub fn settled_by(
+        &self,
+        bus: &Bus,
+        subscription: &str,
+        timeout: Duration,
+    ) -> Result<(), SettleError> {
+        let position = self.position;
+        if in_task() {
+            return Err(SettleError::InsideHandler);
+        }
+        let running = bus.inner.subscriptions.lock().running.get(subscription).cloned();
+        let subscription = subscription.to_owned();
+        let alive = running.filter(|subscriber| subscriber.is_alive());
+        let Some(subscriber) = alive else {
+            return Err(SettleError::NotRunning { subscription });
+        };
+        let deadline = subscriber.runtime().now().saturating_add(timeout);
+        match subscriber.wait_settled(position, deadline) {
+            Waited::Settled => Ok(()),
+            Waited::Dead => Err(SettleError::Dead { subscription, position }),
+            Waited::Open => Err(SettleError::Open { subscription, position }),
+        }
+    }
+
     fn of((position, id): Place) -> Self {
         Self { position, id }
     }

@@ -40,6 +40,7 @@ mod started;
 mod state;
 mod stored;
 mod subscriber;
+mod watch;
 
 #[cfg(feature = "tokio")]
 pub(crate) use asynchronous::erase_async;
@@ -63,3 +64,4 @@ pub(crate) use stored::stored_subscriptions;
 pub use stored::{StoredLane, StoredSubscription};
 pub use subscriber::{Condition, Status};
 pub(crate) use subscriber::{Policy, Subscriber};
+pub(crate) use watch::Waited;

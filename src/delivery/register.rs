@@ -24,6 +24,7 @@ use super::{
     loss::{self, Loss},
     muster::Muster,
     subscriber::{Counters, Policy, Registered},
+    watch::Watches,
 };
 use crate::{
     contract::{EventType, NameId},
@@ -123,6 +124,7 @@ pub(crate) fn register(
         lost_before: Mutex::new(Position::FIRST),
         is_stored,
         memory: Mutex::default(),
+        watches: Watches::default(),
         on_stop: Mutex::new(plan.on_stop),
         paused: false.into(),
         stopping: false.into(),

@@ -23,6 +23,7 @@ use super::{
     lane::Inbound,
     ledger::{Ledger, Outside},
     loss::{self, Loss},
+    watch::Watches,
 };
 use crate::{
     contract::{EventType, NameId},
@@ -86,6 +87,7 @@ pub(crate) struct Subscriber {
     pub(super) is_stored: bool,
     /// The state of a subscription that leaves nothing behind.
     pub(super) memory: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    pub(super) watches: Watches,
     pub(super) on_stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) paused: AtomicBool,
     pub(super) stopping: AtomicBool,

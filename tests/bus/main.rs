@@ -23,6 +23,7 @@ mod pools;
 mod publishing;
 mod retention;
 mod room;
+mod settled;
 mod skipping;
 mod stopping;
 mod threads;

@@ -58,7 +58,10 @@ impl Lane {
         });
         match ticket {
             Submitted::Ticket(ticket) => self.commit = Some((ticket, settled)),
-            Submitted::Done => self.note_settled(settled),
+            Submitted::Done => {
+                self.stored = frontier;
+                self.note_settled(settled);
+            }
             Submitted::Left => {
                 self.over = true; // abandoned meanwhile; somebody else may have the name
                 return;
@@ -89,6 +92,8 @@ impl Lane {
     /// What was sent is committed.
     fn note_settled(&mut self, settled: u64) {
         self.tally = self.tally_after;
+        self.committed = self.stored;
+        self.uncommitted.clear();
         self.handle.settled(settled);
     }
 

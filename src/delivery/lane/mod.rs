@@ -7,6 +7,7 @@ mod handle;
 mod intake;
 mod outcome;
 mod post;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -66,6 +67,10 @@ pub(super) struct Lane {
     beyond_layers: Position,
     /// The frontier of the stored cursor.
     stored: Position,
+    /// The same, of the last commit that is done.
+    committed: Position,
+    /// Events before that which are settled by a commit that is not done.
+    uncommitted: Vec<Position>,
     parked: Parked,
     /// Being handled elsewhere.
     running: BTreeMap<Position, Held>,
@@ -123,6 +128,8 @@ impl Lane {
             backlog: VecDeque::new(),
             scanned: frontier,
             stored: frontier,
+            committed: frontier,
+            uncommitted: Vec::new(),
             parked: Parked::default(),
             running: BTreeMap::new(),
             revived: BTreeSet::new(),
@@ -156,6 +163,7 @@ impl Lane {
             self.handle.report(self.low(), self.running.len());
         }
         self.handle.keep_account(self.account());
+        self.tell_watches();
         step
     }
 

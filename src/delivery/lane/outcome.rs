@@ -67,8 +67,16 @@ impl Lane {
         }
     }
 
+    /// An event of an earlier turn is settled, and that is not committed yet.
+    fn note_uncommitted(&mut self, position: Position) {
+        if position < self.committed {
+            self.uncommitted.push(position);
+        }
+    }
+
     /// The event is done with, and is no dead letter.
     fn settle(&mut self, held: &Held, settled: Settled) {
+        self.note_uncommitted(held.position());
         if let Some(Write { key, value }) = self.subscriber.effects.forget(held.position()) {
             self.batch.writes.insert(key, value);
         }
@@ -132,6 +140,7 @@ impl Lane {
             event = &*held.entry.envelope.name, reason = %verdict.reason, error = verdict.error,
             attempts = held.all_attempts(), "an event became a dead letter");
         self.batch.changed = true;
+        self.note_uncommitted(held.position());
         if !self.revived.remove(&held.position()) {
             self.batch.settle(Settled::Dead);
         }
