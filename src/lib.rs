@@ -88,9 +88,9 @@ pub mod storage;
 pub mod testing;
 
 pub use bus::{
-    Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Error, OpenError, Pending,
-    Publisher, Receipt, Report, SettleError, ShutdownError, SubscribeError, Subscription,
-    SubscriptionBuilder, SubscriptionReport, TrimError,
+    Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Error, OpenError, Pending,
+    Publisher, Receipt, Reply, Report, RequestError, RequestFailure, SettleError, ShutdownError,
+    SubscribeError, Subscription, SubscriptionBuilder, SubscriptionReport, TrimError,
 };
 pub use contract::NameTaken;
 pub use delivery::{

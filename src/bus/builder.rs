@@ -163,7 +163,12 @@ impl BusBuilder {
         };
         let retainer = Retainer::new(Arc::downgrade(&journal), self.retention);
         journal.after_upkeep(move || retainer.run());
-        let inner = Inner { journal, subscriptions: Mutex::default(), report: Mutex::default() };
+        let inner = Inner {
+            journal,
+            subscriptions: Mutex::default(),
+            replies: Mutex::default(),
+            report: Mutex::default(),
+        };
         Bus { inner: Arc::new(inner) }
     }
 }

@@ -5,12 +5,14 @@ mod dead_letters;
 mod deliveries;
 mod error;
 mod publish;
+mod request;
 mod retention;
 mod shutdown;
 mod subscribe;
 mod subscription;
 
 use std::{
+    any::TypeId,
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::Path,
@@ -25,17 +27,18 @@ pub use dead_letters::{DeadLetterError, DeadLetters};
 pub use deliveries::Deliveries;
 pub use error::{Error, OpenError};
 pub use publish::{Pending, Publisher, Receipt, SettleError};
+pub use request::{Asked, Reply, RequestError, RequestFailure};
 pub use retention::TrimError;
 pub use shutdown::{Report, ShutdownError, SubscriptionReport};
 pub use subscribe::{SubscribeError, SubscriptionBuilder};
 pub use subscription::Subscription;
 
 use crate::{
-    delivery::{self, StoredSubscription, Subscriber},
+    delivery::{self, Replies, StoredSubscription, Subscriber},
     event::Event,
     journal::{Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
-    runtime::PoolStatus,
+    runtime::{PoolStatus, in_task},
     storage::StorageError,
 };
 
@@ -55,6 +58,8 @@ pub struct Bus {
 pub(crate) struct Inner {
     journal: Arc<Journal>,
     subscriptions: Mutex<Subscriptions>,
+    /// Who waits for answers, by their type.
+    replies: Mutex<BTreeMap<TypeId, Arc<Replies>>>,
     /// Set once the bus has shut down.
     report: Mutex<Option<Report>>,
 }
@@ -146,6 +151,66 @@ impl Bus {
     /// Another Rust type has the event's name.
     pub fn publisher<E: Event>(&self) -> Result<Publisher<E>, crate::NameTaken> {
         Publisher::new(Arc::clone(&self.inner))
+    }
+
+    /// Asks, and waits for the answer: publishes a question, and returns the first event of type `A`
+    /// that a handler publishes through its context while it handles that question.
+    ///
+    /// Question and answer are events as any others: other subscriptions get them, too. The first
+    /// request for a type of answer starts to listen for it. A question with the idempotency key of an
+    /// earlier one is not asked again, and gets no answer. Blocks the thread; async code awaits
+    /// [`Bus::ask`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use serde::{Deserialize, Serialize};
+    /// use tidings::{Bus, Context, Event, HandlerError};
+    ///
+    /// #[derive(Serialize, Deserialize, Event)]
+    /// #[event(name = "prices.asked")]
+    /// struct PriceAsked { article: String }
+    ///
+    /// #[derive(Serialize, Deserialize, Event)]
+    /// #[event(name = "prices.quoted")]
+    /// struct PriceQuoted { cents: u64 }
+    ///
+    /// let bus = Bus::volatile();
+    /// bus.subscribe("prices")
+    ///     .on(|asked: &PriceAsked, ctx: &mut Context| -> Result<(), HandlerError> {
+    ///         ctx.publish(PriceQuoted { cents: 100 * asked.article.len() as u64 })?;
+    ///         Ok(())
+    ///     })
+    ///     .start()?;
+    ///
+    /// let question = PriceAsked { article: "chair".into() };
+    /// let answer = bus.request::<_, PriceQuoted>(question, Duration::from_secs(1))?;
+    /// assert_eq!(answer.cents, 500);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`RequestFailure`]. The message is handed back unless it was published.
+    pub fn request<Q: Publishable, A: Event>(
+        &self,
+        question: Q,
+        timeout: Duration,
+    ) -> Result<Reply<A>, RequestError<Q::Event>> {
+        if in_task() {
+            let message = question.into_message();
+            return Err(RequestError::unpublished(RequestFailure::InsideHandler, message));
+        }
+        request::ask(&self.inner, question, request::now)?.wait(timeout)
+    }
+
+    /// As [`Bus::request`], without waiting: what it returns is a future of the answer.
+    ///
+    /// # Errors
+    /// As there, and where the queue is full.
+    pub fn ask<Q: Publishable, A: Event>(
+        &self,
+        question: Q,
+    ) -> Result<Asked<Q::Event, A>, RequestError<Q::Event>> {
+        request::ask(&self.inner, question, request::later)
     }
 
     /// Begins a subscription. The name is durable: on a durable bus the subscription resumes where

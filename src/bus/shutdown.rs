@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::Inner;
 use crate::{
     delivery::{Ledger, Subscriber},
+    event::is_valid_name,
     runtime::{Tick, in_task},
     storage::StorageError,
 };
@@ -87,6 +88,7 @@ pub(super) fn shutdown(bus: &Arc<Inner>, timeout: Duration) -> Result<Report, Sh
     stop(&subscribers, deadline.max(journal.runtime().now().saturating_add(GRACE)));
     let until = journal.runtime().now().saturating_add(COUNTING);
     let reports = subscribers.values().zip(handled_before);
+    let reports = reports.filter(|(subscriber, _)| is_valid_name(&subscriber.name));
     let report = total(reports.map(|(one, before)| report(one, before, until)).collect());
     for subscriber in subscribers.values() {
         subscriber.leave();

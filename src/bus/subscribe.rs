@@ -118,6 +118,8 @@ pub struct SubscriptionBuilder {
     start: Start,
     policy: Policy,
     ephemeral: bool,
+    /// A subscription of the bus's own, whose name users cannot take.
+    own: bool,
     /// The first thing that is wrong, told at the start.
     wrong: Option<SubscribeError>,
 }
@@ -144,6 +146,7 @@ impl SubscriptionBuilder {
             start: Start::default(),
             policy,
             ephemeral: false,
+            own: false,
             wrong: None,
         }
     }
@@ -382,6 +385,16 @@ impl SubscriptionBuilder {
         Ok(Deliveries::new(queue, subscription))
     }
 
+    /// Starts a subscription of the bus's own.
+    pub(super) fn start_own<E: Event>(
+        mut self,
+        run: Run,
+        on_stop: Box<dyn FnOnce() + Send>,
+    ) -> Result<Subscription, SubscribeError> {
+        self.own = true;
+        self.add::<E>(run).start_with(Some(on_stop))
+    }
+
     fn start_with(
         self,
         on_stop: Option<Box<dyn FnOnce() + Send>>,
@@ -431,7 +444,7 @@ impl SubscriptionBuilder {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
-        if !crate::event::is_valid_name(&name) {
+        if !self.own && !crate::event::is_valid_name(&name) {
             return Err(SubscribeError::InvalidName { name });
         }
         if self.handlers.iter().any(|(_, run)| run.is_inline()) && self.bus.journal.is_durable() {

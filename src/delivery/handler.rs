@@ -240,6 +240,18 @@ impl Run {
         Self { decode: decode::<E>, form, inline: None, idempotency: None }
     }
 
+    /// A handler of our own, which needs the event as it is.
+    pub(super) fn called<E: Event>(
+        handle: impl Fn(&CellRef, &Context) + Send + Sync + 'static,
+    ) -> Self {
+        let call = move |event: &CellRef, ctx: &mut Context| {
+            handle(event, ctx);
+            Ok(())
+        };
+        let form = Form::Called { call: Box::new(call), in_place: None };
+        Self { decode: decode::<E>, form, inline: None, idempotency: None }
+    }
+
     /// The same for events that pass a filter; the others are passed over.
     pub(crate) fn filtered(self, passes: Passes) -> Self {
         let form = match self.form {

@@ -346,6 +346,14 @@ impl Journal {
         ticket.map(|ticket| Enqueued::Waiting(ticket, id)).map_err(Rejected::into_error)
     }
 
+    /// Publishes a draft without waiting. `None` where it is done already.
+    pub(crate) fn enqueue_draft(&self, draft: Draft) -> Result<Option<Arc<Ticket>>, Rejected> {
+        match &self.log {
+            Some(log) => log.enqueue(Transaction::publishing(log.spares.list(draft))).map(Some),
+            None => self.publish_all_volatile(vec![draft], Admission::Fail).map(|_| None),
+        }
+    }
+
     /// The answer to an enqueued transaction.
     pub(crate) fn wait(&self, ticket: &Arc<Ticket>) -> Result<Places, Rejected> {
         let gone = || match &self.log {

@@ -21,6 +21,7 @@ mod lanes;
 mod overflow;
 mod pools;
 mod publishing;
+mod requests;
 mod retention;
 mod room;
 mod settled;
