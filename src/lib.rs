@@ -88,15 +88,17 @@ pub mod storage;
 pub mod testing;
 
 pub use bus::{
-    Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Error, OpenError, Pending,
-    Publisher, Receipt, Reply, Report, RequestError, RequestFailure, SettleError, ShutdownError,
-    SubscribeError, Subscription, SubscriptionBuilder, SubscriptionReport, TrimError,
+    Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Description, Error,
+    HandlerDescription, OpenError, Pending, Publisher, Receipt, Reply, Report, RequestError,
+    RequestFailure, SettleError, ShutdownError, SubscribeError, Subscription, SubscriptionBuilder,
+    SubscriptionDescription, SubscriptionReport, TrimError,
 };
 pub use contract::NameTaken;
 pub use delivery::{
     Condition, Context, DeadLetter, DeadLetterReason, Delivery, Handler, HandlerError,
-    HandlerErrorExt, Idempotent, IntoHandler, Ledger, Loss, Outcome, State, StateError, Status,
-    StoredLane, StoredSubscription, Unsettled, idempotent, idempotent_by,
+    HandlerErrorExt, Idempotent, IntoHandler, Layer, Ledger, Loss, MadeBy, Next, Outcome, State,
+    StateError, Status, StoredLane, StoredSubscription, Unsettled, idempotent, idempotent_by,
+    made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};

@@ -3,6 +3,7 @@
 mod builder;
 mod dead_letters;
 mod deliveries;
+mod description;
 mod error;
 mod publish;
 mod request;
@@ -25,6 +26,7 @@ use parking_lot::Mutex;
 pub use builder::BusBuilder;
 pub use dead_letters::{DeadLetterError, DeadLetters};
 pub use deliveries::Deliveries;
+pub use description::{Description, HandlerDescription, SubscriptionDescription};
 pub use error::{Error, OpenError};
 pub use publish::{Pending, Publisher, Receipt, SettleError};
 pub use request::{Asked, Reply, RequestError, RequestFailure};
@@ -244,6 +246,25 @@ impl Bus {
     /// Storage failed, or what it has does not decode.
     pub fn stored_subscriptions(&self) -> Result<Vec<StoredSubscription>, StorageError> {
         delivery::stored_subscriptions(&self.inner.journal)
+    }
+
+    /// What the bus consists of: the running subscriptions, and what each does with which events, in
+    /// its order.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping;
+    /// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+    /// # let bus = tidings::Bus::volatile();
+    /// bus.subscribe("log").filter(|_: &Ping| true).on(|_: &Ping| println!("ping")).start()?;
+    ///
+    /// let text = "log (1 lanes, leaves nothing behind)\n  ping v1 > filter > handler\n";
+    /// assert_eq!(bus.describe().to_string(), text);
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        Description::of(&self.inner)
     }
 
     /// How the pools of threads are doing: those of the builder, the default one, and what the bus

@@ -6,7 +6,8 @@ use super::{Deliveries, Inner, Subscription, Subscriptions};
 use crate::{
     contract::{EventType, NameTaken},
     delivery::{
-        self, Idempotency, IntoHandler, Outcome, Passes, Plain, Plan, Policy, PullQueue, Run,
+        self, Idempotency, IntoHandler, Layer, NamedLayer, Outcome, Passes, Plain, Plan, Policy,
+        PullQueue, Run,
     },
     event::{Event, ToKey},
     policy::{Backoff, Lanes, Overflow, Start, Window},
@@ -81,6 +82,18 @@ pub enum SubscribeError {
         /// The number.
         lanes: Lanes,
     },
+    /// There are layers, and a handler that they cannot be put around: an async one, one that runs where
+    /// events are published, or somebody who pulls.
+    #[error(
+        "the subscription `{name}` has layers, which cannot be put around its handler for `{event}`: \
+         only around one that is given with `on`"
+    )]
+    Layer {
+        /// The subscription.
+        name: String,
+        /// The event.
+        event: String,
+    },
     /// Another Rust type has the event's name.
     #[error(transparent)]
     NameTaken(#[from] NameTaken),
@@ -112,6 +125,7 @@ pub struct SubscriptionBuilder {
     handlers: Vec<(Arc<EventType>, Run)>,
     filters: Vec<(Arc<EventType>, Passes)>,
     idempotencies: Vec<(Arc<EventType>, Idempotency)>,
+    layers: Vec<NamedLayer>,
     ignored: BTreeSet<String>,
     lanes: Lanes,
     pool: String,
@@ -140,6 +154,7 @@ impl SubscriptionBuilder {
             handlers: Vec::new(),
             filters: Vec::new(),
             idempotencies: Vec::new(),
+            layers: Vec::new(),
             ignored: BTreeSet::new(),
             lanes: Lanes::fixed(1),
             pool: Runtime::DEFAULT_POOL.into(),
@@ -265,6 +280,37 @@ impl SubscriptionBuilder {
                 self.wrong.get_or_insert(taken.into());
             }
         }
+        self
+    }
+
+    /// Does something around every handler that is given with `on`: the first layer is the outermost,
+    /// whether it is given before or after the handlers. A filter and an idempotency key come before
+    /// all layers. [`Bus::describe`](crate::Bus::describe) prints the order.
+    ///
+    /// A layer that does not run [`Next`](crate::Next) and returns `Ok` acknowledges the event without its
+    /// handler.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tidings::{Bus, Event};
+    /// # #[derive(Serialize, Deserialize, Event)]
+    /// # #[event(name = "orders.placed")]
+    /// # struct OrderPlaced { cents: u64 }
+    /// # let bus = Bus::volatile();
+    /// use tidings::{Context, HandlerError, Next};
+    ///
+    /// fn logged(ctx: &mut Context, next: Next<'_>) -> Result<(), HandlerError> {
+    ///     println!("{} begins, attempt {}", ctx.event_name(), ctx.attempt());
+    ///     let result = next.run(ctx);
+    ///     println!("{}", if result.is_ok() { "done" } else { "failed" });
+    ///     result
+    /// }
+    ///
+    /// bus.subscribe("billing").layer(logged).on(|order: &OrderPlaced| ()).start()?;
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(NamedLayer::new(layer));
         self
     }
 
@@ -418,6 +464,13 @@ impl SubscriptionBuilder {
     }
 
     fn wrap_handlers(&mut self) -> Result<(), SubscribeError> {
+        for (event, run) in std::mem::take(&mut self.handlers) {
+            let Some(run) = run.layered(&self.layers) else {
+                let (name, event) = (self.name.to_string(), event.name.to_string());
+                return Err(SubscribeError::Layer { name, event });
+            };
+            self.handlers.push((event, run));
+        }
         for (event, passes) in std::mem::take(&mut self.filters) {
             let (event, run) = self.take_handler(&event)?;
             self.handlers.push((event, run.filtered(passes)));

@@ -13,6 +13,7 @@ use super::{
     idempotency::Idempotency,
     in_place::{self, InPlace},
     inline::{self, Attach},
+    layer::{NamedLayer, Next},
     ledger::Skip,
     started::Completion,
 };
@@ -216,6 +217,8 @@ pub(crate) struct Run {
     pub(super) inline: Option<Box<dyn Attach>>,
     /// How copies of an event are known, where they are not to be handled.
     pub(super) idempotency: Option<Idempotency>,
+    /// What an event goes through, from the outside to the handler.
+    pub(super) steps: Vec<String>,
 }
 
 type Decode = fn(&EventType, &Arc<Envelope>, &[u8]) -> Result<CellRef, DecodeError>;
@@ -237,7 +240,13 @@ impl Run {
         start: impl Fn(CellRef, Context, Completion) + Send + Sync + 'static,
     ) -> Self {
         let form = Form::Started(Box::new(start));
-        Self { decode: decode::<E>, form, inline: None, idempotency: None }
+        Self {
+            decode: decode::<E>,
+            form,
+            inline: None,
+            idempotency: None,
+            steps: step("started handler"),
+        }
     }
 
     /// A handler of our own, which needs the event as it is.
@@ -249,11 +258,12 @@ impl Run {
             Ok(())
         };
         let form = Form::Called { call: Box::new(call), in_place: None };
-        Self { decode: decode::<E>, form, inline: None, idempotency: None }
+        Self { decode: decode::<E>, form, inline: None, idempotency: None, steps: step("handler") }
     }
 
     /// The same for events that pass a filter; the others are passed over.
-    pub(crate) fn filtered(self, passes: Passes) -> Self {
+    pub(crate) fn filtered(mut self, passes: Passes) -> Self {
+        self.steps.insert(0, "filter".into());
         let form = match self.form {
             Form::Called { call, .. } => {
                 let call = move |event: &CellRef, ctx: &mut Context| {
@@ -276,17 +286,42 @@ impl Run {
         Self { form, ..self }
     }
 
+    /// The same within layers, the first one outermost. `None` for a handler that is only started in
+    /// its lane, where layers could not see how it ends, and for one that is called elsewhere.
+    pub(crate) fn layered(mut self, layers: &[NamedLayer]) -> Option<Self> {
+        if layers.is_empty() {
+            return Some(self);
+        }
+        if self.is_inline() {
+            return None;
+        }
+        let Form::Called { call, .. } = self.form else { return None };
+        let names = layers.iter().map(|layer| format!("layer {}", layer.name));
+        self.steps.splice(..0, names);
+        let layers: Arc<[NamedLayer]> = layers.into();
+        let call = move |event: &CellRef, ctx: &mut Context| {
+            Next::new(&layers, &|ctx| call(event, ctx)).run(ctx)
+        };
+        let form = Form::Called { call: Box::new(call), in_place: None };
+        Some(Self { form, ..self })
+    }
+
     /// The same, called for one of several copies of an event alone.
     pub(crate) fn idempotent(mut self, idempotency: Idempotency) -> Self {
         if let Form::Called { in_place, .. } = &mut self.form {
             *in_place = None;
         }
+        self.steps.insert(0, "idempotency".into());
         Self { idempotency: Some(idempotency), ..self }
     }
 
     pub(crate) fn is_inline(&self) -> bool {
         self.inline.is_some()
     }
+}
+
+fn step(name: &str) -> Vec<String> {
+    vec![name.to_owned()]
 }
 
 /// A filter with its event type erased.
@@ -301,7 +336,11 @@ pub(crate) fn erase<E: Event>(handler: impl Handler<E>) -> Run {
     let in_place = handler.is_plain().then(|| in_place::erase(Arc::clone(&handler)));
     let idempotency = handler.idempotency();
     let form = Form::Called { call: called(handler), in_place };
-    Run { decode: decode::<E>, form, inline: None, idempotency }
+    let mut steps = step("handler");
+    if idempotency.is_some() {
+        steps.insert(0, "idempotency".into());
+    }
+    Run { decode: decode::<E>, form, inline: None, idempotency, steps }
 }
 
 /// A plain handler, to be called where its events are published.
@@ -309,7 +348,8 @@ pub(crate) fn erase_inline<E: Event>(handler: impl Handler<E>) -> Run {
     let handler = Arc::new(handler);
     let inline = Some(inline::erase(Arc::clone(&handler)));
     let form = Form::Called { call: called(handler), in_place: None };
-    Run { decode: decode::<E>, form, inline, idempotency: None }
+    let steps = step("handler on the publishing thread");
+    Run { decode: decode::<E>, form, inline, idempotency: None, steps }
 }
 
 fn called<E: Event>(handler: Arc<impl Handler<E>>) -> Box<Call> {

@@ -175,6 +175,15 @@ impl Subscriber {
         self.journal.runtime()
     }
 
+    /// What it does with each type of event, from the outside to the handler.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (&EventType, &[String])> {
+        self.handlers.values().map(|registered| (&*registered.event, &*registered.run.steps))
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.is_stored
+    }
+
     pub(super) fn clock(&self) -> &Clock {
         self.journal.clock()
     }

@@ -18,6 +18,7 @@ mod idempotency;
 mod inline;
 mod lane_changes;
 mod lanes;
+mod layers;
 mod overflow;
 mod pools;
 mod publishing;
