@@ -1,0 +1,11 @@
+//! Events that a subscription could not handle: kept, listed, retried.
+
+mod letter;
+mod reason;
+mod store;
+mod stored;
+
+pub use letter::DeadLetter;
+pub use reason::DeadLetterReason;
+pub(super) use reason::Verdict;
+pub(crate) use store::DeadLetterStore;

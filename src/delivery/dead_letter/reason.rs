@@ -1,0 +1,49 @@
+//! Why an event became a dead letter.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::delivery::HandlerError;
+
+/// Why an event became a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DeadLetterReason {
+    /// Several processes in a row have ended while it was handled.
+    Crashed,
+    /// The last attempt that the policy allows has failed.
+    Exhausted,
+    /// The subscription was to get such events, and has no handler for them any more.
+    NoHandler,
+    /// The handler said that it is not to be tried again.
+    Rejected,
+    /// The payload does not decode, or is of a version or codec that this build does not know.
+    Undecodable,
+}
+
+impl fmt::Display for DeadLetterReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Crashed => "crashed",
+            Self::Exhausted => "exhausted",
+            Self::NoHandler => "no handler",
+            Self::Rejected => "rejected",
+            Self::Undecodable => "undecodable",
+        })
+    }
+}
+
+/// What makes an event a dead letter.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(in crate::delivery) reason: DeadLetterReason,
+    pub(in crate::delivery) error: String,
+}
+
+impl Verdict {
+    pub(in crate::delivery) fn new(reason: DeadLetterReason, error: &HandlerError) -> Self {
+        Self { reason, error: error.describe() }
+    }
+}

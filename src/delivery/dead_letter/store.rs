@@ -1,0 +1,220 @@
+//! Where the dead letters of a subscription are kept.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::DeadLetter;
+use crate::{
+    delivery::{
+        keys,
+        parking::{Held, Revival},
+    },
+    journal::{Body, Entry, Journal},
+    message::Position,
+    storage::{StorageError, Write},
+};
+
+type Remembered = (DeadLetter, Arc<Entry>);
+
+/// The dead letters of one subscription: in storage, or in memory where the subscription leaves
+/// nothing behind.
+pub(crate) struct DeadLetterStore {
+    subscription: Arc<str>,
+    journal: Arc<Journal>,
+    /// Which letters there are, those included whose commit is still on its way.
+    positions: Mutex<BTreeSet<Position>>,
+    /// The letters and the events themselves; `None` where storage has them.
+    memory: Option<Mutex<BTreeMap<Position, Remembered>>>,
+}
+
+impl DeadLetterStore {
+    pub(crate) fn open(
+        journal: &Arc<Journal>,
+        subscription: &Arc<str>,
+        stored: bool,
+    ) -> Result<Self, StorageError> {
+        let prefix = keys::dead_letters(subscription);
+        let letters = if stored { journal.scan(&prefix)? } else { Vec::new() };
+        let positions = letters.iter().filter_map(|(key, _)| keys::position(key)).collect();
+        Ok(Self {
+            subscription: Arc::clone(subscription),
+            journal: Arc::clone(journal),
+            positions: Mutex::new(positions),
+            memory: (!stored).then(Mutex::default),
+        })
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.positions.lock().len() as u64
+    }
+
+    pub(in crate::delivery) fn contains(&self, position: Position) -> bool {
+        self.positions.lock().contains(&position)
+    }
+
+    /// By position.
+    pub(crate) fn list(&self) -> Result<Vec<DeadLetter>, StorageError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory.lock().values().map(|(letter, _)| letter.clone()).collect());
+        }
+        let stored = self.journal.scan(&keys::dead_letters(&self.subscription))?;
+        stored.iter().map(|(_, bytes)| DeadLetter::decode(bytes).ok_or_else(damaged)).collect()
+    }
+
+    pub(crate) fn get(&self, position: Position) -> Result<Option<DeadLetter>, StorageError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory.lock().get(&position).map(|(letter, _)| letter.clone()));
+        }
+        let stored = self.journal.get(&keys::dead_letter(&self.subscription, position))?;
+        stored.map(|bytes| DeadLetter::decode(&bytes).ok_or_else(damaged)).transpose()
+    }
+
+    /// Has a letter tried again when the subscription starts next. The mark goes with the letter:
+    /// when it is handled, or dies again. False where there is none.
+    pub(crate) fn mark(&self, position: Position) -> Result<bool, StorageError> {
+        let Some(mut letter) = self.get(position)? else { return Ok(false) };
+        letter.is_marked = true;
+        let bytes = letter.encode().map_err(|_| damaged())?;
+        let key = keys::dead_letter(&self.subscription, position);
+        self.journal.write(vec![Write::put(key, bytes)])?;
+        Ok(true)
+    }
+
+    /// The letters that are to be tried again at the start.
+    pub(in crate::delivery) fn marked(&self) -> Result<Vec<Position>, StorageError> {
+        if self.memory.is_some() {
+            return Ok(Vec::new());
+        }
+        let stored = self.journal.scan(&keys::dead_letters(&self.subscription))?;
+        let letters = stored.iter().filter_map(|(_, bytes)| DeadLetter::decode(bytes));
+        Ok(letters.filter(|letter| letter.is_marked).map(|letter| letter.position).collect())
+    }
+
+    /// The event of a letter, to be handled again.
+    pub(in crate::delivery) fn held(
+        &self,
+        position: Position,
+    ) -> Result<Option<Held>, StorageError> {
+        if !self.contains(position) {
+            return Ok(None);
+        }
+        let Some(letter) = self.get(position)? else { return Ok(None) };
+        let (attempts, first_failed_at) = (letter.attempts, letter.first_failed_at);
+        let remembered = self
+            .memory
+            .as_ref()
+            .and_then(|memory| memory.lock().get(&position).map(|(_, entry)| Arc::clone(entry)));
+        let entry = remembered.unwrap_or_else(|| {
+            let kind = self.journal.contract().name_id(&letter.envelope.name);
+            let (envelope, body) = (letter.envelope, Body::Encoded(letter.payload));
+            Arc::new(Entry { position, kind, envelope, body })
+        });
+        Ok(Some(Held::revived(entry, Revival { attempts, first_failed_at })))
+    }
+
+    /// Adds a letter, or replaces it. What is to be stored goes into `writes`. One that was tried
+    /// again and discarded meanwhile stays discarded.
+    pub(in crate::delivery) fn add(
+        &self,
+        letter: DeadLetter,
+        held: &Held,
+        writes: &mut keys::Writes,
+    ) -> Result<(), serde_json::Error> {
+        let (position, entry) = (letter.position, &held.entry);
+        let mut positions = self.positions.lock();
+        if held.is_revived() && !positions.contains(&position) {
+            return Ok(());
+        }
+        positions.insert(position);
+        drop(positions);
+        match &self.memory {
+            Some(memory) => {
+                let old = memory.lock().insert(position, (letter, Arc::clone(entry)));
+                drop(old);
+            }
+            None => {
+                let key = keys::dead_letter(&self.subscription, position);
+                writes.insert(key, Some(letter.encode()?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits writes while no letter can be discarded: those of letters that are gone by now are
+    /// taken back, so that a discard is either seen here or comes later.
+    pub(in crate::delivery) fn fence<R>(
+        &self,
+        mut writes: keys::Writes,
+        submit: impl FnOnce(keys::Writes) -> R,
+    ) -> R {
+        if self.memory.is_some() || writes.is_empty() {
+            return submit(writes);
+        }
+        let prefix = keys::dead_letters(&self.subscription);
+        if !keys::any_under(&writes, &prefix) {
+            return submit(writes);
+        }
+        let positions = self.positions.lock();
+        let letters = writes.iter_mut().filter(|(key, _)| key.starts_with(&prefix));
+        for (key, value) in letters {
+            if keys::position(key).is_some_and(|position| !positions.contains(&position)) {
+                *value = None;
+            }
+        }
+        submit(writes)
+    }
+
+    /// Removes a letter that was handled after all. False if it was discarded meanwhile.
+    pub(in crate::delivery) fn remove(
+        &self,
+        position: Position,
+        writes: &mut keys::Writes,
+    ) -> bool {
+        let was_there = self.positions.lock().remove(&position);
+        match &self.memory {
+            Some(memory) => drop(take(memory, position)),
+            None => drop(writes.insert(keys::dead_letter(&self.subscription, position), None)),
+        }
+        was_there
+    }
+
+    /// Removes a letter for good, and writes what `also` says. False where there is none.
+    pub(crate) fn discard(
+        &self,
+        position: Position,
+        also: impl FnOnce() -> Option<Write>,
+    ) -> Result<bool, StorageError> {
+        if !self.positions.lock().remove(&position) {
+            return Ok(false);
+        }
+        match &self.memory {
+            Some(memory) => {
+                also();
+                drop(take(memory, position));
+            }
+            None => {
+                let key = keys::dead_letter(&self.subscription, position);
+                let writes = std::iter::once(Write::remove(key)).chain(also()).collect();
+                if let Err(error) = self.journal.write(writes) {
+                    self.positions.lock().insert(position);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Takes a letter out, to be dropped once the lock is free: dropping an event runs its owner's code.
+fn take(memory: &Mutex<BTreeMap<Position, Remembered>>, position: Position) -> Option<Remembered> {
+    memory.lock().remove(&position)
+}
+
+fn damaged() -> StorageError {
+    let reason = "a dead letter does not decode";
+    StorageError::Corrupt { file: "state".into(), offset: 0, reason }
+}
