@@ -95,7 +95,7 @@ pub use bus::{
 };
 pub use contract::NameTaken;
 pub use delivery::{
-    Condition, Context, DeadLetter, DeadLetterReason, Delivery, Handler, HandlerError,
+    Condition, Context, DeadLetter, DeadLetterReason, Delivery, Failure, Handler, HandlerError,
     HandlerErrorExt, Idempotent, IntoHandler, Layer, Ledger, Loss, MadeBy, Next, Outcome, State,
     StateError, Status, StoredLane, StoredSubscription, Unsettled, idempotent, idempotent_by,
     made_by,

@@ -49,7 +49,7 @@ mod watch;
 pub(crate) use asynchronous::erase_async;
 pub use context::Context;
 pub(crate) use dead_letter::DeadLetterStore;
-pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use dead_letter::{DeadLetter, DeadLetterReason, Failure};
 pub use handler::{Handler, IntoHandler, Outcome};
 pub(crate) use handler::{Passes, Plain, Run, erase, erase_filter, erase_inline};
 pub use handler_error::{HandlerError, HandlerErrorExt};

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use super::{dead_letter::Verdict, idempotency::IdempotencyKey};
+use super::{
+    dead_letter::{Failures, Verdict},
+    idempotency::IdempotencyKey,
+};
 use crate::{
     event::Key,
     journal::Entry,
@@ -25,6 +28,8 @@ pub(crate) struct Held {
     /// Failed attempts so far, by which the policy decides.
     pub(super) attempts: u32,
     pub(super) first_failed: Option<Timestamp>,
+    /// The last ones, as far as they are known.
+    pub(super) failures: Failures,
     /// The delay before the last attempt.
     pub(super) previous: Duration,
     /// It comes from the dead letters, and stays there until it succeeds. The cursor has passed it.
@@ -45,6 +50,7 @@ impl Held {
             entry,
             attempts: 0,
             first_failed: None,
+            failures: Failures::default(),
             previous: Duration::ZERO,
             revival: None,
             verdict: None,

@@ -8,6 +8,7 @@ mod asynchronous;
 mod backup;
 mod careful;
 mod compaction;
+mod dead_letters;
 mod dedup;
 mod drops;
 mod durable;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{DeadLetterReason, Verdict};
+use super::{DeadLetterReason, Failure, Failures, Verdict};
 use crate::{
     delivery::parking::Held,
     message::{Envelope, Position},
@@ -18,6 +18,7 @@ pub struct DeadLetter {
     pub(super) reason: DeadLetterReason,
     pub(super) error: String,
     pub(super) attempts: u32,
+    pub(super) failures: Failures,
     pub(super) first_failed_at: Timestamp,
     pub(super) died_at: Timestamp,
     /// It is to be tried again when the subscription starts.
@@ -67,6 +68,13 @@ impl DeadLetter {
         self.attempts
     }
 
+    /// The last ten failures, oldest first: those since the subscription was started, and those of
+    /// the letter before it was tried again. None where no handler was called.
+    #[must_use]
+    pub fn failures(&self) -> &[Failure] {
+        self.failures.as_slice()
+    }
+
     /// When the first attempt failed.
     #[must_use]
     pub fn first_failed_at(&self) -> Timestamp {
@@ -99,6 +107,7 @@ impl DeadLetter {
             reason: verdict.reason,
             error: verdict.error.clone(),
             attempts: held.all_attempts(),
+            failures: held.failures.clone(),
             first_failed_at: held.first_failure().unwrap_or(now),
             died_at: now,
             is_marked: false,

@@ -1,10 +1,13 @@
 //! Events that a subscription could not handle: kept, listed, retried.
 
+mod failure;
 mod letter;
 mod reason;
 mod store;
 mod stored;
 
+pub use failure::Failure;
+pub(super) use failure::Failures;
 pub use letter::DeadLetter;
 pub use reason::DeadLetterReason;
 pub(super) use reason::Verdict;

@@ -113,7 +113,9 @@ impl DeadLetterStore {
             let (envelope, body) = (letter.envelope, Body::Encoded(letter.payload));
             Arc::new(Entry { position, kind, envelope, body })
         });
-        Ok(Some(Held::revived(entry, Revival { attempts, first_failed_at })))
+        let mut held = Held::revived(entry, Revival { attempts, first_failed_at });
+        held.failures = letter.failures;
+        Ok(Some(held))
     }
 
     /// Adds a letter, or replaces it. What is to be stored goes into `writes`. One that was tried

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeadLetter, DeadLetterReason};
+use super::{DeadLetter, DeadLetterReason, failure::StoredFailure};
 use crate::{
     event::Key,
     message::{CorrelationId, Envelope, Headers, MessageId, Position},
@@ -50,6 +50,8 @@ struct Head {
     reason: DeadLetterReason,
     error: String,
     attempts: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<StoredFailure>,
     first_failed_at: u64,
     died_at: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -80,6 +82,7 @@ impl Head {
             reason: letter.reason,
             error: letter.error.clone(),
             attempts: letter.attempts,
+            failures: StoredFailure::all(&letter.failures),
             first_failed_at: letter.first_failed_at.as_nanos(),
             died_at: letter.died_at.as_nanos(),
             retry_at_start: letter.is_marked,
@@ -109,9 +112,28 @@ impl Head {
             reason: self.reason,
             error: self.error,
             attempts: self.attempts,
+            failures: StoredFailure::restore(self.failures),
             first_failed_at: Timestamp::from_nanos(self.first_failed_at),
             died_at: Timestamp::from_nanos(self.died_at),
             is_marked: self.retry_at_start,
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests, though clippy does not see that
+mod tests {
+    use super::*;
+
+    /// As written before there was a history of failures.
+    const OLD: &[u8] = br#"{"position":7,"name":"orders.placed","version":1,"codec":"json","id":"01900000-0000-7000-8000-000000000001","key":"k","published_at":5,"reason":"exhausted","error":"no","attempts":3,"first_failed_at":6,"died_at":9}"#;
+
+    #[test]
+    fn an_old_letter_decodes_and_stays_byte_by_byte_what_it_was() {
+        let bytes = [OLD, b"\0", b"{\"order\":1}"].concat();
+        let letter = DeadLetter::decode(&bytes).unwrap();
+        assert_eq!((letter.attempts(), letter.failures()), (3, &[][..]));
+        assert_eq!(letter.payload(), br#"{"order":1}"#);
+        assert_eq!(letter.encode().unwrap(), bytes);
     }
 }

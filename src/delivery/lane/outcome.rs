@@ -109,6 +109,7 @@ impl Lane {
         self.batch.changed = true;
         held.attempts += 1;
         let now = self.subscriber.runtime().wall();
+        held.failures.note(now, held.all_attempts(), error);
         let first_failed = *held.first_failed.get_or_insert(now);
         if error.is_rejection() {
             return self.bury(held, Verdict::new(DeadLetterReason::Rejected, error));
