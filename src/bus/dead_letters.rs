@@ -73,7 +73,10 @@ impl DeadLetters {
     }
 
     /// Has the subscription handle an event again, with as many more attempts as its policy
-    /// allows. Until it succeeds the dead letter is kept.
+    /// allows. Until it succeeds the dead letter is kept. With [`OnDeadLetter::HoldKey`] this begins
+    /// with the first letter of its key.
+    ///
+    /// [`OnDeadLetter::HoldKey`]: crate::OnDeadLetter::HoldKey
     ///
     /// # Errors
     /// There is none, the subscription does not run, or storage failed.
@@ -88,12 +91,7 @@ impl DeadLetters {
     /// The subscription does not run, or storage failed.
     pub fn retry_all(&self) -> Result<usize, DeadLetterError> {
         let subscriber = self.running()?;
-        let mut retried = 0;
-        for letter in subscriber.dead.list()? {
-            // One that is gone by now was handled or discarded meanwhile.
-            retried += usize::from(subscriber.revive(letter.position())?);
-        }
-        Ok(retried)
+        Ok(subscriber.revive_all(&subscriber.dead.positions())?)
     }
 
     /// Has the subscription handle an event again when it starts next, or now if it runs. Until it

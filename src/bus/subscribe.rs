@@ -10,7 +10,7 @@ use crate::{
         PullQueue, Run,
     },
     event::{Event, ToKey},
-    policy::{Backoff, Lanes, Overflow, Start, Window},
+    policy::{Backoff, Lanes, OnDeadLetter, Overflow, Start, Window},
     runtime::Runtime,
     storage::StorageError,
 };
@@ -145,6 +145,7 @@ impl SubscriptionBuilder {
             max_parked: 10_000,
             max_in_flight: 64,
             max_dead_letters: 100_000,
+            on_dead_letter: OnDeadLetter::default(),
             overflow: Overflow::default(),
             spin: Duration::ZERO,
         };
@@ -196,6 +197,13 @@ impl SubscriptionBuilder {
     /// one, the subscription rests until some are retried or discarded: nothing is dropped.
     pub fn dead_letters(mut self, max: u64) -> Self {
         self.policy.max_dead_letters = max.max(1);
+        self
+    }
+
+    /// What a dead letter means for later events of its key: they go on without it, unless this says
+    /// [`OnDeadLetter::HoldKey`].
+    pub fn on_dead_letter(mut self, policy: OnDeadLetter) -> Self {
+        self.policy.on_dead_letter = policy;
         self
     }
 

@@ -50,9 +50,9 @@ impl Formation {
         high.and_then(Position::new).unwrap_or(Position::FIRST)
     }
 
-    /// Tells the lane of an event something.
+    /// Tells a lane something, the one that it is about.
     pub(super) fn send(&self, inbound: Inbound) -> u32 {
-        let lane = self.lane_of(inbound.entry());
+        let lane = inbound.lane(self.count());
         if let Some(handle) = self.lanes.get(lane as usize) {
             handle.send(inbound);
         }

@@ -106,8 +106,8 @@ pub(super) struct Parked {
     /// Waiting for their time, whether they have a key or not.
     heads: BTreeMap<Position, Held>,
     due: BTreeSet<(Tick, Position)>,
-    /// Every busy key, with the events behind its head. In order, except that a dead letter being
-    /// retried goes to the front.
+    /// Every busy key, with the events behind its head. By position: dead letters that are
+    /// tried again come first.
     busy: BTreeMap<Key, VecDeque<Held>>,
     behind: usize,
 }
@@ -140,6 +140,11 @@ impl Parked {
         held.key().is_some_and(|key| self.busy.contains_key(key))
     }
 
+    /// Whether any wait behind the head of a key.
+    pub(super) fn has_queue(&self, key: Option<&Key>) -> bool {
+        key.and_then(|key| self.busy.get(key)).is_some_and(|queue| !queue.is_empty())
+    }
+
     /// Makes an event's key busy while the event is handled elsewhere.
     pub(super) fn occupy(&mut self, key: Option<&Key>) {
         if let Some(key) = key {
@@ -160,12 +165,22 @@ impl Parked {
         else {
             return self.park(held, now);
         };
-        if held.is_revived() {
-            queue.push_front(held);
-        } else {
-            queue.push_back(held);
-        }
+        let before = |other: &Held| other.position() < held.position();
+        queue.insert(queue.partition_point(before), held);
         self.behind += 1;
+    }
+
+    /// Parks an event that finds no room among the dead letters, unless one of its key waits that was
+    /// before it, a dead letter that is tried again: then it queues behind that one. True in that case.
+    pub(super) fn make_way(&mut self, held: Held, due: Tick) -> bool {
+        let queue = held.key().and_then(|key| self.busy.get(key));
+        let first = queue.and_then(VecDeque::front);
+        if first.is_none_or(|first| first.position() > held.position()) {
+            self.park(held, due);
+            return false;
+        }
+        self.queue(held, due);
+        true
     }
 
     /// The next head whose time has come. Its key stays busy.

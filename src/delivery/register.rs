@@ -137,11 +137,15 @@ pub(crate) fn register(
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
     }
     let marked = subscriber.dead.marked()?;
+    let ready = subscriber.dead.ready_keys();
     if plan.lanes.is_adaptive() {
         Conductor::start(&subscriber, plan.pool);
     }
     set_to_work(&subscriber, kinds, cursors, plan.pool);
     attach(&subscriber);
+    for key in ready {
+        subscriber.follow(key);
+    }
     for position in marked {
         if let Err(error) = subscriber.revive(position) {
             tracing::error!(subscription = &*subscriber.name, %position, %error,

@@ -3,6 +3,7 @@
 
 mod backoff;
 mod lanes;
+mod on_dead_letter;
 mod overflow;
 mod retention;
 mod start;
@@ -10,6 +11,7 @@ mod window;
 
 pub use backoff::{Attempt, Backoff};
 pub use lanes::Lanes;
+pub use on_dead_letter::OnDeadLetter;
 pub use overflow::Overflow;
 pub use retention::{Retention, Unread};
 pub use start::Start;

@@ -1,9 +1,9 @@
 //! Dead letters: what they tell, and what can be done with them.
 
-use tidings::{Backoff, Bus, Context, DeadLetter, HandlerError};
+use tidings::{Backoff, Context, DeadLetter, HandlerError};
 
 use crate::{
-    events::{Placed, SECOND, placed, seen, simulated},
+    events::{Placed, SECOND, placed, simulated},
     store::Store,
 };
 

@@ -15,6 +15,7 @@ mod durable;
 mod edges;
 mod effects;
 mod handlers;
+mod held_keys;
 mod idempotency;
 mod inline;
 mod lane_changes;

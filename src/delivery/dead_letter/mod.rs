@@ -1,6 +1,7 @@
 //! Events that a subscription could not handle: kept, listed, retried.
 
 mod failure;
+mod index;
 mod letter;
 mod reason;
 mod store;

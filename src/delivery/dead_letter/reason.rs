@@ -11,6 +11,9 @@ use crate::delivery::HandlerError;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DeadLetterReason {
+    /// An earlier event of its key is a dead letter, and the subscription keeps the order of its keys:
+    /// it was not attempted. See [`OnDeadLetter::HoldKey`](crate::OnDeadLetter::HoldKey).
+    Behind,
     /// Several processes in a row have ended while it was handled.
     Crashed,
     /// The last attempt that the policy allows has failed.
@@ -26,6 +29,7 @@ pub enum DeadLetterReason {
 impl fmt::Display for DeadLetterReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Behind => "behind",
             Self::Crashed => "crashed",
             Self::Exhausted => "exhausted",
             Self::NoHandler => "no handler",
@@ -45,5 +49,10 @@ pub(crate) struct Verdict {
 impl Verdict {
     pub(in crate::delivery) fn new(reason: DeadLetterReason, error: &HandlerError) -> Self {
         Self { reason, error: error.describe() }
+    }
+
+    pub(in crate::delivery) fn behind() -> Self {
+        let error = "an earlier event of its key is a dead letter".to_owned();
+        Self { reason: DeadLetterReason::Behind, error }
     }
 }

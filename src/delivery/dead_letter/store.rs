@@ -1,18 +1,19 @@
 //! Where the dead letters of a subscription are kept.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::DeadLetter;
+use super::{
+    DeadLetter,
+    index::{Index, Label},
+};
 use crate::{
     delivery::{
         keys,
         parking::{Held, Revival},
     },
+    event::Key,
     journal::{Body, Entry, Journal},
     message::Position,
     storage::{StorageError, Write},
@@ -26,7 +27,7 @@ pub(crate) struct DeadLetterStore {
     subscription: Arc<str>,
     journal: Arc<Journal>,
     /// Which letters there are, those included whose commit is still on its way.
-    positions: Mutex<BTreeSet<Position>>,
+    index: Mutex<Index>,
     /// The letters and the events themselves; `None` where storage has them.
     memory: Option<Mutex<BTreeMap<Position, Remembered>>>,
 }
@@ -39,21 +40,56 @@ impl DeadLetterStore {
     ) -> Result<Self, StorageError> {
         let prefix = keys::dead_letters(subscription);
         let letters = if stored { journal.scan(&prefix)? } else { Vec::new() };
-        let positions = letters.iter().filter_map(|(key, _)| keys::position(key)).collect();
+        let mut index = Index::default();
+        for (key, bytes) in &letters {
+            // One that does not decode is kept, and whoever reads it is told.
+            let label = DeadLetter::decode(bytes).as_ref().map(Label::of).unwrap_or_default();
+            if let Some(position) = keys::position(key) {
+                index.insert(position, label);
+            }
+        }
         Ok(Self {
             subscription: Arc::clone(subscription),
             journal: Arc::clone(journal),
-            positions: Mutex::new(positions),
+            index: Mutex::new(index),
             memory: (!stored).then(Mutex::default),
         })
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.positions.lock().len() as u64
+        self.index.lock().len() as u64
     }
 
     pub(in crate::delivery) fn contains(&self, position: Position) -> bool {
-        self.positions.lock().contains(&position)
+        self.index.lock().contains(position)
+    }
+
+    pub(crate) fn positions(&self) -> Vec<Position> {
+        self.index.lock().positions().collect()
+    }
+
+    /// The first letter of a key.
+    pub(in crate::delivery) fn first(&self, key: &Key) -> Option<Position> {
+        self.index.lock().first(key)
+    }
+
+    /// The first letter of the key of a letter, which is the letter itself where it has no key.
+    pub(in crate::delivery) fn first_beside(&self, position: Position) -> Option<Position> {
+        self.index.lock().first_beside(position)
+    }
+
+    /// The first letter of a key, if nothing is before it any more that it was put behind.
+    pub(in crate::delivery) fn ready(&self, key: &Key) -> Option<Position> {
+        self.index.lock().ready(key)
+    }
+
+    /// Every key that has such a letter.
+    pub(in crate::delivery) fn ready_keys(&self) -> Vec<Key> {
+        self.index.lock().ready_keys().cloned().collect()
+    }
+
+    pub(in crate::delivery) fn key(&self, position: Position) -> Option<Key> {
+        self.index.lock().key(position).cloned()
     }
 
     /// By position.
@@ -94,15 +130,21 @@ impl DeadLetterStore {
         Ok(letters.filter(|letter| letter.is_marked).map(|letter| letter.position).collect())
     }
 
-    /// The event of a letter, to be handled again.
+    /// The event of a letter, to be handled again. `earlier` is what a lane has not committed yet.
     pub(in crate::delivery) fn held(
         &self,
         position: Position,
+        earlier: &keys::Writes,
     ) -> Result<Option<Held>, StorageError> {
         if !self.contains(position) {
             return Ok(None);
         }
-        let Some(letter) = self.get(position)? else { return Ok(None) };
+        let letter = match earlier.get(&keys::dead_letter(&self.subscription, position)) {
+            Some(Some(bytes)) => Some(DeadLetter::decode(bytes).ok_or_else(damaged)?),
+            Some(None) => None,
+            None => self.get(position)?,
+        };
+        let Some(letter) = letter else { return Ok(None) };
         let (attempts, first_failed_at) = (letter.attempts, letter.first_failed_at);
         let remembered = self
             .memory
@@ -127,12 +169,12 @@ impl DeadLetterStore {
         writes: &mut keys::Writes,
     ) -> Result<(), serde_json::Error> {
         let (position, entry) = (letter.position, &held.entry);
-        let mut positions = self.positions.lock();
-        if held.is_revived() && !positions.contains(&position) {
+        let mut index = self.index.lock();
+        if held.is_revived() && !index.contains(position) {
             return Ok(());
         }
-        positions.insert(position);
-        drop(positions);
+        index.insert(position, Label::of(&letter));
+        drop(index);
         match &self.memory {
             Some(memory) => {
                 let old = memory.lock().insert(position, (letter, Arc::clone(entry)));
@@ -160,10 +202,10 @@ impl DeadLetterStore {
         if !keys::any_under(&writes, &prefix) {
             return submit(writes);
         }
-        let positions = self.positions.lock();
+        let index = self.index.lock();
         let letters = writes.iter_mut().filter(|(key, _)| key.starts_with(&prefix));
         for (key, value) in letters {
-            if keys::position(key).is_some_and(|position| !positions.contains(&position)) {
+            if keys::position(key).is_some_and(|position| !index.contains(position)) {
                 *value = None;
             }
         }
@@ -176,7 +218,7 @@ impl DeadLetterStore {
         position: Position,
         writes: &mut keys::Writes,
     ) -> bool {
-        let was_there = self.positions.lock().remove(&position);
+        let was_there = self.index.lock().remove(position).is_some();
         match &self.memory {
             Some(memory) => drop(take(memory, position)),
             None => drop(writes.insert(keys::dead_letter(&self.subscription, position), None)),
@@ -190,9 +232,7 @@ impl DeadLetterStore {
         position: Position,
         also: impl FnOnce() -> Option<Write>,
     ) -> Result<bool, StorageError> {
-        if !self.positions.lock().remove(&position) {
-            return Ok(false);
-        }
+        let Some(label) = self.index.lock().remove(position) else { return Ok(false) };
         match &self.memory {
             Some(memory) => {
                 also();
@@ -202,7 +242,7 @@ impl DeadLetterStore {
                 let key = keys::dead_letter(&self.subscription, position);
                 let writes = std::iter::once(Write::remove(key)).chain(also()).collect();
                 if let Err(error) = self.journal.write(writes) {
-                    self.positions.lock().insert(position);
+                    self.index.lock().insert(position, label);
                     return Err(error);
                 }
             }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::{
     delivery::{HandlerError, conductor::Gauge, context::Staged, ledger::Account, parking::Held},
+    event::Key,
     journal::{Entry, Journal, Ticket, Transaction},
     message::Position,
     runtime::Task,
@@ -22,14 +23,18 @@ pub(in crate::delivery) enum Inbound {
     GivenBack { entry: Arc<Entry> },
     /// A dead letter is to be tried again.
     Revive(Held),
+    /// A dead letter of this key is gone, and what was put behind it may follow.
+    Follow(Key),
 }
 
 impl Inbound {
-    /// The event that it is about.
-    pub(in crate::delivery) fn entry(&self) -> &Entry {
+    /// The number of the lane among so many that it is for.
+    pub(in crate::delivery) fn lane(&self, lanes: u32) -> u32 {
+        let lane_of = |entry: &Entry| entry.envelope.lane(entry.position, lanes);
         match self {
-            Self::Finished { entry, .. } | Self::GivenBack { entry } => entry,
-            Self::Revive(held) => &held.entry,
+            Self::Finished { entry, .. } | Self::GivenBack { entry } => lane_of(entry),
+            Self::Revive(held) => lane_of(&held.entry),
+            Self::Follow(key) => key.lane(lanes),
         }
     }
 }

@@ -98,6 +98,9 @@ impl Lane {
         {
             return false;
         }
+        if self.holds_keys() {
+            return false;
+        }
         let subscriber = Arc::clone(&self.subscriber);
         let Some(first) = batch.get(next.get()) else { return false };
         let Some(registered) = subscriber.handlers.get(&first.kind()) else { return false };
@@ -138,10 +141,10 @@ impl Lane {
         if let Some(error) = failure {
             self.batch.attempts += 1;
             self.fail_attempt(held, &error);
-        } else if self.parked.is_busy(&held) {
-            self.parked.queue(held, self.now());
-        } else {
+        } else if !self.parked.is_busy(&held) {
             self.deliver(held);
+        } else if !self.joins_letters(&held) {
+            self.parked.queue(held, self.now());
         }
     }
 

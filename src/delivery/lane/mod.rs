@@ -4,6 +4,7 @@ mod careful;
 mod change;
 mod commit;
 mod handle;
+mod held_keys;
 mod intake;
 mod outcome;
 mod post;
@@ -25,6 +26,7 @@ use super::{
     batch::Batch,
     careful::CAREFUL,
     cursor::{Cursor, Hole},
+    dead_letter::Verdict,
     formation::Formation,
     ledger::Tally,
     parking::{Held, Parked},
@@ -211,6 +213,7 @@ impl Lane {
                 Inbound::Finished { entry, result } => self.finished(entry.position, result),
                 Inbound::GivenBack { entry } => self.given_back(entry.position),
                 Inbound::Revive(held) => self.revive(held),
+                Inbound::Follow(key) => self.follow(Some(&key)),
             }
         }
     }
@@ -278,8 +281,11 @@ impl Lane {
 
     /// True if the event is settled, one way or the other.
     fn try_now(&mut self, mut held: Held) -> bool {
-        if self.is_discarded(&held) || self.has_expired(&held) {
+        if self.is_discarded(&held) || self.has_expired(&held) || self.is_out_of_turn(&held) {
             return true;
+        }
+        if self.is_behind(&held) {
+            return self.bury(held, Verdict::behind());
         }
         self.batch.attempts += 1;
         if let Some(verdict) = held.verdict.clone() {

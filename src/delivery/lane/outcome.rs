@@ -89,6 +89,7 @@ impl Lane {
             // Lanes may rest for lack of room among the dead letters.
             self.subscriber.wake();
         }
+        self.follow(held.key());
     }
 
     /// An event whose time is over is passed over. A dead letter has no time.
@@ -132,14 +133,20 @@ impl Lane {
     /// Makes the event a dead letter. Where there is no room for one, or its payload cannot be
     /// read, the event stays parked and so does its key: never dropped, never acknowledged.
     pub(super) fn bury(&mut self, mut held: Held, verdict: Verdict) -> bool {
-        if !self.add_dead_letter(&held, &verdict) {
-            held.verdict = Some(verdict);
-            self.parked.park(held, self.now().saturating_add(PAUSE));
+        if self.becomes_letter(&held, &verdict) {
+            return true;
+        }
+        // It is behind others only as long as they are there.
+        held.verdict = (verdict.reason != DeadLetterReason::Behind).then_some(verdict);
+        self.parked.make_way(held, self.now().saturating_add(PAUSE))
+    }
+
+    /// False where it cannot be one now.
+    pub(super) fn becomes_letter(&mut self, held: &Held, verdict: &Verdict) -> bool {
+        if !self.add_dead_letter(held, verdict) {
             return false;
         }
-        tracing::warn!(subscription = &*self.subscriber.name, position = %held.position(),
-            event = &*held.entry.envelope.name, reason = %verdict.reason, error = verdict.error,
-            attempts = held.all_attempts(), "an event became a dead letter");
+        self.tell_of_letter(held, verdict);
         self.batch.changed = true;
         self.note_uncommitted(held.position());
         if !self.revived.remove(&held.position()) {
@@ -147,6 +154,18 @@ impl Lane {
         }
         self.subscriber.counters.dead_lettered.add(1);
         true
+    }
+
+    fn tell_of_letter(&self, held: &Held, verdict: &Verdict) {
+        let (subscription, position) = (&*self.subscriber.name, held.position());
+        let event = &*held.entry.envelope.name;
+        if verdict.reason == DeadLetterReason::Behind {
+            tracing::debug!(subscription, %position, event, "an event waits behind a dead letter");
+            return;
+        }
+        tracing::warn!(subscription, %position, event, reason = %verdict.reason,
+            error = verdict.error, attempts = held.all_attempts(),
+            "an event became a dead letter");
     }
 
     fn add_dead_letter(&mut self, held: &Held, verdict: &Verdict) -> bool {
