@@ -89,9 +89,10 @@ pub mod testing;
 
 pub use bus::{
     Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Description, Error,
-    HandlerDescription, OpenError, Pending, Publisher, Receipt, Reply, Report, RequestError,
-    RequestFailure, SettleError, ShutdownError, SubscribeError, Subscription, SubscriptionBuilder,
-    SubscriptionDescription, SubscriptionReport, TrimError,
+    HandlerDescription, LetterGroup, Letters, OpenError, Pending, Publisher, Receipt, Reply,
+    Report, RequestError, RequestFailure, Rerun, RerunProgress, SettleError, ShutdownError,
+    SubscribeError, Subscription, SubscriptionBuilder, SubscriptionDescription, SubscriptionReport,
+    TrimError,
 };
 pub use contract::NameTaken;
 pub use delivery::{

@@ -297,7 +297,8 @@ impl Subscriber {
         Ok(firsts.len())
     }
 
-    fn first_to_retry(&self, position: Position) -> Option<Position> {
+    /// Which letter a retry of this one begins with.
+    pub(crate) fn first_to_retry(&self, position: Position) -> Option<Position> {
         match self.policy.on_dead_letter {
             OnDeadLetter::Continue => self.dead.contains(position).then_some(position),
             OnDeadLetter::HoldKey => self.dead.first_beside(position),

@@ -1,9 +1,14 @@
 //! Dead letters: what they tell, and what can be done with them.
 
-use tidings::{Backoff, Context, DeadLetter, HandlerError};
+use std::time::Duration;
+
+use tidings::{
+    Backoff, Bus, Context, DeadLetter, DeadLetterError, DeadLetterReason, HandlerError, Letters,
+    OnDeadLetter, Subscription,
+};
 
 use crate::{
-    events::{Placed, SECOND, placed, simulated},
+    events::{Placed, SECOND, Seen, placed, seen, simulated},
     store::Store,
 };
 
@@ -40,4 +45,162 @@ fn a_letter_tells_of_its_last_ten_failures_and_a_retry_adds_to_them() {
         let letter = letters.get(letter.position()).unwrap();
         assert_eq!(attempts(&letter), (5..=14).collect::<Vec<_>>());
     }
+}
+
+/// Rejects everything at first, and handles it when it is tried again.
+fn rejecting(bus: &Bus, handled: &Seen<u64>) -> Subscription {
+    let list = handled.clone();
+    let handle = move |event: &Placed, ctx: &mut Context| -> Result<(), HandlerError> {
+        if ctx.attempt() > 1 {
+            list.lock().push(event.order);
+            return Ok(());
+        }
+        match event.step {
+            0 => Err(HandlerError::reject(format!("order {} not found", event.order))),
+            _ => Err(HandlerError::retry("timed out")),
+        }
+    };
+    bus.subscribe("billing").retry(Backoff::never()).on(handle).start().unwrap()
+}
+
+fn positions(letters: &[DeadLetter]) -> Vec<u64> {
+    letters.iter().map(|letter| letter.position().get()).collect()
+}
+
+#[test]
+fn a_filter_says_which_letters_are_listed_retried_and_discarded() {
+    let store = Store::new();
+    let bus = store.open();
+    let handled = seen();
+    let subscription = rejecting(&bus, &handled);
+    bus.publish_all([placed(1, 0), placed(2, 1), placed(3, 0), placed(17, 1)]).unwrap();
+    store.sim.run_until_idle();
+    store.sim.advance(SECOND);
+    let later = bus.publish(placed(17, 0)).unwrap();
+    store.sim.run_until_idle();
+    let letters = bus.dead_letters("billing");
+    let time = letters.get(later.position).unwrap().died_at();
+    let list = |filter: Letters| positions(&letters.list_where(&filter).unwrap());
+    assert_eq!(list(Letters::all()), [1, 2, 3, 4, 5]);
+    assert_eq!(list(Letters::all().reason(DeadLetterReason::Rejected)), [1, 3, 5]);
+    assert_eq!(list(Letters::all().key("17")), [4, 5]);
+    assert_eq!(list(Letters::all().error("timed").key("17")), [4]);
+    assert_eq!(list(Letters::all().died_since(time)), [5]);
+    assert_eq!(list(Letters::all().died_before(time).at_most(3)), [1, 2, 3]);
+    assert_eq!(list(Letters::all().event("orders.shipped")), [0; 0]);
+
+    assert_eq!(letters.retry_where(&Letters::all().error("timed out")).unwrap(), 2);
+    store.sim.run_until_idle();
+    assert_eq!(handled.lock().iter().sum::<u64>(), 2 + 17);
+    assert_eq!(letters.discard_where(&Letters::all().at_most(1)).unwrap(), 1);
+    assert_eq!(positions(&letters.list().unwrap()), [3, 5]);
+    assert_eq!(subscription.ledger().discarded, 1);
+    store.kill(bus);
+    let bus = store.open();
+    let letters = bus.dead_letters("billing");
+    assert_eq!(letters.discard_where(&Letters::all().key("17")).unwrap(), 1, "while nobody runs");
+    assert_eq!(positions(&letters.list().unwrap()), [3]);
+    let refused = letters.retry_where(&Letters::all());
+    assert!(matches!(refused, Err(DeadLetterError::NotRunning { .. })));
+}
+
+#[test]
+fn letters_that_died_of_the_same_are_one_group() {
+    let (sim, bus) = simulated(5);
+    let _billing = rejecting(&bus, &seen());
+    bus.publish_all([placed(17, 0), placed(18, 0), placed(19, 1)]).unwrap();
+    sim.advance(SECOND);
+    bus.publish(placed(4711, 0)).unwrap();
+    sim.run_until_idle();
+    let groups = bus.dead_letters("billing").groups().unwrap();
+    assert_eq!(groups.len(), 2);
+    let group = &groups[0];
+    assert_eq!((&*group.error, group.count), ("order # not found", 3));
+    assert_eq!(group.last.since(group.first), SECOND);
+    assert_eq!(group.example.get(), 1);
+    assert_eq!((&*groups[1].error, groups[1].reason), ("timed out", DeadLetterReason::Exhausted));
+}
+
+#[test]
+fn a_run_retries_letters_at_its_rate_and_can_be_stopped() {
+    let (sim, bus) = simulated(6);
+    let handled = seen();
+    let _billing = rejecting(&bus, &handled);
+    bus.publish_all((0..100).map(|order| placed(order, 0))).unwrap();
+    sim.run_until_idle();
+    let letters = bus.dead_letters("billing");
+    let run = letters.retry_at(&Letters::all(), 10).unwrap();
+    sim.advance(2 * SECOND);
+    assert!((20..=21).contains(&handled.lock().len()));
+    let progress = run.progress();
+    assert_eq!((progress.total, progress.is_over), (100, false));
+    run.stop();
+    let so_far = handled.lock().len();
+    sim.advance(2 * SECOND);
+    assert_eq!(handled.lock().len(), so_far);
+
+    let run = letters.retry_at(&Letters::all(), 1000).unwrap();
+    assert_eq!(run.progress().total, 100 - so_far as u64);
+    assert!(!run.wait(Duration::from_millis(1)));
+    assert!(run.wait(SECOND));
+    sim.run_until_idle();
+    assert_eq!(handled.lock().len(), 100);
+    assert!(letters.list().unwrap().is_empty());
+}
+
+#[test]
+fn f10_a_run_that_ends_in_a_crash_goes_on_where_it_was_and_repeats_nothing_that_is_committed() {
+    for steps in 0..60 {
+        let store = Store::new();
+        let bus = store.open();
+        let handled = seen();
+        let billing = rejecting(&bus, &handled);
+        bus.publish_all((0..30).map(|order| placed(order, 0))).unwrap();
+        store.sim.run_until_idle();
+        let run = bus.dead_letters("billing").retry_at(&Letters::all(), 500).unwrap();
+        // A second one beside it makes no second attempts of what is under way.
+        let other = bus.dead_letters("billing").retry_at(&Letters::all(), 400).unwrap();
+        (0..steps).for_each(|_| _ = store.sim.step());
+        let committed = 30 - bus.dead_letters("billing").list().unwrap().len();
+        store.sim.crash();
+        store.disk.kill();
+        drop((run, other, billing, bus));
+        let before = handled.lock().len();
+        assert!(before >= committed);
+
+        let bus = store.open();
+        let _billing = rejecting(&bus, &handled);
+        let run = bus.dead_letters("billing").retry_at(&Letters::all(), 500).unwrap();
+        assert!(run.wait(10 * SECOND));
+        store.sim.run_until_idle();
+        assert!(bus.dead_letters("billing").list().unwrap().is_empty());
+        assert!(handled.lock().len() <= 30 + before - committed, "{steps} steps");
+        let mut all = handled.lock().clone();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 30);
+    }
+}
+
+#[test]
+fn a_run_takes_only_the_first_letter_of_a_held_key() {
+    let (sim, bus) = simulated(7);
+    let broken = seen();
+    broken.lock().push(0);
+    let failing = broken.clone();
+    let handle = move |event: &Placed| -> Result<(), HandlerError> {
+        if failing.lock().contains(&event.step) {
+            return Err(HandlerError::reject("not so"));
+        }
+        Ok(())
+    };
+    let billing = bus.subscribe("billing").on_dead_letter(OnDeadLetter::HoldKey).on(handle);
+    let billing = billing.start().unwrap();
+    bus.publish_all((0..10).map(|step| placed(7, step))).unwrap();
+    sim.run_until_idle();
+    broken.lock().clear();
+    let run = bus.dead_letters("billing").retry_at(&Letters::all().at_most(5), 1).unwrap();
+    assert!(run.wait(SECOND));
+    sim.run_until_idle();
+    assert_eq!((run.progress().total, billing.status().handled), (1, 10));
 }

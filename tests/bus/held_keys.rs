@@ -49,8 +49,8 @@ fn later_events_of_the_key_wait_behind_the_letter_and_follow_it_one_by_one() {
         bus.publish(placed(8, 9)).unwrap();
         sim.run_until_idle();
         assert_eq!(*handled.lock(), [0, 9], "another key goes on");
-        let held = [(2, Rejected), (3, Behind), (4, Behind), (5, Behind)];
-        assert_eq!(reasons(&bus), held);
+        let letters = [(2, Rejected), (3, Behind), (4, Behind), (5, Behind)];
+        assert_eq!(reasons(&bus), letters);
         let behind = bus.dead_letters("billing").list().unwrap().remove(1);
         assert_eq!((behind.attempts(), behind.failures().len()), (0, 0), "it was never tried");
         assert_eq!((subscription.lag(), subscription.status().held), (0, 0));
@@ -58,7 +58,7 @@ fn later_events_of_the_key_wait_behind_the_letter_and_follow_it_one_by_one() {
         // Retrying any of them begins with the first.
         bus.dead_letters("billing").retry(behind.position()).unwrap();
         sim.run_until_idle();
-        assert_eq!(reasons(&bus), held);
+        assert_eq!(reasons(&bus), letters);
         broken.lock().retain(|step| *step != 1);
         bus.dead_letters("billing").retry(behind.position()).unwrap();
         sim.run_until_idle();
@@ -187,9 +187,9 @@ impl Reader {
 impl Run {
     fn new(seed: u64) -> Self {
         let sim = Simulator::new(seed);
-        let store = (seed % 4 > 0).then(|| Store { sim: sim.clone(), ..Store::new() });
+        let store = (!seed.is_multiple_of(4)).then(|| Store { sim: sim.clone(), ..Store::new() });
         let room = if sim.random_below(2) == 0 { 4 } else { 100 };
-        let pulls = seed % 3 == 0;
+        let pulls = seed.is_multiple_of(3);
         Self { sim, store, pulls, room, fates: Fates::default(), next: [0; 3] }
     }
 

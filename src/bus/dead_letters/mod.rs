@@ -1,11 +1,21 @@
 //! Looking at dead letters, and deciding about them.
 
-use std::{fmt, sync::Arc};
+mod groups;
+mod letters;
+mod rerun;
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use groups::Groups;
+pub use groups::LetterGroup;
+pub use letters::Letters;
+pub use rerun::{Rerun, RerunProgress};
 
 use super::Inner;
 use crate::{
     delivery::{self, DeadLetter, DeadLetterStore, Subscriber},
     message::Position,
+    runtime::Runtime,
     storage::StorageError,
 };
 
@@ -107,6 +117,70 @@ impl DeadLetters {
         if found { Ok(()) } else { Err(self.not_found(position)) }
     }
 
+    /// Those that a filter selects, oldest event first.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub fn list_where(&self, letters: &Letters) -> Result<Vec<DeadLetter>, DeadLetterError> {
+        let mut found = Vec::new();
+        self.each(letters, |letter| found.push(letter))?;
+        Ok(found)
+    }
+
+    /// Retries those that a filter selects now, oldest event first, as [`retry`](Self::retry) does.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// As for [`retry_all`](Self::retry_all).
+    pub fn retry_where(&self, letters: &Letters) -> Result<usize, DeadLetterError> {
+        let subscriber = self.running()?;
+        Ok(subscriber.revive_all(&self.positions_where(letters)?)?)
+    }
+
+    /// Retries those that a filter selects now, so many in a second, in a run of its own. Where keys
+    /// are held, only the first of each key: the others follow it.
+    ///
+    /// # Errors
+    /// As for [`retry_all`](Self::retry_all).
+    pub fn retry_at(&self, letters: &Letters, per_second: u32) -> Result<Rerun, DeadLetterError> {
+        let subscriber = self.running()?;
+        let positions = self.positions_where(letters)?;
+        let firsts = positions.iter().filter_map(|position| subscriber.first_to_retry(*position));
+        let firsts: BTreeSet<_> = firsts.collect();
+        let pool = subscriber.runtime().find_pool(Runtime::DEFAULT_POOL);
+        let Some(pool) = pool else { return Err(self.not_running()) };
+        Ok(Rerun::start(subscriber, pool, firsts.into_iter().collect(), per_second))
+    }
+
+    /// Gives up those that a filter selects. Returns how many.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub fn discard_where(&self, letters: &Letters) -> Result<usize, DeadLetterError> {
+        let subscriber = self.subscriber();
+        let store = if subscriber.is_none() { Some(self.stored()?) } else { None };
+        let mut discarded = 0;
+        for position in self.positions_where(letters)? {
+            discarded += usize::from(match (&subscriber, &store) {
+                (Some(subscriber), _) => subscriber.discard(position)?,
+                (None, Some(store)) => store.discard(position, || None)?,
+                (None, None) => false,
+            });
+        }
+        Ok(discarded)
+    }
+
+    /// What they died of: letters of one event and reason whose errors differ in numbers and ids
+    /// alone are one group. The largest comes first.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub fn groups(&self) -> Result<Vec<LetterGroup>, DeadLetterError> {
+        let mut groups = Groups::default();
+        self.each(&Letters::all(), |letter| groups.add(&letter))?;
+        Ok(groups.finish())
+    }
+
     /// Gives a dead letter up for good.
     ///
     /// # Errors
@@ -119,14 +193,35 @@ impl DeadLetters {
         if found { Ok(()) } else { Err(self.not_found(position)) }
     }
 
+    fn positions_where(&self, letters: &Letters) -> Result<Vec<Position>, DeadLetterError> {
+        let mut positions = Vec::new();
+        self.each(letters, |letter| positions.push(letter.position()))?;
+        Ok(positions)
+    }
+
+    /// Reads one at a time.
+    fn each(
+        &self,
+        letters: &Letters,
+        mut found: impl FnMut(DeadLetter),
+    ) -> Result<(), DeadLetterError> {
+        match self.subscriber() {
+            Some(subscriber) => each_in(&subscriber.dead, letters, &mut found),
+            None => each_in(&self.stored()?, letters, &mut found),
+        }
+    }
+
     fn subscriber(&self) -> Option<Arc<Subscriber>> {
         self.bus.subscriptions.lock().running.get(&self.subscription).cloned()
     }
 
     fn running(&self) -> Result<Arc<Subscriber>, DeadLetterError> {
-        let subscription = self.subscription.to_string();
         let alive = self.subscriber().filter(|subscriber| subscriber.is_alive());
-        alive.ok_or(DeadLetterError::NotRunning { subscription })
+        alive.ok_or_else(|| self.not_running())
+    }
+
+    fn not_running(&self) -> DeadLetterError {
+        DeadLetterError::NotRunning { subscription: self.subscription.to_string() }
     }
 
     fn stored(&self) -> Result<DeadLetterStore, DeadLetterError> {
@@ -140,6 +235,26 @@ impl DeadLetters {
     fn not_found(&self, position: Position) -> DeadLetterError {
         DeadLetterError::NotFound { subscription: self.subscription.to_string(), position }
     }
+}
+
+fn each_in(
+    store: &DeadLetterStore,
+    letters: &Letters,
+    found: &mut dyn FnMut(DeadLetter),
+) -> Result<(), DeadLetterError> {
+    let mut left = letters.most();
+    for position in store.positions() {
+        if left == 0 {
+            break;
+        }
+        // One whose commit is on its way is none yet.
+        let Some(letter) = store.get(position)? else { continue };
+        if letters.select(&letter) {
+            left -= 1;
+            found(letter);
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Debug for DeadLetters {
