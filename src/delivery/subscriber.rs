@@ -154,6 +154,8 @@ pub struct Status {
     pub held: u64,
     /// Dead letters that are kept.
     pub dead_letters: u64,
+    /// Dead letters that were discarded, in earlier runs too.
+    pub discarded: u64,
 }
 
 /// Whether a subscription runs.
@@ -551,6 +553,7 @@ impl Subscriber {
             lost: self.counters.lost.get(),
             held: formation.in_lanes(),
             dead_letters: self.dead.count(),
+            discarded: self.counters.discarded.get(),
         }
     }
 

@@ -27,6 +27,19 @@ fn they_are_listed_and_shown_beside_a_live_bus() {
         .ends_with(4)
         .says("no dead letter");
     run(&["dead-letters", "list"], &shop.dir, &["nobody"]).ends_with(4).says("nobody");
+    let some = |filter: &[&str]| {
+        let more = [&["billing"], filter].concat();
+        let listed = run(&["dead-letters", "list", "--json"], &shop.dir, &more).ends_with(0);
+        listed.objects().iter().map(|letter| letter["position"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(some(&["--key", "13", "--error", "no card"]), [13]);
+    assert_eq!(some(&["--reason", "rejected", "-n", "1"]), [3]);
+    assert!(some(&["--reason", "no-handler"]).is_empty());
+    assert!(some(&["--until", "2020-01-01"]).is_empty());
+    run(&["dead-letters", "list"], &shop.dir, &["billing", "--reason", "bored"]).ends_with(4);
+    let groups = run(&["dead-letters", "groups", "--json"], &shop.dir, &["billing"]).objects();
+    assert_eq!((groups.len(), &groups[0]["count"]), (1, &2.into()));
+    run(&["dead-letters", "groups"], &shop.dir, &["billing"]).ends_with(0).says("rejected");
 
     // Two owners there cannot be.
     for command in ["retry", "discard"] {
@@ -42,7 +55,8 @@ fn a_retry_takes_effect_when_the_subscription_starts() {
     let retried = run(&["dead-letters", "retry"], &shop.dir, &["billing", "13"]).ends_with(0);
     retried.says("13 to be handled again");
     run(&["dead-letters", "list"], &shop.dir, &["billing"]).says("to be tried again");
-    run(&["dead-letters", "discard", "--json"], &shop.dir, &["billing", "3"]).ends_with(0);
+    let why = ["billing", "3", "--reason", "refunded by hand"];
+    run(&["dead-letters", "discard", "--json"], &shop.dir, &why).ends_with(0);
     run(&["dead-letters", "discard"], &shop.dir, &["billing", "3"]).ends_with(4);
     run(&["dead-letters", "retry"], &shop.dir, &["nobody", "3"]).ends_with(4);
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tidings::Position;
+use tidings::{DeadLetterReason, Position};
 
 use crate::{
     ranges::{self, Ranges},
@@ -125,8 +125,10 @@ pub(crate) struct Salvage {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLetters {
-    /// List them.
-    List(Letters),
+    /// List them, or some of them.
+    List(SelectedLetters),
+    /// Say what they died of: those that differ in numbers and ids alone are one group.
+    Groups(Letters),
     /// Show one, with its payload.
     Show(Letter),
     /// Have one handled again when its subscription starts next; all without a position.
@@ -134,7 +136,7 @@ pub(crate) enum DeadLetters {
     /// Needs the store for itself.
     Retry(SomeLetters),
     /// Give one up for good. Needs the store for itself.
-    Discard(Letter),
+    Discard(DiscardedLetter),
 }
 
 #[derive(Debug, Args)]
@@ -161,4 +163,45 @@ pub(crate) struct SomeLetters {
     /// The position of the event.
     #[arg(value_parser = ranges::position)]
     pub(crate) position: Option<Position>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SelectedLetters {
+    #[command(flatten)]
+    pub(crate) of: Letters,
+    /// Only events of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) event: Option<String>,
+    /// Only letters that died for this reason: behind, exhausted, no-handler, rejected, undecodable.
+    #[arg(long, value_parser = reason)]
+    pub(crate) reason: Option<DeadLetterReason>,
+    /// Only events with this key.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Only letters whose last error contains this text.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) error: Option<String>,
+    /// Only letters that died then or later.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) since: Option<Time>,
+    /// Only letters that died before.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) until: Option<Time>,
+    /// At most so many, those of the oldest events.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) lines: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiscardedLetter {
+    #[command(flatten)]
+    pub(crate) letter: Letter,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+fn reason(text: &str) -> Result<DeadLetterReason, String> {
+    let reason = serde_json::from_value(serde_json::Value::String(text.to_owned()));
+    reason.map_err(|_| format!("`{text}` is no reason of a dead letter"))
 }

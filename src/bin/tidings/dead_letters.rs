@@ -3,10 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use serde_json::json;
-use tidings::{Bus, DeadLetter, DeadLetterError, Position, storage::FileReader};
+use tidings::{Bus, DeadLetter, DeadLetterError, Letters as Filter, Position, storage::FileReader};
 
 use crate::{
-    arguments::{DeadLetters, Letters},
+    arguments::{DeadLetters, DiscardedLetter, Letters, SelectedLetters},
     failure::Failure,
     output::{Output, Tone},
     record,
@@ -18,10 +18,11 @@ const CLOSING: Duration = Duration::from_mins(1);
 
 pub(crate) fn run(command: &DeadLetters, output: &mut Output) -> Result<(), Failure> {
     match command {
-        DeadLetters::List(of) => list(of, output),
+        DeadLetters::List(selected) => list(selected, output),
+        DeadLetters::Groups(of) => groups(of, output),
         DeadLetters::Show(letter) => show(&letter.of, letter.position, output),
         DeadLetters::Retry(letters) => retry(&letters.of, letters.position, output),
-        DeadLetters::Discard(letter) => discard(&letter.of, letter.position, output),
+        DeadLetters::Discard(discarded) => discard(discarded, output),
     }
 }
 
@@ -36,9 +37,62 @@ fn open(dir: &Path) -> Result<Bus, Failure> {
     Ok(Bus::open(dir)?)
 }
 
-fn list(of: &Letters, output: &mut Output) -> Result<(), Failure> {
+fn filter(selected: &SelectedLetters) -> Filter {
+    let mut filter = Filter::all();
+    if let Some(event) = &selected.event {
+        filter = filter.event(event);
+    }
+    if let Some(reason) = selected.reason {
+        filter = filter.reason(reason);
+    }
+    if let Some(key) = &selected.key {
+        filter = filter.key(key.as_str());
+    }
+    if let Some(text) = &selected.error {
+        filter = filter.error(text);
+    }
+    if let Some(time) = selected.since {
+        filter = filter.died_since(time);
+    }
+    if let Some(time) = selected.until {
+        filter = filter.died_before(time);
+    }
+    filter.at_most(selected.lines.unwrap_or(usize::MAX))
+}
+
+fn groups(of: &Letters, output: &mut Output) -> Result<(), Failure> {
     let bus = look(&of.store.dir)?;
-    let letters = bus.dead_letters(&of.subscription).list()?;
+    let groups = bus.dead_letters(&of.subscription).groups()?;
+    for group in &groups {
+        if output.json {
+            output.object(&json!({
+                "event": group.event, "reason": group.reason, "error": group.error,
+                "count": group.count, "first": group.first.to_string(),
+                "last": group.last.to_string(), "example": group.example,
+            }))?;
+            continue;
+        }
+        let name = output.paint(Tone::Name, Harmless(&group.event));
+        let reason = output.paint(Tone::Warning, group.reason);
+        output.line(format!(
+            "{:>8} {} to {} {name} {reason}: {}, such as {}",
+            group.count,
+            output.paint(Tone::Quiet, group.first),
+            output.paint(Tone::Quiet, group.last),
+            Harmless(&group.error),
+            group.example,
+        ))?;
+    }
+    if groups.is_empty() && !output.json {
+        output.line("no dead letters")?;
+    }
+    Ok(())
+}
+
+fn list(selected: &SelectedLetters, output: &mut Output) -> Result<(), Failure> {
+    let of = &selected.of;
+    let bus = look(&of.store.dir)?;
+    let letters = bus.dead_letters(&of.subscription).list_where(&filter(selected))?;
     for letter in &letters {
         if output.json {
             object(letter, output)?;
@@ -113,9 +167,13 @@ fn retry(of: &Letters, position: Option<Position>, output: &mut Output) -> Resul
     })
 }
 
-fn discard(of: &Letters, position: Position, output: &mut Output) -> Result<(), Failure> {
+fn discard(discarded: &DiscardedLetter, output: &mut Output) -> Result<(), Failure> {
+    let (of, position) = (&discarded.letter.of, discarded.letter.position);
     decide(of, output, "discarded", |letters| {
-        letters.discard(position)?;
+        match &discarded.reason {
+            Some(reason) => letters.discard_because(position, reason)?,
+            None => letters.discard(position)?,
+        }
         Ok(vec![position])
     })
 }

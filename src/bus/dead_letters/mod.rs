@@ -186,11 +186,26 @@ impl DeadLetters {
     /// # Errors
     /// There is none, or storage failed.
     pub fn discard(&self, position: Position) -> Result<(), DeadLetterError> {
+        self.discard_because(position, "none given")
+    }
+
+    /// The same, with a reason for whoever reads the traces later. [`Status::discarded`] counts both.
+    ///
+    /// [`Status::discarded`]: crate::Status::discarded
+    ///
+    /// # Errors
+    /// There is none, or storage failed.
+    pub fn discard_because(&self, position: Position, reason: &str) -> Result<(), DeadLetterError> {
         let found = match self.subscriber() {
             Some(subscriber) => subscriber.discard(position)?,
             None => self.stored()?.discard(position, || None)?,
         };
-        if found { Ok(()) } else { Err(self.not_found(position)) }
+        if !found {
+            return Err(self.not_found(position));
+        }
+        tracing::info!(subscription = &*self.subscription, %position, reason,
+            "a dead letter was discarded");
+        Ok(())
     }
 
     fn positions_where(&self, letters: &Letters) -> Result<Vec<Position>, DeadLetterError> {
