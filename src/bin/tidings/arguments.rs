@@ -172,7 +172,8 @@ pub(crate) struct SelectedLetters {
     /// Only events of this name.
     #[arg(long, value_name = "NAME")]
     pub(crate) event: Option<String>,
-    /// Only letters that died for this reason: behind, exhausted, no-handler, rejected, undecodable.
+    /// Only letters that died for this reason: behind, crashed, exhausted, no-handler, rejected or
+    /// undecodable.
     #[arg(long, value_parser = reason)]
     pub(crate) reason: Option<DeadLetterReason>,
     /// Only events with this key.
