@@ -106,7 +106,7 @@ pub use message::{
     CorrelationId, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError, Position,
     Publishable,
 };
-pub use policy::{Attempt, Backoff, Lanes, Overflow, Retention, Start, Unread, Window};
+pub use policy::{Attempt, Backoff, Lanes, Overflow, Rate, Retention, Start, Unread, Window};
 pub use runtime::{PoolSize, PoolStatus, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

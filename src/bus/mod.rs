@@ -5,6 +5,7 @@ mod dead_letters;
 mod deliveries;
 mod description;
 mod error;
+mod protect;
 mod publish;
 mod request;
 mod retention;

@@ -7,7 +7,7 @@ use crate::{
     contract::{EventType, NameTaken},
     delivery::{
         self, Idempotency, IntoHandler, Layer, NamedLayer, Outcome, Passes, Plain, Plan, Policy,
-        PullQueue, Run,
+        Protection, PullQueue, Run,
     },
     event::{Event, ToKey},
     policy::{Backoff, Lanes, Overflow, Start, Window},
@@ -131,6 +131,7 @@ pub struct SubscriptionBuilder {
     pool: String,
     start: Start,
     policy: Policy,
+    pub(super) protection: Protection,
     ephemeral: bool,
     /// A subscription of the bus's own, whose name users cannot take.
     own: bool,
@@ -160,6 +161,7 @@ impl SubscriptionBuilder {
             pool: Runtime::DEFAULT_POOL.into(),
             start: Start::default(),
             policy,
+            protection: Protection::default(),
             ephemeral: false,
             own: false,
             wrong: None,
@@ -529,6 +531,7 @@ impl SubscriptionBuilder {
             pool,
             start: self.start,
             policy: self.policy,
+            protection: self.protection,
             ephemeral: self.ephemeral,
             on_stop,
         })

@@ -15,6 +15,7 @@ use super::{
     cursor::{Cursor, Layer},
     effects::Effects,
     formation::Formation,
+    gate::{Gate, Protection},
     handler::Form,
     idempotency::Inbox,
     inline::{self, InlineSide},
@@ -45,6 +46,7 @@ pub(crate) struct Plan {
     pub(crate) pool: PoolId,
     pub(crate) start: Start,
     pub(crate) policy: Policy,
+    pub(crate) protection: Protection,
     /// Leaves nothing behind: no cursor, no stored dead letters.
     pub(crate) ephemeral: bool,
     pub(crate) on_stop: Option<Box<dyn FnOnce() + Send>>,
@@ -119,6 +121,7 @@ pub(crate) fn register(
         kinds: kinds.clone(),
         filter: Filter { names, ..Filter::default() },
         policy: plan.policy,
+        gate: Gate::new(plan.protection),
         alone,
         counters: Counters::default(),
         lost_before: Mutex::new(Position::FIRST),

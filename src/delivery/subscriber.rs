@@ -17,6 +17,7 @@ use super::{
     conductor::Conductor,
     effects::Effects,
     formation::Formation,
+    gate::Gate,
     idempotency::Inbox,
     inline::InlineSide,
     keys,
@@ -72,6 +73,8 @@ pub(crate) struct Subscriber {
     /// The same, for storage.
     pub(super) filter: Filter,
     pub(super) policy: Policy,
+    /// What protects whatever the handlers call, where anything does.
+    pub(super) gate: Option<Box<Gate>>,
     /// One event at a time is handled, so state needs no key.
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,

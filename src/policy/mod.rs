@@ -1,9 +1,10 @@
-//! Choices a user makes, as plain values: backoff, lanes, overflow, retention, where a subscription
-//! starts, what is remembered.
+//! Choices a user makes, as plain values: backoff, lanes, overflow, rates, retention, where a
+//! subscription starts, what is remembered.
 
 mod backoff;
 mod lanes;
 mod overflow;
+mod rate;
 mod retention;
 mod start;
 mod window;
@@ -11,6 +12,7 @@ mod window;
 pub use backoff::{Attempt, Backoff};
 pub use lanes::Lanes;
 pub use overflow::Overflow;
+pub use rate::Rate;
 pub use retention::{Retention, Unread};
 pub use start::Start;
 pub use window::Window;

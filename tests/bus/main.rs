@@ -22,6 +22,7 @@ mod layers;
 mod overflow;
 mod pools;
 mod publishing;
+mod rates;
 mod requests;
 mod retention;
 mod room;

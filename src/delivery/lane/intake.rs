@@ -99,6 +99,9 @@ impl Lane {
             return false;
         }
         let subscriber = Arc::clone(&self.subscriber);
+        if subscriber.gate.as_ref().is_some_and(|gate| gate.is_for_each()) {
+            return false;
+        }
         let Some(first) = batch.get(next.get()) else { return false };
         let Some(registered) = subscriber.handlers.get(&first.kind()) else { return false };
         let Form::Called { in_place: Some(handler), .. } = &registered.run.form else {

@@ -3,6 +3,7 @@
 mod careful;
 mod change;
 mod commit;
+mod gate;
 mod handle;
 mod intake;
 mod outcome;
@@ -277,14 +278,16 @@ impl Lane {
     }
 
     /// True if the event is settled, one way or the other.
-    fn try_now(&mut self, mut held: Held) -> bool {
+    fn try_now(&mut self, held: Held) -> bool {
         if self.is_discarded(&held) || self.has_expired(&held) {
             return true;
         }
-        self.batch.attempts += 1;
         if let Some(verdict) = held.verdict.clone() {
+            self.batch.attempts += 1;
             return self.bury(held, verdict);
         }
+        let Some(mut held) = self.admit(held) else { return false };
+        self.batch.attempts += 1;
         let careful = self.is_careful(&held);
         if careful && let Some(verdict) = self.take_care(&mut held) {
             return self.bury(held, verdict);
@@ -312,9 +315,11 @@ impl Lane {
             return self.next_step();
         }
         let paused = self.subscriber.is_paused();
+        let shut_out = !paused && self.waits_at_gate();
+        let has_room_to_run = !shut_out && self.has_room_in_flight();
         if let Some(due) = self.parked.next_due()
             && !paused
-            && self.has_room_to_run()
+            && has_room_to_run
         {
             self.wake_at(due);
         }
@@ -326,7 +331,7 @@ impl Lane {
             () if !self.parked.is_empty() => Phase::Parked,
             () => Phase::Settled,
         };
-        let full = !self.has_room_to_run() || !self.has_room_to_hold();
+        let full = !has_room_to_run || !self.has_room_to_hold();
         let hungry = !paused && !full && !self.unreadable;
         if hungry && self.spins() {
             // At once: a way through the pool's queue would cost more than all the rest.
@@ -380,6 +385,10 @@ impl Lane {
     }
 
     fn has_room_to_run(&self) -> bool {
+        self.has_room_in_flight() && !self.is_shut_out()
+    }
+
+    fn has_room_in_flight(&self) -> bool {
         self.running.len() < self.subscriber.policy.max_in_flight
     }
 

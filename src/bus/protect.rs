@@ -1,0 +1,44 @@
+//! Describing a subscription: what protects whatever its handlers call.
+
+use super::SubscriptionBuilder;
+use crate::policy::Rate;
+
+/// Protection of what handlers call. It is for the attempts that lanes make: an inline handler's
+/// first one, on the publishing thread, is not held up.
+impl SubscriptionBuilder {
+    /// How often handlers are called at most, all lanes and retries together. At the bound the
+    /// subscription rests until the next call is due, without taking a thread. Unlimited unless set.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tidings::{Bus, Event, Rate};
+    /// # #[derive(Serialize, Deserialize, Event)]
+    /// # #[event(name = "orders.placed", key = "customer")]
+    /// # struct OrderPlaced { customer: u64 }
+    /// # let bus = Bus::volatile();
+    /// bus.subscribe("mails")
+    ///     .rate_limit(Rate::per_second(1000).burst(100)) // what the mail service allows
+    ///     .rate_limit_per_key(Rate::per_minute(600)) // and no customer gets all of it
+    ///     .on(|order: &OrderPlaced| println!("to {}", order.customer))
+    ///     .start()?;
+    /// # bus.publish(OrderPlaced { customer: 1 })?;
+    /// # assert!(bus.wait_idle(Duration::from_secs(10)));
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    pub fn rate_limit(mut self, rate: Rate) -> Self {
+        self.protection.rate = Some(rate);
+        self
+    }
+
+    /// How often handlers are called at most with events of one key. An event that comes too early
+    /// waits, and later ones of its key behind it; other keys go on. Events without a key are not
+    /// limited by this.
+    ///
+    /// Up to 100,000 keys are told apart at one time; where more are busy, the others wait. What waits
+    /// counts towards [`max_parked`](Self::max_parked).
+    pub fn rate_limit_per_key(mut self, rate: Rate) -> Self {
+        self.protection.rate_per_key = Some(rate);
+        self
+    }
+}
