@@ -95,10 +95,10 @@ pub use bus::{
 };
 pub use contract::NameTaken;
 pub use delivery::{
-    Condition, Context, DeadLetter, DeadLetterReason, Delivery, Handler, HandlerError,
-    HandlerErrorExt, Idempotent, IntoHandler, Layer, Ledger, Loss, MadeBy, Next, Outcome, State,
-    StateError, Status, StoredLane, StoredSubscription, Unsettled, idempotent, idempotent_by,
-    made_by,
+    BreakerState, Condition, Context, DeadLetter, DeadLetterReason, Delivery, Handler,
+    HandlerError, HandlerErrorExt, Idempotent, IntoHandler, Layer, Ledger, Loss, MadeBy, Next,
+    Outcome, State, StateError, Status, StoredLane, StoredSubscription, Unsettled, idempotent,
+    idempotent_by, made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};
@@ -106,7 +106,9 @@ pub use message::{
     CorrelationId, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError, Position,
     Publishable,
 };
-pub use policy::{Attempt, Backoff, Lanes, Overflow, Rate, Retention, Start, Unread, Window};
+pub use policy::{
+    Attempt, Backoff, CircuitBreaker, Lanes, Overflow, Rate, Retention, Start, Unread, Window,
+};
 pub use runtime::{PoolSize, PoolStatus, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

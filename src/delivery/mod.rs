@@ -52,6 +52,7 @@ pub(crate) use asynchronous::erase_async;
 pub use context::Context;
 pub(crate) use dead_letter::DeadLetterStore;
 pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use gate::BreakerState;
 pub(crate) use gate::Protection;
 pub use handler::{Handler, IntoHandler, Outcome};
 pub(crate) use handler::{Passes, Plain, Run, erase, erase_filter, erase_inline};

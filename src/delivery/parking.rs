@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{dead_letter::Verdict, idempotency::IdempotencyKey};
+use super::{dead_letter::Verdict, gate::Pass, idempotency::IdempotencyKey};
 use crate::{
     event::Key,
     journal::Entry,
@@ -29,6 +29,10 @@ pub(crate) struct Held {
     pub(super) previous: Duration,
     /// It comes from the dead letters, and stays there until it succeeds. The cursor has passed it.
     pub(super) revival: Option<Revival>,
+    /// A circuit breaker tried it, and it failed.
+    pub(super) failed_probe: bool,
+    /// How it got through the gate, while it is being handled elsewhere.
+    pub(super) pass: Pass,
     /// It is to become a dead letter as soon as there is room for one.
     pub(super) verdict: Option<Verdict>,
     /// It may have been under way when the last process ended.
@@ -47,6 +51,8 @@ impl Held {
             first_failed: None,
             previous: Duration::ZERO,
             revival: None,
+            failed_probe: false,
+            pass: Pass::default(),
             verdict: None,
             is_suspect: false,
             crashes: 0,
@@ -61,6 +67,11 @@ impl Held {
     /// Whether it is a dead letter that is tried again.
     pub(super) fn is_revived(&self) -> bool {
         self.revival.is_some()
+    }
+
+    /// Whether no attempt with it has failed.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.all_attempts() == 0 && !self.failed_probe
     }
 
     /// Failed attempts in all: those before it became a dead letter, and those that ended the process

@@ -17,7 +17,7 @@ use super::{
     conductor::Conductor,
     effects::Effects,
     formation::Formation,
-    gate::Gate,
+    gate::{BreakerState, Gate},
     idempotency::Inbox,
     inline::InlineSide,
     keys,
@@ -155,6 +155,8 @@ pub struct Status {
     pub held: u64,
     /// Dead letters that are kept.
     pub dead_letters: u64,
+    /// Where its circuit breaker stands, if it has one.
+    pub breaker: Option<BreakerState>,
 }
 
 /// Whether a subscription runs.
@@ -514,6 +516,7 @@ impl Subscriber {
             lost: self.counters.lost.get(),
             held: formation.in_lanes(),
             dead_letters: self.dead.count(),
+            breaker: self.gate.as_ref().and_then(|gate| gate.breaker_state(self.runtime())),
         }
     }
 

@@ -1,7 +1,8 @@
-//! Choices a user makes, as plain values: backoff, lanes, overflow, rates, retention, where a
-//! subscription starts, what is remembered.
+//! Choices a user makes, as plain values: backoff, circuit breakers, lanes, overflow, rates, retention,
+//! where a subscription starts, what is remembered.
 
 mod backoff;
+mod circuit_breaker;
 mod lanes;
 mod overflow;
 mod rate;
@@ -10,6 +11,8 @@ mod start;
 mod window;
 
 pub use backoff::{Attempt, Backoff};
+pub use circuit_breaker::CircuitBreaker;
+pub(crate) use circuit_breaker::SlowCalls;
 pub use lanes::Lanes;
 pub use overflow::Overflow;
 pub use rate::Rate;

@@ -7,6 +7,7 @@ mod store;
 mod asynchronous;
 mod backup;
 mod careful;
+mod circuit_breaker;
 mod compaction;
 mod dedup;
 mod drops;

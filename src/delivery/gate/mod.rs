@@ -1,17 +1,30 @@
 //! What stands between a subscription's lanes and its handlers, to protect what those call.
 //!
-//! A lane asks whether the gate is open before it takes an event, and has each event admitted before
-//! an attempt. Whatever has to wait is parked or left in the journal: nothing is lost here, and no
-//! thread sleeps. A subscription without protection has no gate.
+//! A lane asks whether the gate is open before it takes an event, has each event admitted before an
+//! attempt, and tells how the attempt ended. Whatever has to wait is parked or left in the journal:
+//! nothing is lost here, and no thread sleeps. A subscription without protection has no gate.
 
+mod breaker;
 mod bucket;
+mod circuit;
+mod window;
+
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use bucket::{Bucket, Buckets};
+pub use breaker::BreakerState;
 
-use super::parking::Held;
-use crate::{event::Key, policy::Rate, runtime::Tick};
+use breaker::Breaker;
+use bucket::{Bucket, Buckets};
+use circuit::{Broken, Call};
+
+use super::{context::Staged, parking::Held};
+use crate::{
+    event::Key,
+    policy::{CircuitBreaker, Rate},
+    runtime::{Runtime, Tick},
+};
 
 /// So many keys can be busy at one time under a rate for each.
 const MOST_KEYS: usize = 100_000;
@@ -21,12 +34,14 @@ const MOST_KEYS: usize = 100_000;
 pub(crate) struct Protection {
     pub(crate) rate: Option<Rate>,
     pub(crate) rate_per_key: Option<Rate>,
+    pub(crate) breaker: Option<CircuitBreaker>,
 }
 
 /// What stands between a subscription's lanes and its handlers. Shared by the lanes.
 pub(crate) struct Gate {
     rate: Option<Bucket>,
     keys: Option<Mutex<Buckets<Key>>>,
+    breaker: Option<Breaker>,
 }
 
 /// How long a lane is to take nothing.
@@ -44,39 +59,122 @@ pub(super) enum Refusal {
     Until(Tick),
 }
 
+/// What an event has on its way to its handler and back.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    call: Option<Call>,
+    began: Tick,
+}
+
+impl Pass {
+    /// Whether a failure is the breaker's business alone, and no attempt of the event.
+    pub(super) fn is_probe(&self) -> bool {
+        self.call.is_some_and(|call| call.is_probe)
+    }
+}
+
+/// How an attempt ended, as far as it says something of what the handler calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Well,
+    Badly,
+    /// The event was at fault, or no handler was called.
+    WithoutCall,
+}
+
+impl Ended {
+    /// Of an attempt that did not fail. A filter or an inbox may have kept the event from its handler.
+    pub(super) fn of(staged: &Staged) -> Self {
+        if staged.skipped.is_some() { Self::WithoutCall } else { Self::Well }
+    }
+}
+
 impl Gate {
     /// `None` where there is nothing to protect.
-    pub(super) fn new(protection: Protection) -> Option<Box<Self>> {
-        let Protection { rate, rate_per_key } = protection;
-        if rate.is_none() && rate_per_key.is_none() {
+    pub(super) fn new(protection: Protection, subscription: &Arc<str>) -> Option<Box<Self>> {
+        let Protection { rate, rate_per_key, breaker } = protection;
+        if rate.is_none() && rate_per_key.is_none() && breaker.is_none() {
             return None;
         }
-        let keys = rate_per_key.map(|rate| Mutex::new(Buckets::new(rate, MOST_KEYS)));
-        Some(Box::new(Self { rate: rate.map(Bucket::new), keys }))
+        Some(Box::new(Self {
+            rate: rate.map(Bucket::new),
+            keys: rate_per_key.map(|rate| Mutex::new(Buckets::new(rate, MOST_KEYS))),
+            breaker: breaker.map(|breaker| Breaker::new(breaker, subscription)),
+        }))
     }
 
     /// Whether it has to be asked for each event.
     pub(super) fn is_for_each(&self) -> bool {
-        self.rate.is_some() || self.keys.is_some()
+        self.rate.is_some() || self.keys.is_some() || self.is_broken()
+    }
+
+    /// Whether it has to be told of each event.
+    pub(super) fn times_calls(&self) -> bool {
+        self.breaker.as_ref().is_some_and(Breaker::times_calls)
+    }
+
+    /// Whether handlers are not called, or on probation only.
+    pub(super) fn is_broken(&self) -> bool {
+        self.breaker.as_ref().is_some_and(|breaker| !breaker.is_closed())
+    }
+
+    pub(super) fn breaker_state(&self, runtime: &Runtime) -> Option<BreakerState> {
+        self.breaker.as_ref().map(|breaker| breaker.state(runtime))
     }
 
     /// Whether lanes are to take nothing now.
     pub(super) fn rest(&self, now: Tick) -> Option<Rest> {
-        self.rate.as_ref()?.opens_at(now).map(Rest::Until)
+        let broken = self.breaker.as_ref().and_then(|breaker| breaker.rest(now));
+        broken.or_else(|| self.rate.as_ref()?.opens_at(now).map(Rest::Until))
     }
 
     /// Lets an event through to its handler, or says why not.
-    pub(super) fn admit(&self, held: &Held, now: Tick) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, held: &Held, now: Tick) -> Result<Pass, Refusal> {
         if self.rest(now).is_some() {
             return Err(Refusal::Shut);
         }
         if let (Some(keys), Some(key)) = (&self.keys, held.key()) {
             keys.lock().take(key, now).map_err(Refusal::Until)?;
         }
-        match &self.rate {
-            // Another lane was quicker.
-            Some(rate) => rate.take(now).map_err(|_| Refusal::Shut),
-            None => Ok(()),
+        if let Some(rate) = &self.rate {
+            // Another lane may have been quicker.
+            rate.take(now).map_err(|_| Refusal::Shut)?;
         }
+        let enter = |breaker: &Breaker| breaker.enter(now, held.is_fresh());
+        match self.breaker.as_ref().map(enter).transpose() {
+            Ok(call) => Ok(Pass { call, began: now }),
+            Err(Broken::Shut(_)) => Err(Refusal::Shut),
+            Err(Broken::ForFailed { until }) => Err(Refusal::Until(until)),
+        }
+    }
+
+    /// An attempt has ended. True where lanes are to ask again whether they may go on.
+    pub(super) fn ended(&self, pass: &Pass, ended: Ended, now: Tick) -> bool {
+        let (Some(breaker), Some(call)) = (&self.breaker, pass.call) else { return false };
+        match ended {
+            Ended::WithoutCall => breaker.withdraw(call),
+            Ended::Well | Ended::Badly => {
+                let took = now.saturating_sub(pass.began);
+                breaker.ended(Some(call), ended == Ended::Badly, took, now)
+            }
+        }
+    }
+
+    /// Events were handled in place, the last of them from `began` on; one more may have failed. As
+    /// for `ended`.
+    pub(super) fn handled_in_place(
+        &self,
+        handled: u64,
+        failed: bool,
+        began: Tick,
+        now: Tick,
+    ) -> bool {
+        let Some(breaker) = &self.breaker else { return false };
+        let took = now.saturating_sub(began);
+        if breaker.times_calls() {
+            return (handled > 0 || failed) && breaker.ended(None, failed, took, now);
+        }
+        breaker.succeeded(handled);
+        failed && breaker.ended(None, true, took, now)
     }
 }

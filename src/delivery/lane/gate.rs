@@ -1,7 +1,13 @@
 //! How a lane deals with the gate of its subscription.
 
-use super::{Held, Lane};
-use crate::delivery::gate::{Refusal, Rest};
+use super::{Held, Lane, Phase};
+use crate::{
+    delivery::{
+        HandlerError,
+        gate::{Ended, Pass, Refusal, Rest},
+    },
+    runtime::Tick,
+};
 
 impl Lane {
     pub(super) fn is_shut_out(&self) -> bool {
@@ -18,15 +24,73 @@ impl Lane {
         true
     }
 
+    /// The phase of a lane that rests because what its handlers call is broken: if it has anything
+    /// left to do, nobody knows when it will.
+    pub(super) fn broken_phase(&self) -> Option<Phase> {
+        let gate = self.subscriber.gate.as_ref()?;
+        let ring = self.subscriber.journal.ring();
+        let more = || self.seat.as_ref().is_some_and(|seat| seat.has_next(ring));
+        let left = !self.parked.is_empty() || !self.backlog.is_empty() || more();
+        (gate.is_broken() && left).then_some(Phase::Blocked)
+    }
+
     /// The event, if it may go on to its handler. Otherwise it is parked.
-    pub(super) fn admit(&mut self, held: Held) -> Option<Held> {
-        let Some(gate) = &self.subscriber.gate else { return Some(held) };
+    pub(super) fn admit(&mut self, held: Held) -> Option<(Held, Pass)> {
+        let Some(gate) = &self.subscriber.gate else { return Some((held, Pass::default())) };
         let now = self.now();
         match gate.admit(&held, now) {
-            Ok(()) => return Some(held),
+            Ok(pass) => return Some((held, pass)),
             Err(Refusal::Shut) => self.parked.park(held, now),
             Err(Refusal::Until(at)) => self.parked.park(held, at),
         }
         None
+    }
+
+    /// Tells the gate how an attempt ended.
+    pub(super) fn leave_gate(&self, pass: &Pass, ended: Ended) {
+        if let Some(gate) = &self.subscriber.gate
+            && gate.ended(pass, ended, self.now())
+        {
+            self.subscriber.wake();
+        }
+    }
+
+    /// The same for events that were handled in place; one more may have failed.
+    pub(super) fn leave_gate_in_place(
+        &self,
+        handled: u64,
+        error: Option<&HandlerError>,
+        began: Tick,
+    ) {
+        let Some(gate) = &self.subscriber.gate else { return };
+        let failed = error.is_some_and(|error| !error.is_rejection());
+        if gate.handled_in_place(handled, failed, began, self.now()) {
+            self.subscriber.wake();
+        }
+    }
+
+    /// An attempt has failed. True if the event is settled by that.
+    pub(super) fn fail(&mut self, held: Held, pass: &Pass, error: &HandlerError) -> bool {
+        if error.is_rejection() {
+            self.leave_gate(pass, Ended::WithoutCall);
+            return self.fail_attempt(held, error);
+        }
+        self.leave_gate(pass, Ended::Badly);
+        if pass.is_probe() { self.fail_probe(held, error) } else { self.fail_attempt(held, error) }
+    }
+
+    /// The event stays as it was, but for being the last one to be probed again.
+    fn fail_probe(&mut self, mut held: Held, error: &HandlerError) -> bool {
+        self.leave_inbox(&mut held);
+        if self.is_discarded(&held) {
+            return true;
+        }
+        tracing::debug!(subscription = &*self.subscriber.name, position = %held.position(),
+            event = &*held.entry.envelope.name, error = error.describe(),
+            "a probe of the circuit breaker failed");
+        self.subscriber.counters.retried.add(1);
+        held.failed_probe = true;
+        self.parked.park(held, self.now());
+        false
     }
 }

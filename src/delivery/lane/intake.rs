@@ -13,6 +13,7 @@ use crate::{
     journal::{Batch, Entry, Opened, Seat},
     message::Position,
     policy::Attempt,
+    runtime::Tick,
     storage::{StorageError, Write},
 };
 
@@ -112,13 +113,19 @@ impl Lane {
         }
         let from = next.get();
         let clock = subscriber.journal.clock();
-        let turn = Turn { subscriber: &subscriber, clock, end: self.turn_end_nanos() };
+        let one_by_one = subscriber.gate.as_ref().is_some_and(|gate| gate.times_calls());
+        let (end, began) = match &subscriber.gate {
+            Some(_) => (if one_by_one { 0 } else { self.turn_end_nanos() }, clock.tick()),
+            None => (self.turn_end_nanos(), Tick::ZERO),
+        };
+        let turn = Turn { subscriber: &subscriber, clock, end };
         let result = handler.run(batch, next, &turn);
         let done = next.get() - from;
         self.handle.took(done, Position::new(first.position()));
         self.batch.settle_all(done as u64);
         self.batch.attempts += done.div_ceil(IN_PLACE);
         subscriber.counters.handled.add(done as u64);
+        self.leave_gate_in_place(done as u64, result.as_ref().err(), began);
         if let Err(error) = result
             && let Some(failed) = batch.get(next.get())
         {

@@ -27,6 +27,7 @@ use super::{
     careful::CAREFUL,
     cursor::{Cursor, Hole},
     formation::Formation,
+    gate::Ended,
     ledger::Tally,
     parking::{Held, Parked},
 };
@@ -286,22 +287,31 @@ impl Lane {
             self.batch.attempts += 1;
             return self.bury(held, verdict);
         }
-        let Some(mut held) = self.admit(held) else { return false };
+        let Some((mut held, pass)) = self.admit(held) else { return false };
         self.batch.attempts += 1;
         let careful = self.is_careful(&held);
         if careful && let Some(verdict) = self.take_care(&mut held) {
+            self.leave_gate(&pass, Ended::WithoutCall);
             return self.bury(held, verdict);
         }
         let subscriber = Arc::clone(&self.subscriber);
         match attempt(&subscriber, &mut held, &mut self.batch.writes) {
-            Attempted::Succeeded(staged) => self.succeed(&mut held, staged),
-            Attempted::Failed(error) => self.fail_attempt(held, &error),
-            Attempted::Hopeless(verdict) => self.bury(held, verdict),
+            Attempted::Succeeded(staged) => {
+                self.leave_gate(&pass, Ended::of(&staged));
+                self.succeed(&mut held, staged)
+            }
+            Attempted::Failed(error) => self.fail(held, &pass, &error),
+            Attempted::Hopeless(verdict) => {
+                self.leave_gate(&pass, Ended::WithoutCall);
+                self.bury(held, verdict)
+            }
             Attempted::Busy => {
+                self.leave_gate(&pass, Ended::WithoutCall);
                 self.parked.park(held, self.now().saturating_add(COPY_PAUSE));
                 false
             }
             Attempted::Started => {
+                held.pass = pass;
                 self.parked.occupy(held.key());
                 self.running.insert(held.position(), held);
                 false
@@ -323,9 +333,11 @@ impl Lane {
         {
             self.wake_at(due);
         }
+        let broken = if shut_out { self.broken_phase() } else { None };
         let phase = match () {
             () if !self.running.is_empty() => Phase::Working,
             () if paused => Phase::Stopped,
+            () if let Some(phase) = broken => phase,
             () if !self.has_room_to_hold() => Phase::Blocked,
             () if !self.backlog.is_empty() => Phase::Working,
             () if !self.parked.is_empty() => Phase::Parked,
