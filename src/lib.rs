@@ -107,7 +107,8 @@ pub use message::{
     Publishable,
 };
 pub use policy::{
-    Attempt, Backoff, CircuitBreaker, Lanes, Overflow, Rate, Retention, Start, Unread, Window,
+    Attempt, Backoff, CircuitBreaker, Lanes, Overflow, Rate, Retention, RetryBudget, Start, Unread,
+    Window,
 };
 pub use runtime::{PoolSize, PoolStatus, Runtime, Timestamp};
 #[cfg(feature = "derive")]

@@ -1,7 +1,7 @@
 //! Describing a subscription: what protects whatever its handlers call.
 
 use super::SubscriptionBuilder;
-use crate::policy::{CircuitBreaker, Rate};
+use crate::policy::{CircuitBreaker, Rate, RetryBudget};
 
 /// Protection of what handlers call. It is for the attempts that lanes make: an inline handler's
 /// first one, on the publishing thread, is not held up.
@@ -50,6 +50,14 @@ impl SubscriptionBuilder {
     /// of it. A plain handler costs a few nanoseconds more for each batch of events.
     pub fn circuit_breaker(mut self, breaker: CircuitBreaker) -> Self {
         self.protection.breaker = Some(breaker);
+        self
+    }
+
+    /// How many retries there may be, as a share of the traffic; those over it are put off. Without
+    /// one, only the [`Backoff`](crate::Backoff) bounds them. See also
+    /// [`BusBuilder::pool_retry_budget`](crate::BusBuilder::pool_retry_budget).
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.protection.retry_budget = Some(budget);
         self
     }
 }

@@ -531,7 +531,10 @@ impl SubscriptionBuilder {
             pool,
             start: self.start,
             policy: self.policy,
-            protection: self.protection,
+            protection: Protection {
+                shared_budget: self.bus.budgets.get(&self.pool).map(Arc::clone),
+                ..self.protection
+            },
             ephemeral: self.ephemeral,
             on_stop,
         })

@@ -53,7 +53,7 @@ pub use context::Context;
 pub(crate) use dead_letter::DeadLetterStore;
 pub use dead_letter::{DeadLetter, DeadLetterReason};
 pub use gate::BreakerState;
-pub(crate) use gate::Protection;
+pub(crate) use gate::{Budget, Protection};
 pub use handler::{Handler, IntoHandler, Outcome};
 pub(crate) use handler::{Passes, Plain, Run, erase, erase_filter, erase_inline};
 pub use handler_error::{HandlerError, HandlerErrorExt};

@@ -69,9 +69,14 @@ impl Held {
         self.revival.is_some()
     }
 
-    /// Whether no attempt with it has failed.
+    /// Whether no attempt with it has ever failed.
     pub(super) fn is_fresh(&self) -> bool {
-        self.all_attempts() == 0 && !self.failed_probe
+        !self.is_tried() && !self.is_revived()
+    }
+
+    /// Whether an attempt has failed since it came, or was sent here from the dead letters.
+    pub(super) fn is_tried(&self) -> bool {
+        self.attempts > 0 || self.failed_probe
     }
 
     /// Failed attempts in all: those before it became a dead letter, and those that ended the process

@@ -161,7 +161,7 @@ impl Backoff {
         let plain = self.plain(attempt.failed).min(self.max_delay);
         let delay = match self.jitter {
             Jitter::None => plain,
-            Jitter::Full => plain.mul_f64(share),
+            Jitter::Full => jitter(plain, random),
             Jitter::Equal => plain.mul_f64(0.5 + share / 2.0),
             Jitter::Decorrelated => self.decorrelated(attempt.previous, share),
         };
@@ -198,6 +198,11 @@ impl Default for Backoff {
             .jitter()
             .max_attempts(10)
     }
+}
+
+/// Anything from zero to the delay.
+pub(crate) fn jitter(delay: Duration, random: u64) -> Duration {
+    delay.mul_f64(unit(random))
 }
 
 /// 53 random bits as a number from 0 (included) to 1 (excluded).

@@ -1,5 +1,5 @@
 //! Choices a user makes, as plain values: backoff, circuit breakers, lanes, overflow, rates, retention,
-//! where a subscription starts, what is remembered.
+//! retry budgets, where a subscription starts, what is remembered.
 
 mod backoff;
 mod circuit_breaker;
@@ -7,9 +7,11 @@ mod lanes;
 mod overflow;
 mod rate;
 mod retention;
+mod retry_budget;
 mod start;
 mod window;
 
+pub(crate) use backoff::jitter;
 pub use backoff::{Attempt, Backoff};
 pub use circuit_breaker::CircuitBreaker;
 pub(crate) use circuit_breaker::SlowCalls;
@@ -17,5 +19,6 @@ pub use lanes::Lanes;
 pub use overflow::Overflow;
 pub use rate::Rate;
 pub use retention::{Retention, Unread};
+pub use retry_budget::RetryBudget;
 pub use start::Start;
 pub use window::Window;

@@ -26,6 +26,7 @@ mod publishing;
 mod rates;
 mod requests;
 mod retention;
+mod retry_storms;
 mod room;
 mod settled;
 mod skipping;

@@ -6,6 +6,7 @@
 
 mod breaker;
 mod bucket;
+mod budget;
 mod circuit;
 mod window;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub use breaker::BreakerState;
+pub(crate) use budget::Budget;
 
 use breaker::Breaker;
 use bucket::{Bucket, Buckets};
@@ -22,7 +24,7 @@ use circuit::{Broken, Call};
 use super::{context::Staged, parking::Held};
 use crate::{
     event::Key,
-    policy::{CircuitBreaker, Rate},
+    policy::{CircuitBreaker, Rate, RetryBudget},
     runtime::{Runtime, Tick},
 };
 
@@ -35,6 +37,9 @@ pub(crate) struct Protection {
     pub(crate) rate: Option<Rate>,
     pub(crate) rate_per_key: Option<Rate>,
     pub(crate) breaker: Option<CircuitBreaker>,
+    pub(crate) retry_budget: Option<RetryBudget>,
+    /// Those that are shared with other subscriptions.
+    pub(crate) shared_budget: Option<Arc<Budget>>,
 }
 
 /// What stands between a subscription's lanes and its handlers. Shared by the lanes.
@@ -42,6 +47,8 @@ pub(crate) struct Gate {
     rate: Option<Bucket>,
     keys: Option<Mutex<Buckets<Key>>>,
     breaker: Option<Breaker>,
+    /// Each of them has to pay for a retry.
+    budgets: Vec<Arc<Budget>>,
 }
 
 /// How long a lane is to take nothing.
@@ -57,6 +64,8 @@ pub(super) enum Refusal {
     Shut,
     /// This one has to wait until then; others may go on.
     Until(Tick),
+    /// It is a retry that nothing pays for. It is to be put off for a while.
+    Unpaid,
 }
 
 /// What an event has on its way to its handler and back.
@@ -92,15 +101,20 @@ impl Ended {
 impl Gate {
     /// `None` where there is nothing to protect.
     pub(super) fn new(protection: Protection, subscription: &Arc<str>) -> Option<Box<Self>> {
-        let Protection { rate, rate_per_key, breaker } = protection;
-        if rate.is_none() && rate_per_key.is_none() && breaker.is_none() {
-            return None;
-        }
-        Some(Box::new(Self {
-            rate: rate.map(Bucket::new),
-            keys: rate_per_key.map(|rate| Mutex::new(Buckets::new(rate, MOST_KEYS))),
-            breaker: breaker.map(|breaker| Breaker::new(breaker, subscription)),
-        }))
+        let own = protection.retry_budget.map(|settings| Arc::new(Budget::new(settings)));
+        let keys = |rate| Mutex::new(Buckets::new(rate, MOST_KEYS));
+        let gate = Self {
+            rate: protection.rate.map(Bucket::new),
+            keys: protection.rate_per_key.map(keys),
+            breaker: protection.breaker.map(|breaker| Breaker::new(breaker, subscription)),
+            budgets: own.into_iter().chain(protection.shared_budget).collect(),
+        };
+        gate.protects().then(|| Box::new(gate))
+    }
+
+    fn protects(&self) -> bool {
+        let Self { rate, keys, breaker, budgets } = self;
+        rate.is_some() || keys.is_some() || breaker.is_some() || !budgets.is_empty()
     }
 
     /// Whether it has to be asked for each event.
@@ -133,6 +147,21 @@ impl Gate {
         if self.rest(now).is_some() {
             return Err(Refusal::Shut);
         }
+        if !held.is_tried() {
+            let pass = self.admit_paid(held, now)?;
+            self.budgets.iter().for_each(|budget| budget.deposit(1, now));
+            return Ok(pass);
+        }
+        let paid = self.budgets.iter().take_while(|budget| budget.withdraw(now)).count();
+        let is_paid = paid == self.budgets.len();
+        let admitted = if is_paid { self.admit_paid(held, now) } else { Err(Refusal::Unpaid) };
+        if admitted.is_err() {
+            self.budgets.iter().take(paid).for_each(|budget| budget.refund(now));
+        }
+        admitted
+    }
+
+    fn admit_paid(&self, held: &Held, now: Tick) -> Result<Pass, Refusal> {
         if let (Some(keys), Some(key)) = (&self.keys, held.key()) {
             keys.lock().take(key, now).map_err(Refusal::Until)?;
         }
@@ -169,6 +198,9 @@ impl Gate {
         began: Tick,
         now: Tick,
     ) -> bool {
+        for budget in &self.budgets {
+            budget.deposit(handled + u64::from(failed), now);
+        }
         let Some(breaker) = &self.breaker else { return false };
         let took = now.saturating_sub(began);
         if breaker.times_calls() {

@@ -1,13 +1,20 @@
 //! How a lane deals with the gate of its subscription.
 
+use std::time::Duration;
+
 use super::{Held, Lane, Phase};
 use crate::{
     delivery::{
         HandlerError,
         gate::{Ended, Pass, Refusal, Rest},
     },
+    policy::jitter,
     runtime::Tick,
 };
+
+/// How long a retry is put off that nothing pays for: from once to twice that, so that not all of
+/// them ask again at one moment.
+const PUT_OFF: Duration = Duration::from_secs(1);
 
 impl Lane {
     pub(super) fn is_shut_out(&self) -> bool {
@@ -42,6 +49,10 @@ impl Lane {
             Ok(pass) => return Some((held, pass)),
             Err(Refusal::Shut) => self.parked.park(held, now),
             Err(Refusal::Until(at)) => self.parked.park(held, at),
+            Err(Refusal::Unpaid) => {
+                let at = now.saturating_add(PUT_OFF + jitter(PUT_OFF, self.random()));
+                self.parked.park(held, at);
+            }
         }
         None
     }

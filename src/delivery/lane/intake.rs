@@ -12,7 +12,7 @@ use crate::{
     },
     journal::{Batch, Entry, Opened, Seat},
     message::Position,
-    policy::Attempt,
+    policy::{Attempt, jitter},
     runtime::Tick,
     storage::{StorageError, Write},
 };
@@ -245,13 +245,14 @@ impl Lane {
         if self.parked.is_busy(&held) {
             return self.parked.queue(held, self.now());
         }
-        // Spread, so that a restart does not try everything at one moment.
         let failed = held.attempts.max(1);
         let attempt = Attempt { failed, elapsed: Duration::ZERO, previous: Duration::ZERO };
         let delay = match held.attempts {
             0 => None,
             _ => self.subscriber.policy.retry.next_delay(attempt, self.random()),
         };
-        self.parked.park(held, self.now().saturating_add(delay.unwrap_or_default()));
+        // Spread, so that a restart does not try everything at one moment.
+        let delay = jitter(delay.unwrap_or_default(), self.random());
+        self.parked.park(held, self.now().saturating_add(delay));
     }
 }
