@@ -53,6 +53,43 @@ impl SubscriptionBuilder {
         self
     }
 
+    /// Errors of this type for which `rejects` says so are not worth another attempt: the event goes to
+    /// the dead letters. May be given for several types, and several times for one. What a handler
+    /// itself decides, by a [`HandlerError`](crate::HandlerError) that rejects or names a delay, stays.
+    /// Where `rejects` panics, the event is tried again.
+    ///
+    /// ```
+    /// # use std::num::ParseIntError;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tidings::{Bus, Event};
+    /// # #[derive(Serialize, Deserialize, Event)]
+    /// # #[event(name = "amounts")]
+    /// # struct Amount(String);
+    /// # let bus = Bus::volatile();
+    /// bus.subscribe("sums")
+    ///     .reject_if::<ParseIntError>(|_| true) // it will not become a number
+    ///     .retry_if::<std::io::Error>(|error| error.kind() != std::io::ErrorKind::InvalidInput)
+    ///     .on(|amount: &Amount| amount.0.parse::<u64>().map(drop))
+    ///     .start()?;
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    pub fn reject_if<E: std::error::Error + 'static>(
+        mut self,
+        rejects: impl Fn(&E) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.protection.classes.reject_if(rejects);
+        self
+    }
+
+    /// Errors of this type are worth another attempt only where `retries` says so; otherwise as for
+    /// [`reject_if`](Self::reject_if).
+    pub fn retry_if<E: std::error::Error + 'static>(
+        self,
+        retries: impl Fn(&E) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.reject_if(move |error| !retries(error))
+    }
+
     /// How many retries there may be, as a share of the traffic; those over it are put off. Without
     /// one, only the [`Backoff`](crate::Backoff) bounds them. See also
     /// [`BusBuilder::pool_retry_budget`](crate::BusBuilder::pool_retry_budget).

@@ -8,6 +8,7 @@ mod asynchronous;
 mod backup;
 mod careful;
 mod circuit_breaker;
+mod classes;
 mod compaction;
 mod dedup;
 mod drops;

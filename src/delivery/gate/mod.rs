@@ -8,6 +8,7 @@ mod breaker;
 mod bucket;
 mod budget;
 mod circuit;
+mod classes;
 mod window;
 
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use parking_lot::Mutex;
 
 pub use breaker::BreakerState;
 pub(crate) use budget::Budget;
+pub(crate) use classes::Classes;
 
 use breaker::Breaker;
 use bucket::{Bucket, Buckets};
 use circuit::{Broken, Call};
 
-use super::{context::Staged, parking::Held};
+use super::{HandlerError, context::Staged, parking::Held};
 use crate::{
     event::Key,
     policy::{CircuitBreaker, Rate, RetryBudget},
@@ -40,6 +42,7 @@ pub(crate) struct Protection {
     pub(crate) retry_budget: Option<RetryBudget>,
     /// Those that are shared with other subscriptions.
     pub(crate) shared_budget: Option<Arc<Budget>>,
+    pub(crate) classes: Classes,
 }
 
 /// What stands between a subscription's lanes and its handlers. Shared by the lanes.
@@ -49,6 +52,7 @@ pub(crate) struct Gate {
     breaker: Option<Breaker>,
     /// Each of them has to pay for a retry.
     budgets: Vec<Arc<Budget>>,
+    classes: Classes,
 }
 
 /// How long a lane is to take nothing.
@@ -108,13 +112,15 @@ impl Gate {
             keys: protection.rate_per_key.map(keys),
             breaker: protection.breaker.map(|breaker| Breaker::new(breaker, subscription)),
             budgets: own.into_iter().chain(protection.shared_budget).collect(),
+            classes: protection.classes,
         };
         gate.protects().then(|| Box::new(gate))
     }
 
     fn protects(&self) -> bool {
-        let Self { rate, keys, breaker, budgets } = self;
-        rate.is_some() || keys.is_some() || breaker.is_some() || !budgets.is_empty()
+        let Self { rate, keys, breaker, budgets, classes } = self;
+        let calls = rate.is_some() || keys.is_some() || breaker.is_some();
+        calls || !budgets.is_empty() || !classes.is_empty()
     }
 
     /// Whether it has to be asked for each event.
@@ -175,6 +181,11 @@ impl Gate {
             Err(Broken::Shut(_)) => Err(Refusal::Shut),
             Err(Broken::ForFailed { until }) => Err(Refusal::Until(until)),
         }
+    }
+
+    /// A handler's error, with what is to happen with the event.
+    pub(super) fn judge(&self, error: HandlerError) -> HandlerError {
+        self.classes.judge(error)
     }
 
     /// An attempt has ended. True where lanes are to ask again whether they may go on.

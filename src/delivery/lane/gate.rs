@@ -80,8 +80,17 @@ impl Lane {
         }
     }
 
+    /// A handler's error, with what is to happen with the event.
+    pub(super) fn judge(&self, error: HandlerError) -> HandlerError {
+        match &self.subscriber.gate {
+            Some(gate) => gate.judge(error),
+            None => error,
+        }
+    }
+
     /// An attempt has failed. True if the event is settled by that.
-    pub(super) fn fail(&mut self, held: Held, pass: &Pass, error: &HandlerError) -> bool {
+    pub(super) fn fail(&mut self, held: Held, pass: &Pass, error: HandlerError) -> bool {
+        let error = &self.judge(error);
         if error.is_rejection() {
             self.leave_gate(pass, Ended::WithoutCall);
             return self.fail_attempt(held, error);

@@ -119,7 +119,7 @@ impl Lane {
             None => (self.turn_end_nanos(), Tick::ZERO),
         };
         let turn = Turn { subscriber: &subscriber, clock, end };
-        let result = handler.run(batch, next, &turn);
+        let result = handler.run(batch, next, &turn).map_err(|error| self.judge(error));
         let done = next.get() - from;
         self.handle.took(done, Position::new(first.position()));
         self.batch.settle_all(done as u64);
@@ -147,6 +147,7 @@ impl Lane {
         let held = self.formation.held(entry);
         if let Some(error) = failure {
             self.batch.attempts += 1;
+            let error = self.judge(error);
             self.fail_attempt(held, &error);
         } else if self.parked.is_busy(&held) {
             self.parked.queue(held, self.now());

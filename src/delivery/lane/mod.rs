@@ -300,7 +300,7 @@ impl Lane {
                 self.leave_gate(&pass, Ended::of(&staged));
                 self.succeed(&mut held, staged)
             }
-            Attempted::Failed(error) => self.fail(held, &pass, &error),
+            Attempted::Failed(error) => self.fail(held, &pass, error),
             Attempted::Hopeless(verdict) => {
                 self.leave_gate(&pass, Ended::WithoutCall);
                 self.bury(held, verdict)

@@ -31,7 +31,7 @@ impl Lane {
                 self.leave_gate(&pass, Ended::of(&staged));
                 self.succeed(&mut held, staged)
             }
-            Err(error) => self.fail(held, &pass, &error),
+            Err(error) => self.fail(held, &pass, error),
         };
         if settled {
             self.go_on_with(key.as_ref());
