@@ -90,6 +90,15 @@ impl SubscriptionBuilder {
         self.reject_if(move |error| !retries(error))
     }
 
+    /// How many handlers are at work at once, over all lanes, from 1: those that run, async ones that are
+    /// under way, and events that are pulled or ready to be. Where a handler ends, the lane that has
+    /// waited longest goes on. Unlimited but for lanes and [`max_in_flight`](Self::max_in_flight) unless
+    /// set.
+    pub fn max_concurrency(mut self, handlers: usize) -> Self {
+        self.protection.max_concurrency = Some(handlers);
+        self
+    }
+
     /// How many retries there may be, as a share of the traffic; those over it are put off. Without
     /// one, only the [`Backoff`](crate::Backoff) bounds them. See also
     /// [`BusBuilder::pool_retry_budget`](crate::BusBuilder::pool_retry_budget).

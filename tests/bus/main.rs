@@ -10,6 +10,7 @@ mod careful;
 mod circuit_breaker;
 mod classes;
 mod compaction;
+mod concurrency;
 mod dedup;
 mod drops;
 mod durable;

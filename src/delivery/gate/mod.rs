@@ -9,6 +9,7 @@ mod bucket;
 mod budget;
 mod circuit;
 mod classes;
+mod slots;
 mod window;
 
 use std::sync::Arc;
@@ -22,12 +23,13 @@ pub(crate) use classes::Classes;
 use breaker::Breaker;
 use bucket::{Bucket, Buckets};
 use circuit::{Broken, Call};
+use slots::{Permit, Slots};
 
 use super::{HandlerError, context::Staged, parking::Held};
 use crate::{
     event::Key,
     policy::{CircuitBreaker, Rate, RetryBudget},
-    runtime::{Runtime, Tick},
+    runtime::{Runtime, Task, Tick},
 };
 
 /// So many keys can be busy at one time under a rate for each.
@@ -43,6 +45,7 @@ pub(crate) struct Protection {
     /// Those that are shared with other subscriptions.
     pub(crate) shared_budget: Option<Arc<Budget>>,
     pub(crate) classes: Classes,
+    pub(crate) max_concurrency: Option<usize>,
 }
 
 /// What stands between a subscription's lanes and its handlers. Shared by the lanes.
@@ -53,12 +56,15 @@ pub(crate) struct Gate {
     /// Each of them has to pay for a retry.
     budgets: Vec<Arc<Budget>>,
     classes: Classes,
+    slots: Option<Arc<Slots>>,
 }
 
 /// How long a lane is to take nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     Until(Tick),
+    /// As many handlers are at work as may be.
+    Full,
 }
 
 /// Why an event is not admitted.
@@ -77,6 +83,7 @@ pub(super) enum Refusal {
 pub(super) struct Pass {
     call: Option<Call>,
     began: Tick,
+    permit: Option<Permit>,
 }
 
 impl Pass {
@@ -113,19 +120,21 @@ impl Gate {
             breaker: protection.breaker.map(|breaker| Breaker::new(breaker, subscription)),
             budgets: own.into_iter().chain(protection.shared_budget).collect(),
             classes: protection.classes,
+            slots: protection.max_concurrency.map(Slots::new),
         };
         gate.protects().then(|| Box::new(gate))
     }
 
     fn protects(&self) -> bool {
-        let Self { rate, keys, breaker, budgets, classes } = self;
-        let calls = rate.is_some() || keys.is_some() || breaker.is_some();
+        let Self { rate, keys, breaker, budgets, classes, slots } = self;
+        let calls = rate.is_some() || keys.is_some() || breaker.is_some() || slots.is_some();
         calls || !budgets.is_empty() || !classes.is_empty()
     }
 
     /// Whether it has to be asked for each event.
     pub(super) fn is_for_each(&self) -> bool {
-        self.rate.is_some() || self.keys.is_some() || self.is_broken()
+        let is_bound = self.rate.is_some() || self.keys.is_some() || self.slots.is_some();
+        is_bound || self.is_broken()
     }
 
     /// Whether it has to be told of each event.
@@ -142,32 +151,51 @@ impl Gate {
         self.breaker.as_ref().map(|breaker| breaker.state(runtime))
     }
 
-    /// Whether lanes are to take nothing now.
-    pub(super) fn rest(&self, now: Tick) -> Option<Rest> {
+    /// Whether a lane is to take nothing now.
+    pub(super) fn rest(&self, lane: u32, now: Tick) -> Option<Rest> {
         let broken = self.breaker.as_ref().and_then(|breaker| breaker.rest(now));
-        broken.or_else(|| self.rate.as_ref()?.opens_at(now).map(Rest::Until))
+        let limited = || self.rate.as_ref()?.opens_at(now).map(Rest::Until);
+        let full = || self.slots.as_ref()?.is_full(lane).then_some(Rest::Full);
+        broken.or_else(limited).or_else(full)
+    }
+
+    /// Has the lane woken when there is room for another handler. False if there is.
+    pub(super) fn wait_for_room(&self, lane: u32, task: &Arc<Task>) -> bool {
+        self.slots.as_ref().is_some_and(|slots| slots.wait(lane, task))
+    }
+
+    /// The lane does not wait for room.
+    pub(super) fn forget(&self, lane: u32) {
+        if let Some(slots) = &self.slots {
+            slots.forget(lane);
+        }
     }
 
     /// Lets an event through to its handler, or says why not.
-    pub(super) fn admit(&self, held: &Held, now: Tick) -> Result<Pass, Refusal> {
-        if self.rest(now).is_some() {
+    pub(super) fn admit(&self, held: &Held, lane: u32, now: Tick) -> Result<Pass, Refusal> {
+        if self.rest(lane, now).is_some() {
             return Err(Refusal::Shut);
         }
         if !held.is_tried() {
-            let pass = self.admit_paid(held, now)?;
+            let pass = self.admit_paid(held, lane, now)?;
             self.budgets.iter().for_each(|budget| budget.deposit(1, now));
             return Ok(pass);
         }
         let paid = self.budgets.iter().take_while(|budget| budget.withdraw(now)).count();
         let is_paid = paid == self.budgets.len();
-        let admitted = if is_paid { self.admit_paid(held, now) } else { Err(Refusal::Unpaid) };
+        let admitted =
+            if is_paid { self.admit_paid(held, lane, now) } else { Err(Refusal::Unpaid) };
         if admitted.is_err() {
             self.budgets.iter().take(paid).for_each(|budget| budget.refund(now));
         }
         admitted
     }
 
-    fn admit_paid(&self, held: &Held, now: Tick) -> Result<Pass, Refusal> {
+    fn admit_paid(&self, held: &Held, lane: u32, now: Tick) -> Result<Pass, Refusal> {
+        let permit = match &self.slots {
+            Some(slots) => Some(slots.take(lane).ok_or(Refusal::Shut)?),
+            None => None,
+        };
         if let (Some(keys), Some(key)) = (&self.keys, held.key()) {
             keys.lock().take(key, now).map_err(Refusal::Until)?;
         }
@@ -177,7 +205,7 @@ impl Gate {
         }
         let enter = |breaker: &Breaker| breaker.enter(now, held.is_fresh());
         match self.breaker.as_ref().map(enter).transpose() {
-            Ok(call) => Ok(Pass { call, began: now }),
+            Ok(call) => Ok(Pass { call, began: now, permit }),
             Err(Broken::Shut(_)) => Err(Refusal::Shut),
             Err(Broken::ForFailed { until }) => Err(Refusal::Until(until)),
         }
@@ -189,12 +217,14 @@ impl Gate {
     }
 
     /// An attempt has ended. True where lanes are to ask again whether they may go on.
-    pub(super) fn ended(&self, pass: &Pass, ended: Ended, now: Tick) -> bool {
-        let (Some(breaker), Some(call)) = (&self.breaker, pass.call) else { return false };
+    pub(super) fn ended(&self, pass: Pass, ended: Ended, now: Tick) -> bool {
+        let Pass { call, began, permit } = pass;
+        drop(permit);
+        let (Some(breaker), Some(call)) = (&self.breaker, call) else { return false };
         match ended {
             Ended::WithoutCall => breaker.withdraw(call),
             Ended::Well | Ended::Badly => {
-                let took = now.saturating_sub(pass.began);
+                let took = now.saturating_sub(began);
                 breaker.ended(Some(call), ended == Ended::Badly, took, now)
             }
         }

@@ -16,19 +16,47 @@ use crate::{
 /// them ask again at one moment.
 const PUT_OFF: Duration = Duration::from_secs(1);
 
+/// What a lane remembers of the gate.
+#[derive(Default)]
+pub(super) struct AtGate {
+    /// It is woken when there is room for another handler.
+    waits_for_room: bool,
+}
+
 impl Lane {
     pub(super) fn is_shut_out(&self) -> bool {
-        self.subscriber.gate.as_ref().is_some_and(|gate| gate.rest(self.now()).is_some())
+        self.subscriber
+            .gate
+            .as_ref()
+            .is_some_and(|gate| gate.rest(self.number, self.now()).is_some())
     }
 
     /// Whether the lane is to rest before the gate. It will be woken when it may go on.
     pub(super) fn waits_at_gate(&mut self) -> bool {
         let gate = self.subscriber.gate.as_ref();
-        let Some(rest) = gate.and_then(|gate| gate.rest(self.now())) else { return false };
+        let Some(rest) = gate.and_then(|gate| gate.rest(self.number, self.now())) else {
+            return false;
+        };
         match rest {
             Rest::Until(at) => self.wake_at(at),
+            Rest::Full => {
+                let (gate, task) = (&self.subscriber.gate, self.handle.task());
+                let waits = gate.as_ref().zip(task);
+                self.at_gate.waits_for_room =
+                    waits.is_some_and(|(gate, task)| gate.wait_for_room(self.number, &task));
+                return self.at_gate.waits_for_room;
+            }
         }
         true
+    }
+
+    /// The turn has ended. A place that others wait for is not kept.
+    pub(super) fn step_aside(&mut self) {
+        if let Some(gate) = &self.subscriber.gate
+            && !std::mem::take(&mut self.at_gate.waits_for_room)
+        {
+            gate.forget(self.number);
+        }
     }
 
     /// The phase of a lane that rests because what its handlers call is broken: if it has anything
@@ -45,7 +73,7 @@ impl Lane {
     pub(super) fn admit(&mut self, held: Held) -> Option<(Held, Pass)> {
         let Some(gate) = &self.subscriber.gate else { return Some((held, Pass::default())) };
         let now = self.now();
-        match gate.admit(&held, now) {
+        match gate.admit(&held, self.number, now) {
             Ok(pass) => return Some((held, pass)),
             Err(Refusal::Shut) => self.parked.park(held, now),
             Err(Refusal::Until(at)) => self.parked.park(held, at),
@@ -58,7 +86,7 @@ impl Lane {
     }
 
     /// Tells the gate how an attempt ended.
-    pub(super) fn leave_gate(&self, pass: &Pass, ended: Ended) {
+    pub(super) fn leave_gate(&self, pass: Pass, ended: Ended) {
         if let Some(gate) = &self.subscriber.gate
             && gate.ended(pass, ended, self.now())
         {
@@ -89,14 +117,15 @@ impl Lane {
     }
 
     /// An attempt has failed. True if the event is settled by that.
-    pub(super) fn fail(&mut self, held: Held, pass: &Pass, error: HandlerError) -> bool {
+    pub(super) fn fail(&mut self, held: Held, pass: Pass, error: HandlerError) -> bool {
         let error = &self.judge(error);
         if error.is_rejection() {
             self.leave_gate(pass, Ended::WithoutCall);
             return self.fail_attempt(held, error);
         }
+        let is_probe = pass.is_probe();
         self.leave_gate(pass, Ended::Badly);
-        if pass.is_probe() { self.fail_probe(held, error) } else { self.fail_attempt(held, error) }
+        if is_probe { self.fail_probe(held, error) } else { self.fail_attempt(held, error) }
     }
 
     /// The event stays as it was, but for being the last one to be probed again.

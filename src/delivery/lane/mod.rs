@@ -17,6 +17,7 @@ use std::{
 };
 
 pub(super) use change::Share;
+use gate::AtGate;
 pub(super) use handle::{Inbound, LaneHandle, Submitted};
 pub(super) use post::Post;
 
@@ -97,6 +98,7 @@ pub(super) struct Lane {
     spinning_until: Tick,
     /// The timer that is set, if it is still to come.
     armed: Option<Tick>,
+    at_gate: AtGate,
     /// The last cursor of a stop has been stored.
     farewell: bool,
     /// Where it has come to a stop, for a change of the number of lanes.
@@ -146,6 +148,7 @@ impl Lane {
             looks: 0,
             spinning_until: Tick::ZERO,
             armed: None,
+            at_gate: AtGate::default(),
             farewell: false,
             stopped_at: None,
             over: false,
@@ -161,6 +164,7 @@ impl Lane {
         }
         self.stopped_at = None;
         let step = self.turn();
+        self.step_aside();
         if self.commit.is_none() {
             self.handle.report(self.low(), self.running.len());
         }
@@ -291,22 +295,22 @@ impl Lane {
         self.batch.attempts += 1;
         let careful = self.is_careful(&held);
         if careful && let Some(verdict) = self.take_care(&mut held) {
-            self.leave_gate(&pass, Ended::WithoutCall);
+            self.leave_gate(pass, Ended::WithoutCall);
             return self.bury(held, verdict);
         }
         let subscriber = Arc::clone(&self.subscriber);
         match attempt(&subscriber, &mut held, &mut self.batch.writes) {
             Attempted::Succeeded(staged) => {
-                self.leave_gate(&pass, Ended::of(&staged));
+                self.leave_gate(pass, Ended::of(&staged));
                 self.succeed(&mut held, staged)
             }
-            Attempted::Failed(error) => self.fail(held, &pass, error),
+            Attempted::Failed(error) => self.fail(held, pass, error),
             Attempted::Hopeless(verdict) => {
-                self.leave_gate(&pass, Ended::WithoutCall);
+                self.leave_gate(pass, Ended::WithoutCall);
                 self.bury(held, verdict)
             }
             Attempted::Busy => {
-                self.leave_gate(&pass, Ended::WithoutCall);
+                self.leave_gate(pass, Ended::WithoutCall);
                 self.parked.park(held, self.now().saturating_add(COPY_PAUSE));
                 false
             }

@@ -28,10 +28,10 @@ impl Lane {
         let key = held.key().cloned();
         let settled = match result {
             Ok(staged) => {
-                self.leave_gate(&pass, Ended::of(&staged));
+                self.leave_gate(pass, Ended::of(&staged));
                 self.succeed(&mut held, staged)
             }
-            Err(error) => self.fail(held, &pass, error),
+            Err(error) => self.fail(held, pass, error),
         };
         if settled {
             self.go_on_with(key.as_ref());
@@ -42,7 +42,7 @@ impl Lane {
     pub(super) fn given_back(&mut self, position: Position) {
         if let Some(mut held) = self.running.remove(&position) {
             let pass = std::mem::take(&mut held.pass);
-            self.leave_gate(&pass, Ended::WithoutCall);
+            self.leave_gate(pass, Ended::WithoutCall);
             self.leave_inbox(&mut held);
             self.parked.park(held, self.now().saturating_add(PAUSE));
         }
