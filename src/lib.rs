@@ -97,8 +97,8 @@ pub use contract::NameTaken;
 pub use delivery::{
     BreakerState, Condition, Context, DeadLetter, DeadLetterReason, Delivery, Handler,
     HandlerError, HandlerErrorExt, Idempotent, IntoHandler, Layer, Ledger, Loss, MadeBy, Next,
-    Outcome, State, StateError, Status, StoredLane, StoredSubscription, Unsettled, idempotent,
-    idempotent_by, made_by,
+    Outcome, State, StateError, Status, StoredLane, StoredSubscription, StuckHandler, TimedOut,
+    Unsettled, idempotent, idempotent_by, made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};

@@ -52,7 +52,7 @@ pub(crate) use asynchronous::erase_async;
 pub use context::Context;
 pub(crate) use dead_letter::DeadLetterStore;
 pub use dead_letter::{DeadLetter, DeadLetterReason};
-pub use gate::BreakerState;
+pub use gate::{BreakerState, StuckHandler, TimedOut};
 pub(crate) use gate::{Budget, Protection};
 pub use handler::{Handler, IntoHandler, Outcome};
 pub(crate) use handler::{Passes, Plain, Run, erase, erase_filter, erase_inline};

@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use super::{dead_letter::Verdict, gate::Pass, idempotency::IdempotencyKey};
+use super::{
+    dead_letter::Verdict,
+    gate::{Deadline, Pass, Start},
+    idempotency::IdempotencyKey,
+};
 use crate::{
     event::Key,
     journal::Entry,
@@ -33,6 +37,8 @@ pub(crate) struct Held {
     pub(super) failed_probe: bool,
     /// How it got through the gate, while it is being handled elsewhere.
     pub(super) pass: Pass,
+    /// Which attempt that is.
+    pub(super) start: Option<Start>,
     /// It is to become a dead letter as soon as there is room for one.
     pub(super) verdict: Option<Verdict>,
     /// It may have been under way when the last process ended.
@@ -53,6 +59,7 @@ impl Held {
             revival: None,
             failed_probe: false,
             pass: Pass::default(),
+            start: None,
             verdict: None,
             is_suspect: false,
             crashes: 0,
@@ -67,6 +74,11 @@ impl Held {
     /// Whether it is a dead letter that is tried again.
     pub(super) fn is_revived(&self) -> bool {
         self.revival.is_some()
+    }
+
+    /// When the attempt that is under way is too late.
+    pub(super) fn deadline(&self) -> Option<&Deadline> {
+        self.start.as_ref()?.deadline.as_ref()
     }
 
     /// Whether no attempt with it has ever failed.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -122,6 +122,7 @@ pub(crate) fn register(
         kinds: kinds.clone(),
         filter: Filter { names, ..Filter::default() },
         policy: plan.policy,
+        starts: AtomicU64::new(0),
         alone,
         counters: Counters::default(),
         lost_before: Mutex::new(Position::FIRST),
@@ -138,6 +139,9 @@ pub(crate) fn register(
         subscriber.counters.discarded.add(died.saturating_sub(subscriber.dead.count()));
         let losses = loss::list(journal, &subscriber.name)?;
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
+    }
+    if let Some(gate) = &subscriber.gate {
+        gate.begin(&subscriber);
     }
     let marked = subscriber.dead.marked()?;
     if plan.lanes.is_adaptive() {

@@ -17,7 +17,7 @@ use super::{
     conductor::Conductor,
     effects::Effects,
     formation::Formation,
-    gate::{BreakerState, Gate},
+    gate::{BreakerState, Gate, Start, StuckHandler},
     idempotency::Inbox,
     inline::InlineSide,
     keys,
@@ -75,6 +75,8 @@ pub(crate) struct Subscriber {
     pub(super) policy: Policy,
     /// What protects whatever the handlers call, where anything does.
     pub(super) gate: Option<Box<Gate>>,
+    /// Attempts that were started to go on elsewhere.
+    pub(super) starts: AtomicU64,
     /// One event at a time is handled, so state needs no key.
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
@@ -157,6 +159,8 @@ pub struct Status {
     pub dead_letters: u64,
     /// Where its circuit breaker stands, if it has one.
     pub breaker: Option<BreakerState>,
+    /// Handlers that have taken longer than its timeout and cannot be cancelled.
+    pub stuck: Vec<StuckHandler>,
 }
 
 /// Whether a subscription runs.
@@ -490,6 +494,13 @@ impl Subscriber {
         }
     }
 
+    /// An attempt begins that goes on elsewhere.
+    pub(super) fn start(&self) -> Start {
+        let gate = self.gate.as_ref();
+        let deadline = gate.and_then(|gate| gate.deadline(self.clock().tick()));
+        Start { serial: self.starts.fetch_add(1, Ordering::Relaxed), deadline }
+    }
+
     /// Attempts made since it started.
     pub(super) fn attempts(&self) -> u64 {
         let Counters { handled, retried, dead_lettered, .. } = &self.counters;
@@ -502,7 +513,7 @@ impl Subscriber {
     }
 
     pub(crate) fn status(&self) -> Status {
-        let formation = self.formation();
+        let (formation, gate) = (self.formation(), self.gate.as_ref());
         Status {
             condition: self.condition(),
             lanes: formation.count(),
@@ -516,7 +527,8 @@ impl Subscriber {
             lost: self.counters.lost.get(),
             held: formation.in_lanes(),
             dead_letters: self.dead.count(),
-            breaker: self.gate.as_ref().and_then(|gate| gate.breaker_state(self.runtime())),
+            breaker: gate.and_then(|gate| gate.breaker_state(self.runtime())),
+            stuck: gate.map_or_else(Vec::new, |gate| gate.stuck(&formation.lanes, self.runtime())),
         }
     }
 

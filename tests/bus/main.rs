@@ -34,3 +34,4 @@ mod settled;
 mod skipping;
 mod stopping;
 mod threads;
+mod timeouts;

@@ -9,25 +9,38 @@ mod bucket;
 mod budget;
 mod circuit;
 mod classes;
+mod deadline;
 mod slots;
+mod timesheet;
 mod window;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 
 pub use breaker::BreakerState;
 pub(crate) use budget::Budget;
 pub(crate) use classes::Classes;
+#[cfg(feature = "tokio")]
+pub(super) use deadline::Cancel;
+pub use deadline::TimedOut;
+pub(super) use deadline::{Deadline, Start};
+pub use timesheet::StuckHandler;
+pub(super) use timesheet::Timesheet;
 
 use breaker::Breaker;
 use bucket::{Bucket, Buckets};
 use circuit::{Broken, Call};
 use slots::{Permit, Slots};
+use timesheet::Timekeeper;
 
-use super::{HandlerError, context::Staged, parking::Held};
+use super::{HandlerError, Subscriber, context::Staged, lane::LaneHandle, parking::Held};
 use crate::{
     event::Key,
+    message::Position,
     policy::{CircuitBreaker, Rate, RetryBudget},
     runtime::{Runtime, Task, Tick},
 };
@@ -46,6 +59,7 @@ pub(crate) struct Protection {
     pub(crate) shared_budget: Option<Arc<Budget>>,
     pub(crate) classes: Classes,
     pub(crate) max_concurrency: Option<usize>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// What stands between a subscription's lanes and its handlers. Shared by the lanes.
@@ -57,6 +71,9 @@ pub(crate) struct Gate {
     budgets: Vec<Arc<Budget>>,
     classes: Classes,
     slots: Option<Arc<Slots>>,
+    timeout: Option<Duration>,
+    /// Where there is a timeout, once the subscription has begun.
+    timekeeper: OnceLock<Timekeeper>,
 }
 
 /// How long a lane is to take nothing.
@@ -121,14 +138,61 @@ impl Gate {
             budgets: own.into_iter().chain(protection.shared_budget).collect(),
             classes: protection.classes,
             slots: protection.max_concurrency.map(Slots::new),
+            timeout: protection.timeout,
+            timekeeper: OnceLock::new(),
         };
         gate.protects().then(|| Box::new(gate))
     }
 
     fn protects(&self) -> bool {
-        let Self { rate, keys, breaker, budgets, classes, slots } = self;
-        let calls = rate.is_some() || keys.is_some() || breaker.is_some() || slots.is_some();
-        calls || !budgets.is_empty() || !classes.is_empty()
+        let Self { rate, keys, breaker, budgets, classes, slots, timeout, .. } = self;
+        let calls = rate.is_some() || keys.is_some() || breaker.is_some();
+        let handlers = slots.is_some() || timeout.is_some();
+        calls || handlers || !budgets.is_empty() || !classes.is_empty()
+    }
+
+    /// The subscription begins.
+    pub(super) fn begin(&self, subscriber: &Arc<Subscriber>) {
+        if let Some(timeout) = self.timeout {
+            self.timekeeper.get_or_init(|| Timekeeper::new(subscriber, timeout));
+        }
+    }
+
+    fn timekeeper(&self) -> Option<&Timekeeper> {
+        self.timekeeper.get()
+    }
+
+    /// A lane calls a handler, with an event that may not be known. True where it is to tell its
+    /// timesheet when the handler has returned.
+    pub(super) fn clock_in(
+        &self,
+        timesheet: &Timesheet,
+        position: Option<Position>,
+        runtime: &Runtime,
+        now: Tick,
+    ) -> bool {
+        let Some(timekeeper) = self.timekeeper() else { return false };
+        timekeeper.begin(timesheet, now, position, runtime);
+        true
+    }
+
+    /// When an attempt is too late that begins now.
+    pub(super) fn deadline(&self, now: Tick) -> Option<Deadline> {
+        self.timeout.map(|timeout| Deadline::new(now, timeout))
+    }
+
+    /// The handlers of these lanes that take too long.
+    pub(super) fn stuck(&self, lanes: &[Arc<LaneHandle>], runtime: &Runtime) -> Vec<StuckHandler> {
+        let Some(timeout) = self.timeout else { return Vec::new() };
+        let (now, wall) = (runtime.now(), runtime.wall());
+        let in_lane = |(lane, handle): (u32, &Arc<LaneHandle>)| {
+            let stuck = handle.timesheet.stuck(now, timeout).into_iter();
+            stuck.map(move |(position, since)| {
+                let since = wall.minus(now.saturating_sub(since));
+                StuckHandler { lane, position, since }
+            })
+        };
+        (0..).zip(lanes).flat_map(in_lane).collect()
     }
 
     /// Whether it has to be asked for each event.

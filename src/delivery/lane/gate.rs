@@ -1,6 +1,6 @@
 //! How a lane deals with the gate of its subscription.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Held, Lane, Phase};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
         HandlerError,
         gate::{Ended, Pass, Refusal, Rest},
     },
+    message::Position,
     policy::jitter,
     runtime::Tick,
 };
@@ -21,6 +22,8 @@ const PUT_OFF: Duration = Duration::from_secs(1);
 pub(super) struct AtGate {
     /// It is woken when there is room for another handler.
     waits_for_room: bool,
+    /// When what is being handled elsewhere is too late.
+    deadlines: BTreeSet<(Tick, Position)>,
 }
 
 impl Lane {
@@ -83,6 +86,74 @@ impl Lane {
             }
         }
         None
+    }
+
+    /// A handler is called now. True where that is timed.
+    pub(super) fn clock_in(&self, position: Option<Position>) -> bool {
+        let Some(gate) = &self.subscriber.gate else { return false };
+        gate.clock_in(&self.handle.timesheet, position, self.subscriber.runtime(), self.now())
+    }
+
+    /// It has returned.
+    pub(super) fn clock_out(&self, clocked_in: bool) {
+        if clocked_in {
+            self.handle.timesheet.end();
+        }
+    }
+
+    /// An attempt was started that goes on elsewhere.
+    pub(super) fn note_deadline(&mut self, held: &Held) {
+        if let Some(deadline) = held.deadline() {
+            self.at_gate.deadlines.insert((deadline.at, held.position()));
+        }
+    }
+
+    /// The same for all that others had started.
+    pub(super) fn note_deadlines(&mut self) {
+        let running = self.running.values();
+        let deadlines = running.filter_map(|held| Some((held.deadline()?.at, held.position())));
+        self.at_gate.deadlines = deadlines.collect();
+    }
+
+    pub(super) fn wake_at_deadline(&mut self) {
+        if let Some((at, _)) = self.at_gate.deadlines.first() {
+            self.wake_at(*at);
+        }
+    }
+
+    /// An attempt has ended elsewhere. `None` if that was given up, and the event taken back.
+    pub(super) fn end_started(&mut self, position: Position, serial: u64) -> Option<Held> {
+        let is_this = |held: &Held| held.start.as_ref().is_some_and(|start| start.serial == serial);
+        if !self.running.get(&position).is_some_and(is_this) {
+            return None;
+        }
+        let mut held = self.running.remove(&position)?;
+        if let Some(deadline) = held.start.take().and_then(|start| start.deadline) {
+            self.at_gate.deadlines.remove(&(deadline.at, position));
+            self.handle.timesheet.note_ended(position);
+        }
+        Some(held)
+    }
+
+    /// Ends what was started and is too late: an async handler is asked to stop, and will say when it
+    /// has; what was pulled is taken back.
+    pub(super) fn take_back_late(&mut self) {
+        while let Some((at, position)) = self.at_gate.deadlines.first().copied()
+            && at <= self.now()
+        {
+            self.at_gate.deadlines.pop_first();
+            let Some(start) = self.running.get(&position).and_then(|held| held.start.as_ref())
+            else {
+                continue;
+            };
+            let (serial, Some(deadline)) = (start.serial, &start.deadline) else { continue };
+            if deadline.cancel.cancel() {
+                self.handle.timesheet.note_cancelled(position, deadline.began);
+            } else {
+                let error = deadline.cancel.error();
+                self.finished(position, serial, Err(error));
+            }
+        }
     }
 
     /// Tells the gate how an attempt ended.

@@ -8,7 +8,10 @@ use std::sync::{
 use parking_lot::Mutex;
 
 use crate::{
-    delivery::{HandlerError, conductor::Gauge, context::Staged, ledger::Account, parking::Held},
+    delivery::{
+        HandlerError, conductor::Gauge, context::Staged, gate::Timesheet, ledger::Account,
+        parking::Held,
+    },
     journal::{Entry, Journal, Ticket, Transaction},
     message::Position,
     runtime::Task,
@@ -17,9 +20,9 @@ use crate::{
 /// What others tell a lane.
 pub(in crate::delivery) enum Inbound {
     /// A started delivery has ended.
-    Finished { entry: Arc<Entry>, result: Result<Staged, HandlerError> },
+    Finished { entry: Arc<Entry>, serial: u64, result: Result<Staged, HandlerError> },
     /// A started delivery was given back without being looked at.
-    GivenBack { entry: Arc<Entry> },
+    GivenBack { entry: Arc<Entry>, serial: u64 },
     /// A dead letter is to be tried again.
     Revive(Held),
 }
@@ -28,7 +31,7 @@ impl Inbound {
     /// The event that it is about.
     pub(in crate::delivery) fn entry(&self) -> &Entry {
         match self {
-            Self::Finished { entry, .. } | Self::GivenBack { entry } => entry,
+            Self::Finished { entry, .. } | Self::GivenBack { entry, .. } => entry,
             Self::Revive(held) => &held.entry,
         }
     }
@@ -62,6 +65,8 @@ pub(crate) struct LaneHandle {
     account: Mutex<Account>,
     /// How busy the lane is, where anybody asks.
     pub(in crate::delivery) gauge: Gauge,
+    /// What its thread is at, where that may take too long.
+    pub(in crate::delivery) timesheet: Timesheet,
 }
 
 impl LaneHandle {

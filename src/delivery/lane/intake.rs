@@ -119,7 +119,9 @@ impl Lane {
             None => (self.turn_end_nanos(), Tick::ZERO),
         };
         let turn = Turn { subscriber: &subscriber, clock, end };
+        let clocked_in = self.clock_in(None);
         let result = handler.run(batch, next, &turn).map_err(|error| self.judge(error));
+        self.clock_out(clocked_in);
         let done = next.get() - from;
         self.handle.took(done, Position::new(first.position()));
         self.batch.settle_all(done as u64);

@@ -186,6 +186,7 @@ impl Lane {
         self.turn_end = if rests { Tick::ZERO } else { self.now().saturating_add(TURN_TIME) };
         self.unreadable = false;
         self.receive();
+        self.take_back_late();
         if self.subscriber.is_stopping() {
             return self.finish();
         }
@@ -214,8 +215,10 @@ impl Lane {
             && let Some(inbound) = self.inbox.pop_front()
         {
             match inbound {
-                Inbound::Finished { entry, result } => self.finished(entry.position, result),
-                Inbound::GivenBack { entry } => self.given_back(entry.position),
+                Inbound::Finished { entry, serial, result } => {
+                    self.finished(entry.position, serial, result);
+                }
+                Inbound::GivenBack { entry, serial } => self.given_back(entry.position, serial),
                 Inbound::Revive(held) => self.revive(held),
             }
         }
@@ -299,7 +302,10 @@ impl Lane {
             return self.bury(held, verdict);
         }
         let subscriber = Arc::clone(&self.subscriber);
-        match attempt(&subscriber, &mut held, &mut self.batch.writes) {
+        let clocked_in = self.clock_in(Some(held.position()));
+        let attempted = attempt(&subscriber, &mut held, &mut self.batch.writes);
+        self.clock_out(clocked_in);
+        match attempted {
             Attempted::Succeeded(staged) => {
                 self.leave_gate(pass, Ended::of(&staged));
                 self.succeed(&mut held, staged)
@@ -314,8 +320,10 @@ impl Lane {
                 self.parked.park(held, self.now().saturating_add(COPY_PAUSE));
                 false
             }
-            Attempted::Started => {
+            Attempted::Started(start) => {
                 held.pass = pass;
+                held.start = Some(start);
+                self.note_deadline(&held);
                 self.parked.occupy(held.key());
                 self.running.insert(held.position(), held);
                 false
@@ -337,6 +345,7 @@ impl Lane {
         {
             self.wake_at(due);
         }
+        self.wake_at_deadline();
         let broken = if shut_out { self.broken_phase() } else { None };
         let phase = match () {
             () if !self.running.is_empty() => Phase::Working,
@@ -368,6 +377,7 @@ impl Lane {
         if self.commit_last() {
             return self.next_step();
         }
+        self.wake_at_deadline();
         let phase = if self.running.is_empty() { Phase::Stopped } else { Phase::Working };
         if self.rest_in(phase, false) { Step::Wait } else { Step::Again }
     }

@@ -21,8 +21,13 @@ const LONGEST_DELAY: Duration = Duration::from_hours(24 * 3650);
 
 impl Lane {
     /// A started delivery has ended.
-    pub(super) fn finished(&mut self, position: Position, result: Result<Staged, HandlerError>) {
-        let Some(mut held) = self.running.remove(&position) else { return };
+    pub(super) fn finished(
+        &mut self,
+        position: Position,
+        serial: u64,
+        result: Result<Staged, HandlerError>,
+    ) {
+        let Some(mut held) = self.end_started(position, serial) else { return };
         let pass = std::mem::take(&mut held.pass);
         self.batch.attempts += 1;
         let key = held.key().cloned();
@@ -39,8 +44,8 @@ impl Lane {
     }
 
     /// A started delivery was never looked at. It comes again, and this was no attempt.
-    pub(super) fn given_back(&mut self, position: Position) {
-        if let Some(mut held) = self.running.remove(&position) {
+    pub(super) fn given_back(&mut self, position: Position, serial: u64) {
+        if let Some(mut held) = self.end_started(position, serial) {
             let pass = std::mem::take(&mut held.pass);
             self.leave_gate(pass, Ended::WithoutCall);
             self.leave_inbox(&mut held);
