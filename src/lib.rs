@@ -110,7 +110,7 @@ pub use policy::{
     Attempt, Backoff, CircuitBreaker, Lanes, Overflow, Rate, Retention, RetryBudget, Start, Unread,
     Window,
 };
-pub use runtime::{PoolSize, PoolStatus, Runtime, Timestamp};
+pub use runtime::{PoolSize, PoolStatus, Priority, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::SubscriptionBuilder;
-use crate::policy::{CircuitBreaker, Rate, RetryBudget};
+use crate::{
+    policy::{CircuitBreaker, Rate, RetryBudget},
+    runtime::Priority,
+};
 
 /// Protection of what handlers call. It is for the attempts that lanes make: an inline handler's
 /// first one, on the publishing thread, is not held up.
@@ -110,6 +113,33 @@ impl SubscriptionBuilder {
     /// not come to an `.await`. A plain handler costs a few nanoseconds more for each batch of events.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.protection.timeout = Some(time);
+        self
+    }
+
+    /// Which subscriptions of its pool come first where several wait for a thread.
+    /// [`Priority::Normal`] unless set.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.policy.precedence.priority = priority;
+        self
+    }
+
+    /// Has the subscription rest while its pool is overloaded: from when a task of the pool that is not
+    /// sheddable has waited longer than 100 ms for a thread, until none has for a second. Nothing is
+    /// lost; [`Status::shed`](crate::Status::shed) shows it. For work that can wait, such as statistics.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tidings::{Bus, Event, Priority};
+    /// # #[derive(Serialize, Deserialize, Event)]
+    /// # #[event(name = "orders.placed")]
+    /// # struct OrderPlaced;
+    /// # let bus = Bus::volatile();
+    /// bus.subscribe("payments").priority(Priority::High).on(|_: &OrderPlaced| ()).start()?;
+    /// bus.subscribe("trends").priority(Priority::Low).sheddable().on(|_: &OrderPlaced| ()).start()?;
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    pub fn sheddable(mut self) -> Self {
+        self.policy.precedence.is_sheddable = true;
         self
     }
 

@@ -11,7 +11,7 @@ use crate::{
     },
     event::{Event, ToKey},
     policy::{Backoff, Lanes, Overflow, Start, Window},
-    runtime::Runtime,
+    runtime::{Precedence, Runtime},
     storage::StorageError,
 };
 
@@ -130,7 +130,7 @@ pub struct SubscriptionBuilder {
     lanes: Lanes,
     pool: String,
     start: Start,
-    policy: Policy,
+    pub(super) policy: Policy,
     pub(super) protection: Protection,
     ephemeral: bool,
     /// A subscription of the bus's own, whose name users cannot take.
@@ -148,6 +148,7 @@ impl SubscriptionBuilder {
             max_dead_letters: 100_000,
             overflow: Overflow::default(),
             spin: Duration::ZERO,
+            precedence: Precedence::default(),
         };
         Self {
             bus,

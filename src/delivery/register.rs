@@ -107,11 +107,12 @@ pub(crate) fn register(
         layers: meta.layers.into(),
         muster: Arc::new(Muster::new(cursors.len())),
     };
+    let shed = plan.policy.precedence.is_sheddable.then(|| (journal.runtime().clone(), plan.pool));
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         effects: Effects::open(journal, &plan.name, is_stored)?,
         careful: if is_stored { Careful::begin(journal, &plan.name, low)? } else { None },
-        gate: Gate::new(plan.protection, &plan.name),
+        gate: Gate::new(plan.protection, &plan.name, shed),
         name: plan.name,
         journal: Arc::clone(journal),
         formation: RwLock::new(Arc::new(formation)),

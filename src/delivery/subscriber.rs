@@ -31,7 +31,7 @@ use crate::{
     journal::{Entry, Journal, Open, Route, Tag},
     message::Position,
     policy::{Backoff, Lanes, Overflow},
-    runtime::{Clock, Runtime, Tick},
+    runtime::{Clock, Precedence, Runtime, Tick},
     storage::{Filter, StorageError, Write},
 };
 
@@ -47,6 +47,7 @@ pub(crate) struct Policy {
     pub(crate) overflow: Overflow,
     /// How long a lane looks for events before it rests.
     pub(crate) spin: Duration,
+    pub(crate) precedence: Precedence,
 }
 
 /// A handler and the event type it is for.
@@ -161,6 +162,8 @@ pub struct Status {
     pub breaker: Option<BreakerState>,
     /// Handlers that have taken longer than its timeout and cannot be cancelled.
     pub stuck: Vec<StuckHandler>,
+    /// It rests because its pool is overloaded, and it is sheddable.
+    pub shed: bool,
 }
 
 /// Whether a subscription runs.
@@ -528,6 +531,7 @@ impl Subscriber {
             held: formation.in_lanes(),
             dead_letters: self.dead.count(),
             breaker: gate.and_then(|gate| gate.breaker_state(self.runtime())),
+            shed: gate.is_some_and(|gate| gate.is_shed(self.runtime().now())),
             stuck: gate.map_or_else(Vec::new, |gate| gate.stuck(&formation.lanes, self.runtime())),
         }
     }

@@ -24,6 +24,7 @@ mod lanes;
 mod layers;
 mod overflow;
 mod pools;
+mod priorities;
 mod publishing;
 mod rates;
 mod requests;

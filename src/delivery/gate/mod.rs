@@ -42,7 +42,7 @@ use crate::{
     event::Key,
     message::Position,
     policy::{CircuitBreaker, Rate, RetryBudget},
-    runtime::{Runtime, Task, Tick},
+    runtime::{PoolId, Runtime, Task, Tick},
 };
 
 /// So many keys can be busy at one time under a rate for each.
@@ -72,6 +72,8 @@ pub(crate) struct Gate {
     classes: Classes,
     slots: Option<Arc<Slots>>,
     timeout: Option<Duration>,
+    /// The pool, where the subscription rests while that is overloaded.
+    shed: Option<(Runtime, PoolId)>,
     /// Where there is a timeout, once the subscription has begun.
     timekeeper: OnceLock<Timekeeper>,
 }
@@ -128,7 +130,11 @@ impl Ended {
 
 impl Gate {
     /// `None` where there is nothing to protect.
-    pub(super) fn new(protection: Protection, subscription: &Arc<str>) -> Option<Box<Self>> {
+    pub(super) fn new(
+        protection: Protection,
+        subscription: &Arc<str>,
+        shed: Option<(Runtime, PoolId)>,
+    ) -> Option<Box<Self>> {
         let own = protection.retry_budget.map(|settings| Arc::new(Budget::new(settings)));
         let keys = |rate| Mutex::new(Buckets::new(rate, MOST_KEYS));
         let gate = Self {
@@ -139,15 +145,16 @@ impl Gate {
             classes: protection.classes,
             slots: protection.max_concurrency.map(Slots::new),
             timeout: protection.timeout,
+            shed,
             timekeeper: OnceLock::new(),
         };
         gate.protects().then(|| Box::new(gate))
     }
 
     fn protects(&self) -> bool {
-        let Self { rate, keys, breaker, budgets, classes, slots, timeout, .. } = self;
+        let Self { rate, keys, breaker, budgets, classes, slots, timeout, shed, .. } = self;
         let calls = rate.is_some() || keys.is_some() || breaker.is_some();
-        let handlers = slots.is_some() || timeout.is_some();
+        let handlers = slots.is_some() || timeout.is_some() || shed.is_some();
         calls || handlers || !budgets.is_empty() || !classes.is_empty()
     }
 
@@ -220,7 +227,18 @@ impl Gate {
         let broken = self.breaker.as_ref().and_then(|breaker| breaker.rest(now));
         let limited = || self.rate.as_ref()?.opens_at(now).map(Rest::Until);
         let full = || self.slots.as_ref()?.is_full(lane).then_some(Rest::Full);
-        broken.or_else(limited).or_else(full)
+        broken.or_else(|| self.overload(now)).or_else(limited).or_else(full)
+    }
+
+    fn overload(&self, now: Tick) -> Option<Rest> {
+        let (runtime, pool) = self.shed.as_ref()?;
+        let until = runtime.overloaded_until(*pool);
+        (until > now).then_some(Rest::Until(until))
+    }
+
+    /// Whether the subscription rests because its pool is overloaded.
+    pub(super) fn is_shed(&self, now: Tick) -> bool {
+        self.overload(now).is_some()
     }
 
     /// Has the lane woken when there is room for another handler. False if there is.
