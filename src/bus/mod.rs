@@ -5,6 +5,7 @@ mod dead_letters;
 mod deliveries;
 mod description;
 mod error;
+mod protect;
 mod publish;
 mod request;
 mod retention;
@@ -36,7 +37,7 @@ pub use subscribe::{SubscribeError, SubscriptionBuilder};
 pub use subscription::Subscription;
 
 use crate::{
-    delivery::{self, Replies, StoredSubscription, Subscriber},
+    delivery::{self, Budget, Replies, StoredSubscription, Subscriber},
     event::Event,
     journal::{Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
@@ -64,6 +65,8 @@ pub(crate) struct Inner {
     replies: Mutex<BTreeMap<TypeId, Arc<Replies>>>,
     /// Set once the bus has shut down.
     report: Mutex<Option<Report>>,
+    /// What retries cost that run on a pool, by its name.
+    budgets: BTreeMap<String, Arc<Budget>>,
 }
 
 #[derive(Default)]

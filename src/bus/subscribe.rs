@@ -7,11 +7,11 @@ use crate::{
     contract::{EventType, NameTaken},
     delivery::{
         self, Idempotency, IntoHandler, Layer, NamedLayer, Outcome, Passes, Plain, Plan, Policy,
-        PullQueue, Run,
+        Protection, PullQueue, Run,
     },
     event::{Event, ToKey},
     policy::{Backoff, Lanes, OnDeadLetter, Overflow, Start, Window},
-    runtime::Runtime,
+    runtime::{Precedence, Runtime},
     storage::StorageError,
 };
 
@@ -130,7 +130,8 @@ pub struct SubscriptionBuilder {
     lanes: Lanes,
     pool: String,
     start: Start,
-    policy: Policy,
+    pub(super) policy: Policy,
+    pub(super) protection: Protection,
     ephemeral: bool,
     /// A subscription of the bus's own, whose name users cannot take.
     own: bool,
@@ -148,6 +149,7 @@ impl SubscriptionBuilder {
             on_dead_letter: OnDeadLetter::default(),
             overflow: Overflow::default(),
             spin: Duration::ZERO,
+            precedence: Precedence::default(),
         };
         Self {
             bus,
@@ -161,6 +163,7 @@ impl SubscriptionBuilder {
             pool: Runtime::DEFAULT_POOL.into(),
             start: Start::default(),
             policy,
+            protection: Protection::default(),
             ephemeral: false,
             own: false,
             wrong: None,
@@ -537,6 +540,10 @@ impl SubscriptionBuilder {
             pool,
             start: self.start,
             policy: self.policy,
+            protection: Protection {
+                shared_budget: self.bus.budgets.get(&self.pool).map(Arc::clone),
+                ..self.protection
+            },
             ephemeral: self.ephemeral,
             on_stop,
         })

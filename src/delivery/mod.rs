@@ -5,11 +5,12 @@
 //! 1. The [`lane`] of the event's key takes the entry from the journal.
 //! 2. If the key is busy (its head waits for a retry, or runs), the event queues behind it
 //!    ([`parking`]).
-//! 3. An [`attempt`] decodes the event where needed and calls the handler with a [`Context`]; a
+//! 3. The [`gate`] admits it, where the subscription has one. An event over a rate waits, parked.
+//! 4. An [`attempt`] decodes the event where needed and calls the handler with a [`Context`]; a
 //!    panic is an error.
-//! 4. Success: what the handler staged joins the lane's batch. Failure: the key is parked until the
+//! 5. Success: what the handler staged joins the lane's batch. Failure: the key is parked until the
 //!    next attempt. No attempt left, or rejected: a [`dead_letter`].
-//! 5. The batch commits: outputs, state, dead letters and the [`cursor`] as one step.
+//! 6. The batch commits: outputs, state, dead letters and the [`cursor`] as one step.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -22,6 +23,7 @@ mod cursor;
 mod dead_letter;
 mod effects;
 mod formation;
+mod gate;
 mod handler;
 mod handler_error;
 mod idempotency;
@@ -50,6 +52,8 @@ pub(crate) use asynchronous::erase_async;
 pub use context::Context;
 pub(crate) use dead_letter::DeadLetterStore;
 pub use dead_letter::{DeadLetter, DeadLetterReason, Failure};
+pub use gate::{BreakerState, StuckHandler, TimedOut};
+pub(crate) use gate::{Budget, Protection};
 pub use handler::{Handler, IntoHandler, Outcome};
 pub(crate) use handler::{Passes, Plain, Run, erase, erase_filter, erase_inline};
 pub use handler_error::{HandlerError, HandlerErrorExt};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -15,6 +15,7 @@ use super::{
     cursor::{Cursor, Layer},
     effects::Effects,
     formation::Formation,
+    gate::{Gate, Protection},
     handler::Form,
     idempotency::Inbox,
     inline::{self, InlineSide},
@@ -45,6 +46,7 @@ pub(crate) struct Plan {
     pub(crate) pool: PoolId,
     pub(crate) start: Start,
     pub(crate) policy: Policy,
+    pub(crate) protection: Protection,
     /// Leaves nothing behind: no cursor, no stored dead letters.
     pub(crate) ephemeral: bool,
     pub(crate) on_stop: Option<Box<dyn FnOnce() + Send>>,
@@ -105,10 +107,12 @@ pub(crate) fn register(
         layers: meta.layers.into(),
         muster: Arc::new(Muster::new(cursors.len())),
     };
+    let shed = plan.policy.precedence.is_sheddable.then(|| (journal.runtime().clone(), plan.pool));
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         effects: Effects::open(journal, &plan.name, is_stored)?,
         careful: if is_stored { Careful::begin(journal, &plan.name, low)? } else { None },
+        gate: Gate::new(plan.protection, &plan.name, shed),
         name: plan.name,
         journal: Arc::clone(journal),
         formation: RwLock::new(Arc::new(formation)),
@@ -119,6 +123,7 @@ pub(crate) fn register(
         kinds: kinds.clone(),
         filter: Filter { names, ..Filter::default() },
         policy: plan.policy,
+        starts: AtomicU64::new(0),
         alone,
         counters: Counters::default(),
         lost_before: Mutex::new(Position::FIRST),
@@ -135,6 +140,9 @@ pub(crate) fn register(
         subscriber.counters.discarded.add(died.saturating_sub(subscriber.dead.count()));
         let losses = loss::list(journal, &subscriber.name)?;
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
+    }
+    if let Some(gate) = &subscriber.gate {
+        gate.begin(&subscriber);
     }
     let marked = subscriber.dead.marked()?;
     let ready = subscriber.dead.ready_keys();
