@@ -201,6 +201,7 @@ impl BusBuilder {
             journal,
             subscriptions: Mutex::default(),
             replies: Mutex::default(),
+            quarantine: Arc::default(),
             report: Mutex::default(),
             budgets: self.budgets.into_iter().map(budget).collect(),
         };

@@ -37,7 +37,7 @@ pub use subscribe::{SubscribeError, SubscriptionBuilder};
 pub use subscription::Subscription;
 
 use crate::{
-    delivery::{self, Budget, Replies, StoredSubscription, Subscriber},
+    delivery::{self, Budget, Quarantine, Replies, StoredSubscription, Subscriber},
     event::Event,
     journal::{Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
@@ -63,6 +63,7 @@ pub(crate) struct Inner {
     subscriptions: Mutex<Subscriptions>,
     /// Who waits for answers, by their type.
     replies: Mutex<BTreeMap<TypeId, Arc<Replies>>>,
+    quarantine: Arc<Quarantine>,
     /// Set once the bus has shut down.
     report: Mutex<Option<Report>>,
     /// What retries cost that run on a pool, by its name.

@@ -546,6 +546,7 @@ impl SubscriptionBuilder {
             },
             ephemeral: self.ephemeral,
             on_stop,
+            quarantine: Arc::clone(&self.bus.quarantine),
         })
     }
 }

@@ -14,6 +14,7 @@ use super::{
     dead_letter::{Failures, Verdict},
     gate::{Deadline, Pass, Start},
     idempotency::IdempotencyKey,
+    quarantine::Stay,
 };
 use crate::{
     event::Key,
@@ -47,6 +48,8 @@ pub(crate) struct Held {
     pub(super) is_suspect: bool,
     /// How many processes have ended while it was handled.
     pub(super) crashes: u32,
+    /// While it is handled with care.
+    pub(super) stay: Option<Stay>,
     /// By which the inbox knows it while it is being handled.
     pub(super) entered: Option<IdempotencyKey>,
 }
@@ -66,6 +69,7 @@ impl Held {
             verdict: None,
             is_suspect: false,
             crashes: 0,
+            stay: None,
             entered: None,
         }
     }

@@ -24,6 +24,7 @@ use super::{
     ledger::Tally,
     loss::{self, Loss},
     muster::Muster,
+    quarantine::Quarantine,
     subscriber::{Counters, Policy, Registered},
     watch::Watches,
 };
@@ -50,6 +51,8 @@ pub(crate) struct Plan {
     /// Leaves nothing behind: no cursor, no stored dead letters.
     pub(crate) ephemeral: bool,
     pub(crate) on_stop: Option<Box<dyn FnOnce() + Send>>,
+    /// Of the whole bus.
+    pub(crate) quarantine: Arc<Quarantine>,
 }
 
 /// What is stored of a subscription besides its cursors.
@@ -129,6 +132,7 @@ pub(crate) fn register(
         lost_before: Mutex::new(Position::FIRST),
         is_stored,
         memory: Mutex::default(),
+        quarantine: plan.quarantine,
         watches: Watches::default(),
         on_stop: Mutex::new(plan.on_stop),
         paused: false.into(),

@@ -24,6 +24,7 @@ use super::{
     lane::Inbound,
     ledger::{Ledger, Outside},
     loss::{self, Loss},
+    quarantine::Quarantine,
     watch::Watches,
 };
 use crate::{
@@ -86,6 +87,7 @@ pub(crate) struct Subscriber {
     pub(super) effects: Effects,
     /// After a process that did not end cleanly.
     pub(super) careful: Option<Careful>,
+    pub(super) quarantine: Arc<Quarantine>,
     pub(super) counters: Counters,
     /// If it has handlers that are called where events are published.
     pub(super) inline: Option<Arc<InlineSide>>,

@@ -128,6 +128,7 @@ impl Lane {
             return None;
         }
         let mut held = self.running.remove(&position)?;
+        self.end_care(&mut held);
         if let Some(deadline) = held.start.take().and_then(|start| start.deadline) {
             self.at_gate.deadlines.remove(&(deadline.at, position));
             self.handle.timesheet.note_ended(position);

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use careful::Care;
 pub(super) use change::Share;
 use gate::AtGate;
 pub(super) use handle::{Inbound, LaneHandle, Submitted};
@@ -30,7 +31,7 @@ use super::{
     cursor::{Cursor, Hole},
     dead_letter::Verdict,
     formation::Formation,
-    gate::Ended,
+    gate::{Ended, Pass},
     ledger::Tally,
     parking::{Held, Parked},
 };
@@ -53,8 +54,8 @@ const SPINS: u32 = 256;
 /// finds no room, an event that was given back.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The pause before an event is looked at again of which a copy is being handled.
-const COPY_PAUSE: Duration = Duration::from_millis(10);
+/// The pause before an event is looked at again that must not be handled beside another one.
+const OTHERS_PAUSE: Duration = Duration::from_millis(10);
 
 /// The body of a lane's task. Only that task touches it.
 pub(super) struct Lane {
@@ -302,15 +303,21 @@ impl Lane {
         }
         let Some((mut held, pass)) = self.admit(held) else { return false };
         self.batch.attempts += 1;
-        let careful = self.is_careful(&held);
-        if careful && let Some(verdict) = self.take_care(&mut held) {
-            self.leave_gate(pass, Ended::WithoutCall);
-            return self.bury(held, verdict);
+        match self.take_care(&mut held) {
+            Care::Handle => {}
+            Care::Bury(verdict) => {
+                self.leave_gate(pass, Ended::WithoutCall);
+                return self.bury(held, verdict);
+            }
+            Care::Wait => return self.wait_for_others(held, pass),
         }
         let subscriber = Arc::clone(&self.subscriber);
         let clocked_in = self.clock_in(Some(held.position()));
         let attempted = attempt(&subscriber, &mut held, &mut self.batch.writes);
         self.clock_out(clocked_in);
+        if !matches!(attempted, Attempted::Started(_)) {
+            self.end_care(&mut held);
+        }
         match attempted {
             Attempted::Succeeded(staged) => {
                 self.leave_gate(pass, Ended::of(&staged));
@@ -321,11 +328,7 @@ impl Lane {
                 self.leave_gate(pass, Ended::WithoutCall);
                 self.bury(held, verdict)
             }
-            Attempted::Busy => {
-                self.leave_gate(pass, Ended::WithoutCall);
-                self.parked.park(held, self.now().saturating_add(COPY_PAUSE));
-                false
-            }
+            Attempted::Busy => self.wait_for_others(held, pass),
             Attempted::Started(start) => {
                 held.pass = pass;
                 held.start = Some(start);
@@ -335,6 +338,13 @@ impl Lane {
                 false
             }
         }
+    }
+
+    /// It must not be handled beside something that is being handled. That was no attempt.
+    fn wait_for_others(&mut self, held: Held, pass: Pass) -> bool {
+        self.leave_gate(pass, Ended::WithoutCall);
+        self.parked.park(held, self.now().saturating_add(OTHERS_PAUSE));
+        false
     }
 
     /// Sets the phase and the timer for when there is nothing to do right now.
