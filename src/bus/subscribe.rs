@@ -146,6 +146,7 @@ impl SubscriptionBuilder {
             max_parked: 10_000,
             max_in_flight: 64,
             max_dead_letters: 100_000,
+            max_crashes: 3,
             on_dead_letter: OnDeadLetter::default(),
             overflow: Overflow::default(),
             spin: Duration::ZERO,
@@ -207,6 +208,15 @@ impl SubscriptionBuilder {
     /// [`OnDeadLetter::HoldKey`].
     pub fn on_dead_letter(mut self, policy: OnDeadLetter) -> Self {
         self.policy.on_dead_letter = policy;
+        self
+    }
+
+    /// How many processes in a row may end while one event is being handled, from 1; 3 by default. Then
+    /// the event becomes a dead letter, [`Crashed`](crate::DeadLetterReason::Crashed): its handler is
+    /// taken to be what ends them. The first of them does not count, since only a subscription that
+    /// did not end cleanly takes notes. Where processes are killed all the time, more may be better.
+    pub fn max_crashes(mut self, processes: u32) -> Self {
+        self.policy.max_crashes = processes.max(1);
         self
     }
 

@@ -2,12 +2,13 @@
 //!
 //! What such a handler is called with is never acknowledged, so that it comes again in the next
 //! process, and ends that. After a process that did not end cleanly, a subscription is careful for a
-//! while: it stores which event it is about to handle before it calls a handler, and that it is done
-//! with that after, and commits after each one. An event with which a process has ended is handled
-//! alone from then on, so that no other is blamed; one with which several have ended becomes a dead
-//! letter.
+//! while: it stores which event it is about to handle before it calls a handler. An event with which a
+//! process has ended is handled alone from then on, so that no other is blamed; if the process outlives
+//! its handler, that is stored, too. One with which several in a row have ended becomes a dead letter.
 
 use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
 
 use super::{DeadLetterReason, dead_letter::Verdict, keys};
 use crate::{
@@ -15,9 +16,6 @@ use crate::{
     message::Position,
     storage::{StorageError, Write},
 };
-
-/// So many careful processes may end with an event under way.
-const MOST_CRASHES: u32 = 3;
 
 /// The most events that a lane handles between two commits, and so may have had in its hands.
 pub(super) const CAREFUL: usize = 4096;
@@ -29,7 +27,9 @@ pub(super) struct Careful {
     /// The end of the journal when this process began: nothing later can have been under way.
     until: Position,
     /// How many processes have ended with an event under way.
-    suspects: BTreeMap<Position, u32>,
+    suspects: Mutex<BTreeMap<Position, u32>>,
+    /// So many may.
+    most: u32,
 }
 
 impl Careful {
@@ -39,6 +39,7 @@ impl Careful {
         journal: &Arc<Journal>,
         subscription: &Arc<str>,
         low: Position,
+        most: u32,
     ) -> Result<Option<Self>, StorageError> {
         let prefix = keys::careful(subscription);
         let stored = journal.scan(&prefix)?;
@@ -55,14 +56,14 @@ impl Careful {
             writes.push(Write::remove(key.as_slice()));
         }
         suspects.retain(|position, _| *position >= low);
-        let counted: Vec<_> = suspects.iter().collect();
-        writes.push(Write::put(prefix, serde_json::to_vec(&counted).map_err(|_| damaged())?));
+        writes.push(Write::put(prefix, encode(&suspects)?));
         journal.write(writes)?;
         if stored.is_empty() {
             return Ok(None);
         }
         let (journal, subscription) = (Arc::clone(journal), Arc::clone(subscription));
-        Ok(Some(Self { until: journal.end(), journal, subscription, suspects }))
+        let (until, suspects) = (journal.end(), Mutex::new(suspects));
+        Ok(Some(Self { journal, subscription, until, suspects, most }))
     }
 
     /// Whether an event may have been under way when the last process ended.
@@ -75,20 +76,30 @@ impl Careful {
         let crashes = self.crashes(position);
         let error = || format!("{crashes} processes in a row have ended while it was handled");
         let reason = DeadLetterReason::Crashed;
-        (crashes >= MOST_CRASHES).then(|| Verdict { reason, error: error() })
+        (crashes >= self.most).then(|| Verdict { reason, error: error() })
     }
 
     /// How many processes have ended while an event was handled.
     pub(super) fn crashes(&self, position: Position) -> u32 {
-        self.suspects.get(&position).copied().unwrap_or(0)
+        self.suspects.lock().get(&position).copied().unwrap_or(0)
     }
 
-    /// Stores which events a lane has under way from now on. Survives the end of the process, and need
-    /// not survive more.
-    pub(super) fn note(&self, lane: u32, under_way: &[Position]) -> Result<(), StorageError> {
+    /// Stores which events a lane has under way from now on, and that the process has outlived the
+    /// handler of another one. Survives the end of the process, and need not survive more.
+    pub(super) fn note(
+        &self,
+        lane: u32,
+        under_way: &[Position],
+        outlived: Option<Position>,
+    ) -> Result<(), StorageError> {
         let value = serde_json::to_vec(under_way).map_err(|_| damaged())?;
-        let key = keys::under_way(&self.subscription, lane);
-        self.journal.note_from_handler(vec![Write::put(key, value)])
+        let mut writes = vec![Write::put(keys::under_way(&self.subscription, lane), value)];
+        let mut suspects = self.suspects.lock();
+        if outlived.is_some_and(|position| suspects.remove(&position).is_some()) {
+            writes.push(Write::put(keys::careful(&self.subscription), encode(&suspects)?));
+        }
+        drop(suspects);
+        self.journal.note_from_handler(writes)
     }
 }
 
@@ -96,6 +107,11 @@ impl Careful {
 pub(super) fn end(journal: &Journal, subscription: &str) -> Result<(), StorageError> {
     let stored = journal.scan(&keys::careful(subscription))?;
     journal.note_from_handler(stored.into_iter().map(|(key, _)| Write::remove(key)).collect())
+}
+
+fn encode(suspects: &BTreeMap<Position, u32>) -> Result<Vec<u8>, StorageError> {
+    let pairs: Vec<_> = suspects.iter().collect();
+    serde_json::to_vec(&pairs).map_err(|_| damaged())
 }
 
 fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<Vec<T>, StorageError> {

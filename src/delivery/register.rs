@@ -114,7 +114,11 @@ pub(crate) fn register(
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         effects: Effects::open(journal, &plan.name, is_stored)?,
-        careful: if is_stored { Careful::begin(journal, &plan.name, low)? } else { None },
+        careful: if is_stored {
+            Careful::begin(journal, &plan.name, low, plan.policy.max_crashes)?
+        } else {
+            None
+        },
         gate: Gate::new(plan.protection, &plan.name, shed),
         name: plan.name,
         journal: Arc::clone(journal),

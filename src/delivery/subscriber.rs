@@ -46,6 +46,8 @@ pub(crate) struct Policy {
     /// For each lane: how many async or pulled events may be under way.
     pub(crate) max_in_flight: usize,
     pub(crate) max_dead_letters: u64,
+    /// How many processes in a row may end while an event is handled.
+    pub(crate) max_crashes: u32,
     pub(crate) on_dead_letter: OnDeadLetter,
     pub(crate) overflow: Overflow,
     /// How long a lane looks for events before it rests.

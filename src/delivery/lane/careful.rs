@@ -1,7 +1,10 @@
 //! A lane after a process that did not end cleanly.
 
-use super::{Held, Lane};
-use crate::{delivery::dead_letter::Verdict, message::Position, runtime::Tick};
+use super::{Held, Lane, intake::IN_PLACE};
+use crate::{
+    delivery::{dead_letter::Verdict, handler::Form},
+    message::Position,
+};
 
 /// What is to become of an event that may have been under way when the last process ended.
 pub(super) enum Care {
@@ -28,11 +31,9 @@ impl Lane {
         if held.stay.is_none() {
             return Care::Wait;
         }
-        self.careful = self.careful.saturating_sub(1);
+        self.careful = self.careful.saturating_sub(self.weight(held));
         held.is_suspect = false;
-        self.note_under_way(Some(held.position()));
-        // So that what succeeds is acknowledged before the next one is tried.
-        self.turn_end = Tick::ZERO;
+        self.note_under_way(Some(held.position()), None);
         Care::Handle
     }
 
@@ -47,18 +48,26 @@ impl Lane {
         self.careful > 0
     }
 
+    /// Fewer events fit into a turn where their handler is not called in place.
+    fn weight(&self, held: &Held) -> usize {
+        let form = self.subscriber.handlers.get(&held.entry.kind).map(|known| &known.run.form);
+        let is_in_place = matches!(form, Some(Form::Called { in_place: Some(_), .. }));
+        if is_in_place { 1 } else { IN_PLACE }
+    }
+
     /// The process has outlived an event's handler.
     pub(super) fn end_care(&self, held: &mut Held) {
-        if held.stay.take().is_some() {
-            self.note_under_way(None);
+        let is_suspect = held.crashes > 0;
+        if held.stay.take().is_some() && is_suspect {
+            self.note_under_way(None, Some(held.position()));
         }
     }
 
-    fn note_under_way(&self, also: Option<Position>) {
+    fn note_under_way(&self, also: Option<Position>, outlived: Option<Position>) {
         let Some(careful) = &self.subscriber.careful else { return };
         let careful_with = self.running.values().filter(|held| held.stay.is_some());
         let under_way: Vec<_> = careful_with.map(Held::position).chain(also).collect();
-        if let Err(error) = careful.note(self.number, &under_way) {
+        if let Err(error) = careful.note(self.number, &under_way, outlived) {
             // Storage that takes nothing stops the subscription at its next commit.
             tracing::warn!(subscription = &*self.subscriber.name, %error,
                 "what is being handled could not be stored");

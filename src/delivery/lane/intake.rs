@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How many events that are handled in place count as one attempt for the length of a turn.
-const IN_PLACE: usize = 16;
+pub(super) const IN_PLACE: usize = 16;
 
 impl Lane {
     /// Delivers what comes next. False if there is nothing more right now.
