@@ -31,6 +31,7 @@ mod keys;
 mod lane;
 mod layer;
 mod ledger;
+mod letters;
 mod loss;
 mod made;
 mod muster;

@@ -27,7 +27,6 @@ use super::{
 };
 use crate::{
     contract::{EventType, NameId},
-    event::Key,
     journal::{Entry, Journal, Open, Route, Tag},
     message::Position,
     policy::{Backoff, Lanes, OnDeadLetter, Overflow},
@@ -281,44 +280,7 @@ impl Subscriber {
         self.journal.entry(registered, event)
     }
 
-    /// Has a lane handle a dead letter again, or first the first one of its key. False where there is
-    /// none at that position.
-    pub(crate) fn revive(&self, position: Position) -> Result<bool, StorageError> {
-        let Some(first) = self.first_to_retry(position) else { return Ok(false) };
-        self.send_letter(first)
-    }
-
-    /// The same for many, each key once. Returns how many of them there are.
-    pub(crate) fn revive_all(&self, positions: &[Position]) -> Result<usize, StorageError> {
-        let firsts = positions.iter().map(|position| self.first_to_retry(*position));
-        let firsts: Vec<_> = firsts.flatten().collect();
-        for first in firsts.iter().collect::<BTreeSet<_>>() {
-            // One that is gone by now was handled or discarded meanwhile.
-            self.send_letter(*first)?;
-        }
-        Ok(firsts.len())
-    }
-
-    /// Which letter a retry of this one begins with.
-    pub(crate) fn first_to_retry(&self, position: Position) -> Option<Position> {
-        match self.policy.on_dead_letter {
-            OnDeadLetter::Continue => self.dead.contains(position).then_some(position),
-            OnDeadLetter::HoldKey => self.dead.first_beside(position),
-        }
-    }
-
-    fn send_letter(&self, position: Position) -> Result<bool, StorageError> {
-        let Some(held) = self.dead.held(position, &keys::Writes::new())? else { return Ok(false) };
-        self.send(Inbound::Revive(held));
-        Ok(true)
-    }
-
-    /// Has what was put behind a dead letter of this key follow, if that one is gone.
-    pub(super) fn follow(&self, key: Key) {
-        self.send(Inbound::Follow(key));
-    }
-
-    fn send(&self, inbound: Inbound) {
+    pub(super) fn send(&self, inbound: Inbound) {
         // Locked, so that the lane is not replaced before it is poked.
         let formation = self.formation.read();
         let lane = formation.send(inbound);
@@ -327,21 +289,6 @@ impl Subscriber {
         if let Some(handle) = formation.lanes.get(lane as usize) {
             handle.wake();
         }
-    }
-
-    /// Gives a dead letter up for good. False where there is none.
-    pub(crate) fn discard(&self, position: Position) -> Result<bool, StorageError> {
-        let key = self.dead.key(position);
-        let found = self.dead.discard(position, || self.effects.forget(position))?;
-        if found {
-            self.counters.discarded.add(1);
-            if let Some(key) = key.filter(|key| self.dead.ready(key).is_some()) {
-                self.follow(key);
-            }
-            // It may have rested for lack of room.
-            self.wake();
-        }
-        Ok(found)
     }
 
     /// Tells the lane of an event something.

@@ -13,6 +13,7 @@ mod dedup;
 mod drops;
 mod durable;
 mod edges;
+mod edited_letters;
 mod effects;
 mod handlers;
 mod held_keys;

@@ -14,7 +14,7 @@ use crate::{
         parking::{Held, Revival},
     },
     event::Key,
-    journal::{Body, Entry, Journal},
+    journal::{Body, Draft, Entry, Journal, Places, Rejected},
     message::Position,
     storage::{StorageError, Write},
 };
@@ -160,6 +160,11 @@ impl DeadLetterStore {
         Ok(Some(held))
     }
 
+    /// The event of a letter, as it was published.
+    pub(crate) fn entry(&self, position: Position) -> Result<Option<Arc<Entry>>, StorageError> {
+        Ok(self.held(position, &keys::Writes::new())?.map(|held| held.entry))
+    }
+
     /// Adds a letter, or replaces it. What is to be stored goes into `writes`. One that was tried
     /// again and discarded meanwhile stays discarded.
     pub(in crate::delivery) fn add(
@@ -188,8 +193,8 @@ impl DeadLetterStore {
         Ok(())
     }
 
-    /// Submits writes while no letter can be discarded: those of letters that are gone by now are
-    /// taken back, so that a discard is either seen here or comes later.
+    /// Submits writes while no letter can be given up: letters that are gone by now are left out, so
+    /// that whoever gives one up is either seen here or comes later.
     pub(in crate::delivery) fn fence<R>(
         &self,
         mut writes: keys::Writes,
@@ -203,51 +208,53 @@ impl DeadLetterStore {
             return submit(writes);
         }
         let index = self.index.lock();
-        let letters = writes.iter_mut().filter(|(key, _)| key.starts_with(&prefix));
-        for (key, value) in letters {
-            if keys::position(key).is_some_and(|position| !index.contains(position)) {
-                *value = None;
-            }
-        }
+        // The removal is left to whoever gives it up: if that fails, the letter is still there.
+        let is_gone = |key: &[u8]| keys::position(key).is_some_and(|at| !index.contains(at));
+        writes.retain(|key, value| value.is_none() || !key.starts_with(&prefix) || !is_gone(key));
         submit(writes)
     }
 
-    /// Removes a letter that was handled after all. False if it was discarded meanwhile.
+    /// Removes a letter that was handled after all. False if it was given up meanwhile.
     pub(in crate::delivery) fn remove(
         &self,
         position: Position,
         writes: &mut keys::Writes,
     ) -> bool {
-        let was_there = self.index.lock().remove(position).is_some();
+        if self.index.lock().remove(position).is_none() {
+            return false;
+        }
         match &self.memory {
             Some(memory) => drop(take(memory, position)),
             None => drop(writes.insert(keys::dead_letter(&self.subscription, position), None)),
         }
-        was_there
+        true
     }
 
-    /// Removes a letter for good, and writes what `also` says. False where there is none.
-    pub(crate) fn discard(
+    /// Removes a letter for good, with what handlers have done outside for it, and publishes what
+    /// comes in its place: all of that or nothing. `None` where there is none.
+    pub(crate) fn replace(
         &self,
         position: Position,
-        also: impl FnOnce() -> Option<Write>,
-    ) -> Result<bool, StorageError> {
-        let Some(label) = self.index.lock().remove(position) else { return Ok(false) };
-        match &self.memory {
-            Some(memory) => {
-                also();
-                drop(take(memory, position));
+        drafts: Vec<Draft>,
+    ) -> Result<Option<Places>, Rejected> {
+        let Some(label) = self.index.lock().remove(position) else { return Ok(None) };
+        let writes = match &self.memory {
+            Some(_) => Vec::new(),
+            None => vec![
+                Write::remove(keys::dead_letter(&self.subscription, position)),
+                Write::remove(keys::effects(&self.subscription, position)),
+            ],
+        };
+        match self.journal.publish_with(drafts, writes) {
+            Ok(places) => {
+                drop(self.memory.as_ref().and_then(|memory| take(memory, position)));
+                Ok(Some(places))
             }
-            None => {
-                let key = keys::dead_letter(&self.subscription, position);
-                let writes = std::iter::once(Write::remove(key)).chain(also()).collect();
-                if let Err(error) = self.journal.write(writes) {
-                    self.index.lock().insert(position, label);
-                    return Err(error);
-                }
+            Err(rejected) => {
+                self.index.lock().insert(position, label);
+                Err(rejected)
             }
         }
-        Ok(true)
     }
 }
 
