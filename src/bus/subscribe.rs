@@ -145,6 +145,7 @@ impl SubscriptionBuilder {
             max_parked: 10_000,
             max_in_flight: 64,
             max_dead_letters: 100_000,
+            dead_letter_retention: None,
             on_dead_letter: OnDeadLetter::default(),
             overflow: Overflow::default(),
             spin: Duration::ZERO,
@@ -197,6 +198,14 @@ impl SubscriptionBuilder {
     /// one, the subscription rests until some are retried or discarded: nothing is dropped.
     pub fn dead_letters(mut self, max: u64) -> Self {
         self.policy.max_dead_letters = max.max(1);
+        self
+    }
+
+    /// How long dead letters are kept: those that died longer ago are given up, which is traced with
+    /// their number and counted by [`Status::discarded`](crate::Status::discarded). Looked at when the
+    /// subscription starts, and about when a letter has come of age. For ever unless set.
+    pub fn dead_letter_retention(mut self, age: Duration) -> Self {
+        self.policy.dead_letter_retention = Some(age);
         self
     }
 

@@ -58,14 +58,31 @@ impl Subscriber {
     ) -> Result<Option<Places>, Rejected> {
         let key = self.dead.key(position);
         let Some(places) = self.dead.replace(position, drafts)? else { return Ok(None) };
+        self.gave_up(position, key);
+        // It may have rested for lack of room.
+        self.wake();
+        Ok(Some(places))
+    }
+
+    /// Gives dead letters up for good, in one commit and from inside a task. Returns how many of them
+    /// were there.
+    pub(super) fn discard_all(&self, positions: &[Position]) -> Result<usize, StorageError> {
+        let discarded = self.dead.discard_all(positions)?;
+        let count = discarded.len();
+        for (position, key) in discarded {
+            self.gave_up(position, key);
+        }
+        self.wake();
+        Ok(count)
+    }
+
+    /// A dead letter is gone for good.
+    fn gave_up(&self, position: Position, key: Option<Key>) {
         // In storage, what was done for it outside went with the letter.
         drop(self.effects.forget(position));
         self.counters.discarded.add(1);
         if let Some(key) = key.filter(|key| self.dead.ready(key).is_some()) {
             self.follow(key);
         }
-        // It may have rested for lack of room.
-        self.wake();
-        Ok(Some(places))
     }
 }

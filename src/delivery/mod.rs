@@ -44,6 +44,7 @@ mod started;
 mod state;
 mod stored;
 mod subscriber;
+mod sweep;
 mod watch;
 
 #[cfg(feature = "tokio")]

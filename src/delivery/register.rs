@@ -24,6 +24,7 @@ use super::{
     loss::{self, Loss},
     muster::Muster,
     subscriber::{Counters, Policy, Registered},
+    sweep::Sweep,
     watch::Watches,
 };
 use crate::{
@@ -107,6 +108,7 @@ pub(crate) fn register(
     };
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
+        sweep: OnceLock::new(),
         effects: Effects::open(journal, &plan.name, is_stored)?,
         careful: if is_stored { Careful::begin(journal, &plan.name, low)? } else { None },
         name: plan.name,
@@ -143,6 +145,9 @@ pub(crate) fn register(
     }
     set_to_work(&subscriber, kinds, cursors, plan.pool);
     attach(&subscriber);
+    if let Some(age) = subscriber.policy.dead_letter_retention {
+        Sweep::start(&subscriber, age);
+    }
     for key in ready {
         subscriber.follow(key);
     }

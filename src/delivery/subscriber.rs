@@ -23,6 +23,7 @@ use super::{
     lane::Inbound,
     ledger::{Ledger, Outside},
     loss::{self, Loss},
+    sweep::Sweep,
     watch::Watches,
 };
 use crate::{
@@ -43,6 +44,8 @@ pub(crate) struct Policy {
     /// For each lane: how many async or pulled events may be under way.
     pub(crate) max_in_flight: usize,
     pub(crate) max_dead_letters: u64,
+    /// How long dead letters are kept, if not until somebody decides about them.
+    pub(crate) dead_letter_retention: Option<Duration>,
     pub(crate) on_dead_letter: OnDeadLetter,
     pub(crate) overflow: Overflow,
     /// How long a lane looks for events before it rests.
@@ -76,6 +79,8 @@ pub(crate) struct Subscriber {
     /// One event at a time is handled, so state needs no key.
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
+    /// Gives up old letters, where they are not kept for ever.
+    pub(super) sweep: OnceLock<Sweep>,
     pub(super) effects: Effects,
     /// After a process that did not end cleanly.
     pub(super) careful: Option<Careful>,
@@ -363,6 +368,9 @@ impl Subscriber {
         self.journal.ring().leave(formation.group);
         if let Some(conductor) = self.conductor.get() {
             conductor.stop();
+        }
+        if let Some(sweep) = self.sweep.get() {
+            sweep.stop();
         }
         formation.muster.disband();
         self.journal.quiet().notify();

@@ -22,6 +22,7 @@ mod inline;
 mod lane_changes;
 mod lanes;
 mod layers;
+mod old_letters;
 mod overflow;
 mod pools;
 mod publishing;

@@ -16,6 +16,7 @@ use crate::{
     event::Key,
     journal::{Body, Draft, Entry, Journal, Places, Rejected},
     message::Position,
+    runtime::Timestamp,
     storage::{StorageError, Write},
 };
 
@@ -66,6 +67,16 @@ impl DeadLetterStore {
 
     pub(crate) fn positions(&self) -> Vec<Position> {
         self.index.lock().positions().collect()
+    }
+
+    /// Letters that had died by then.
+    pub(in crate::delivery) fn died_by(&self, time: Timestamp) -> Vec<Position> {
+        self.index.lock().died_by(time).collect()
+    }
+
+    /// When the oldest letter died.
+    pub(in crate::delivery) fn oldest(&self) -> Option<Timestamp> {
+        self.index.lock().oldest()
     }
 
     /// The first letter of a key.
@@ -238,14 +249,7 @@ impl DeadLetterStore {
         drafts: Vec<Draft>,
     ) -> Result<Option<Places>, Rejected> {
         let Some(label) = self.index.lock().remove(position) else { return Ok(None) };
-        let writes = match &self.memory {
-            Some(_) => Vec::new(),
-            None => vec![
-                Write::remove(keys::dead_letter(&self.subscription, position)),
-                Write::remove(keys::effects(&self.subscription, position)),
-            ],
-        };
-        match self.journal.publish_with(drafts, writes) {
+        match self.journal.publish_with(drafts, self.removal(position).collect()) {
             Ok(places) => {
                 drop(self.memory.as_ref().and_then(|memory| take(memory, position)));
                 Ok(Some(places))
@@ -255,6 +259,39 @@ impl DeadLetterStore {
                 Err(rejected)
             }
         }
+    }
+
+    /// Removes letters for good, as [`replace`](Self::replace) does with nothing in their place, from
+    /// inside a task. Returns those that were there, with their keys.
+    pub(in crate::delivery) fn discard_all(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<(Position, Option<Key>)>, StorageError> {
+        let mut index = self.index.lock();
+        let labels = positions.iter().map(|position| (*position, index.remove(*position)));
+        let labels = labels.filter_map(|(position, label)| Some((position, label?)));
+        let labels: Vec<_> = labels.collect();
+        drop(index);
+        let writes = labels.iter().flat_map(|(position, _)| self.removal(*position)).collect();
+        if let Err(error) = self.journal.write_from_handler(writes) {
+            let mut index = self.index.lock();
+            labels.into_iter().for_each(|(position, label)| index.insert(position, label));
+            return Err(error);
+        }
+        if let Some(memory) = &self.memory {
+            labels.iter().for_each(|(position, _)| drop(take(memory, *position)));
+        }
+        Ok(labels.into_iter().map(|(position, label)| (position, label.into_key())).collect())
+    }
+
+    /// What removes a letter from storage, where it is, and what handlers have done outside for it.
+    fn removal(&self, position: Position) -> impl Iterator<Item = Write> {
+        let is_stored = self.memory.is_none();
+        let keys = is_stored.then(|| {
+            let letter = keys::dead_letter(&self.subscription, position);
+            [letter, keys::effects(&self.subscription, position)]
+        });
+        keys.into_iter().flatten().map(Write::remove)
     }
 }
 

@@ -153,6 +153,7 @@ impl Lane {
             self.batch.settle(Settled::Dead);
         }
         self.subscriber.counters.dead_lettered.add(1);
+        self.subscriber.arm_sweep();
         true
     }
 
