@@ -96,10 +96,10 @@ pub use bus::{
 };
 pub use contract::NameTaken;
 pub use delivery::{
-    Condition, Context, DeadLetter, DeadLetterReason, Delivery, Failure, Handler, HandlerError,
-    HandlerErrorExt, Idempotent, IntoHandler, Layer, Ledger, Loss, MadeBy, Next, Outcome, State,
-    StateError, Status, StoredLane, StoredSubscription, Unsettled, idempotent, idempotent_by,
-    made_by,
+    Condition, Context, DeadLetter, DeadLetterAlarm, DeadLetterReason, Delivery, Failure, Handler,
+    HandlerError, HandlerErrorExt, Idempotent, IntoHandler, Layer, Ledger, Loss, MadeBy, Next,
+    Outcome, State, StateError, Status, StoredLane, StoredSubscription, Unsettled, idempotent,
+    idempotent_by, made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};

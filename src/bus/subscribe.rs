@@ -6,8 +6,8 @@ use super::{Deliveries, Inner, Subscription, Subscriptions};
 use crate::{
     contract::{EventType, NameTaken},
     delivery::{
-        self, Idempotency, IntoHandler, Layer, NamedLayer, Outcome, Passes, Plain, Plan, Policy,
-        PullQueue, Run,
+        self, AlarmHook, DeadLetterAlarm, Idempotency, IntoHandler, Layer, NamedLayer, Outcome,
+        Passes, Plain, Plan, Policy, PullQueue, Run,
     },
     event::{Event, ToKey},
     policy::{Backoff, Lanes, OnDeadLetter, Overflow, Start, Window},
@@ -131,6 +131,7 @@ pub struct SubscriptionBuilder {
     pool: String,
     start: Start,
     policy: Policy,
+    alarm: Option<AlarmHook>,
     ephemeral: bool,
     /// A subscription of the bus's own, whose name users cannot take.
     own: bool,
@@ -162,6 +163,7 @@ impl SubscriptionBuilder {
             pool: Runtime::DEFAULT_POOL.into(),
             start: Start::default(),
             policy,
+            alarm: None,
             ephemeral: false,
             own: false,
             wrong: None,
@@ -198,6 +200,17 @@ impl SubscriptionBuilder {
     /// one, the subscription rests until some are retried or discarded: nothing is dropped.
     pub fn dead_letters(mut self, max: u64) -> Self {
         self.policy.max_dead_letters = max.max(1);
+        self
+    }
+
+    /// Calls this when there are 80 % of the dead letters that are kept, and when there is no room for
+    /// another one: once each time that this comes to be so, and at the start if it is. It is called
+    /// by a thread of the subscription, whose events wait meanwhile; a panic in it is traced.
+    pub fn on_dead_letter_alarm(
+        mut self,
+        hook: impl Fn(DeadLetterAlarm) + Send + Sync + 'static,
+    ) -> Self {
+        self.alarm = Some(AlarmHook::new(hook));
         self
     }
 
@@ -546,6 +559,7 @@ impl SubscriptionBuilder {
             pool,
             start: self.start,
             policy: self.policy,
+            alarm: self.alarm,
             ephemeral: self.ephemeral,
             on_stop,
         })

@@ -80,6 +80,7 @@ impl Subscriber {
     fn gave_up(&self, position: Position, key: Option<Key>) {
         // In storage, what was done for it outside went with the letter.
         drop(self.effects.forget(position));
+        self.alarm.fall(self.dead.count());
         self.counters.discarded.add(1);
         if let Some(key) = key.filter(|key| self.dead.ready(key).is_some()) {
             self.follow(key);

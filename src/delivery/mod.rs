@@ -50,8 +50,8 @@ mod watch;
 #[cfg(feature = "tokio")]
 pub(crate) use asynchronous::erase_async;
 pub use context::Context;
-pub(crate) use dead_letter::DeadLetterStore;
-pub use dead_letter::{DeadLetter, DeadLetterReason, Failure};
+pub(crate) use dead_letter::{AlarmHook, DeadLetterStore};
+pub use dead_letter::{DeadLetter, DeadLetterAlarm, DeadLetterReason, Failure};
 pub use handler::{Handler, IntoHandler, Outcome};
 pub(crate) use handler::{Passes, Plain, Run, erase, erase_filter, erase_inline};
 pub use handler_error::{HandlerError, HandlerErrorExt};

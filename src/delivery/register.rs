@@ -9,10 +9,11 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeadLetterStore, Run, Subscriber,
+    AlarmHook, DeadLetterStore, Run, Subscriber,
     careful::Careful,
     conductor::Conductor,
     cursor::{Cursor, Layer},
+    dead_letter::Alarm,
     effects::Effects,
     formation::Formation,
     handler::Form,
@@ -46,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) pool: PoolId,
     pub(crate) start: Start,
     pub(crate) policy: Policy,
+    /// Told when dead letters pile up.
+    pub(crate) alarm: Option<AlarmHook>,
     /// Leaves nothing behind: no cursor, no stored dead letters.
     pub(crate) ephemeral: bool,
     pub(crate) on_stop: Option<Box<dyn FnOnce() + Send>>,
@@ -108,6 +111,7 @@ pub(crate) fn register(
     };
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
+        alarm: Alarm::new(&plan.name, plan.policy.max_dead_letters, plan.alarm),
         sweep: OnceLock::new(),
         effects: Effects::open(journal, &plan.name, is_stored)?,
         careful: if is_stored { Careful::begin(journal, &plan.name, low)? } else { None },
@@ -138,6 +142,7 @@ pub(crate) fn register(
         let losses = loss::list(journal, &subscriber.name)?;
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
     }
+    subscriber.alarm.rise(subscriber.dead.count());
     let marked = subscriber.dead.marked()?;
     let ready = subscriber.dead.ready_keys();
     if plan.lanes.is_adaptive() {

@@ -15,6 +15,7 @@ use super::{
     DeadLetterStore, Run,
     careful::{self, Careful},
     conductor::Conductor,
+    dead_letter::Alarm,
     effects::Effects,
     formation::Formation,
     idempotency::Inbox,
@@ -79,6 +80,7 @@ pub(crate) struct Subscriber {
     /// One event at a time is handled, so state needs no key.
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
+    pub(super) alarm: Alarm,
     /// Gives up old letters, where they are not kept for ever.
     pub(super) sweep: OnceLock<Sweep>,
     pub(super) effects: Effects,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidings::{
-    Backoff, Bus, Context, DeadLetter, DeadLetterError, DeadLetterReason, HandlerError, Letters,
-    OnDeadLetter, Subscription,
+    Backoff, Bus, Condition, Context, DeadLetter, DeadLetterAlarm, DeadLetterError,
+    DeadLetterReason, HandlerError, Letters, OnDeadLetter, Subscription,
 };
 
 use crate::{
@@ -180,6 +180,48 @@ fn f10_a_run_that_ends_in_a_crash_goes_on_where_it_was_and_repeats_nothing_that_
         all.dedup();
         assert_eq!(all.len(), 30);
     }
+}
+
+#[test]
+fn whoever_asks_is_told_when_letters_pile_up_and_may_panic() {
+    let store = Store::new();
+    let alarms = seen();
+    let start = |bus: &Bus| {
+        let (list, own) = (alarms.clone(), bus.clone());
+        let tell = move |alarm: DeadLetterAlarm| {
+            assert_eq!((&*alarm.subscription, alarm.bound), ("billing", 5));
+            // Nothing is locked: it may look at the letters.
+            own.dead_letters("billing").list().ok();
+            list.lock().push((alarm.count, alarm.is_full));
+            panic!("the pager is broken");
+        };
+        let handle = |event: &Placed, ctx: &mut Context| match ctx.attempt() {
+            1 => Err(HandlerError::reject(format!("not {}", event.order))),
+            _ => Ok(()),
+        };
+        let billing = bus.subscribe("billing").dead_letters(5).on_dead_letter_alarm(tell);
+        billing.on(handle).start().unwrap()
+    };
+    let bus = store.open();
+    let billing = start(&bus);
+    bus.publish_all((0..5).map(|order| placed(order, 0))).unwrap();
+    store.sim.run_until_idle();
+    assert_eq!(*alarms.lock(), [(4, false), (5, true)]);
+    let letters = bus.dead_letters("billing");
+    letters.retry_where(&Letters::all().at_most(2)).unwrap();
+    store.sim.run_until_idle();
+    bus.publish(placed(5, 0)).unwrap();
+    store.sim.run_until_idle();
+    assert_eq!(alarms.lock()[2..], [(4, false)], "reached once more");
+    letters.discard_where(&Letters::all().at_most(1)).unwrap();
+    bus.publish_all([placed(6, 0), placed(7, 0)]).unwrap();
+    store.sim.run_until_idle();
+    assert_eq!(alarms.lock()[3..], [(4, false), (5, true)]);
+    assert_eq!(billing.status().condition, Condition::DeadLettersFull);
+    store.kill(bus);
+    let bus = store.open();
+    let _billing = start(&bus);
+    assert_eq!(alarms.lock()[5..], [(5, true)], "it still is so at the start");
 }
 
 #[test]

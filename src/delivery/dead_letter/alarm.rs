@@ -85,8 +85,12 @@ impl Alarm {
     fn tell(&self, count: u64, is_full: bool) {
         let (subscription, bound) = (&*self.subscription, self.bound);
         if is_full {
-            tracing::error!(subscription, count, bound,
-                "there is no room for another dead letter: the subscription rests");
+            tracing::error!(
+                subscription,
+                count,
+                bound,
+                "there is no room for another dead letter: the subscription rests"
+            );
         } else {
             tracing::warn!(subscription, count, bound, "dead letters pile up");
         }
@@ -94,8 +98,10 @@ impl Alarm {
         let subscription = Arc::clone(&self.subscription);
         let alarm = DeadLetterAlarm { subscription, count, bound, is_full };
         if catch_unwind(AssertUnwindSafe(|| hook(alarm))).is_err() {
-            tracing::error!(subscription = &*self.subscription,
-                "what was to be told that dead letters pile up has panicked");
+            tracing::error!(
+                subscription = &*self.subscription,
+                "what was to be told that dead letters pile up has panicked"
+            );
         }
     }
 }

@@ -275,11 +275,15 @@ impl DeadLetterStore {
         let writes = labels.iter().flat_map(|(position, _)| self.removal(*position)).collect();
         if let Err(error) = self.journal.write_from_handler(writes) {
             let mut index = self.index.lock();
-            labels.into_iter().for_each(|(position, label)| index.insert(position, label));
+            for (position, label) in labels {
+                index.insert(position, label);
+            }
             return Err(error);
         }
         if let Some(memory) = &self.memory {
-            labels.iter().for_each(|(position, _)| drop(take(memory, *position)));
+            for (position, _) in &labels {
+                drop(take(memory, *position));
+            }
         }
         Ok(labels.into_iter().map(|(position, label)| (position, label.into_key())).collect())
     }
