@@ -11,6 +11,7 @@ mod compaction;
 mod dead_letters;
 mod dedup;
 mod drops;
+mod dry_runs;
 mod durable;
 mod edges;
 mod edited_letters;

@@ -1,5 +1,6 @@
 //! Looking at dead letters, and deciding about them.
 
+mod dry_run;
 mod edit;
 mod groups;
 mod kept;
@@ -8,6 +9,7 @@ mod rerun;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
+pub use dry_run::DryRun;
 use groups::Groups;
 pub use groups::LetterGroup;
 use kept::Kept;
@@ -52,6 +54,17 @@ pub enum DeadLetterError {
     NotRunning {
         /// The subscription.
         subscription: String,
+    },
+    /// The handler of a dead letter cannot be called for a dry run: it is async, pulled, or called where
+    /// events are published.
+    #[error(
+        "`{subscription}` has a handler for `{event}` that was not given with `on`: no dry run"
+    )]
+    NoDryRun {
+        /// The subscription.
+        subscription: String,
+        /// The event.
+        event: String,
     },
     /// The dead letter is of another event than the one that it is to be edited as.
     #[error("the dead letter at position {position} is an event `{event}`, not `{expected}`")]
