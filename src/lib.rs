@@ -96,10 +96,10 @@ pub use bus::{
 };
 pub use contract::NameTaken;
 pub use delivery::{
-    Condition, Context, DeadLetter, DeadLetterAlarm, DeadLetterReason, Delivery, DryVerdict,
-    Failure, Handler, HandlerError, HandlerErrorExt, Idempotent, IntoHandler, Layer, Ledger, Loss,
-    MadeBy, Next, Outcome, State, StateError, Status, StoredLane, StoredSubscription, Unsettled,
-    idempotent, idempotent_by, made_by,
+    BreakerState, Condition, Context, DeadLetter, DeadLetterAlarm, DeadLetterReason, Delivery,
+    DryVerdict, Failure, Handler, HandlerError, HandlerErrorExt, Idempotent, IntoHandler, Layer,
+    Ledger, Loss, MadeBy, Next, Outcome, State, StateError, Status, StoredLane, StoredSubscription,
+    StuckHandler, TimedOut, Unsettled, idempotent, idempotent_by, made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};
@@ -108,9 +108,10 @@ pub use message::{
     Publishable,
 };
 pub use policy::{
-    Attempt, Backoff, Lanes, OnDeadLetter, Overflow, Retention, Start, Unread, Window,
+    Attempt, Backoff, CircuitBreaker, Lanes, OnDeadLetter, Overflow, Rate, Retention, RetryBudget,
+    Start, Unread, Window,
 };
-pub use runtime::{PoolSize, PoolStatus, Runtime, Timestamp};
+pub use runtime::{PoolSize, PoolStatus, Priority, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;
 

@@ -1,14 +1,15 @@
 //! Settings of a bus.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
 use super::{Bus, Inner, OpenError, retention::Retainer};
 use crate::{
+    delivery::Budget,
     event::{Durability, is_valid_name},
     journal::Journal,
-    policy::{Retention, Window},
+    policy::{Retention, RetryBudget, Window},
     runtime::{PoolSize, Runtime},
     storage::{FileStorage, Storage},
 };
@@ -25,6 +26,7 @@ pub struct BusBuilder {
     queue: usize,
     dedup: Window,
     pools: Vec<(String, PoolSize)>,
+    budgets: BTreeMap<String, RetryBudget>,
 }
 
 impl BusBuilder {
@@ -38,6 +40,7 @@ impl BusBuilder {
             queue: 65_536,
             dedup: Window::default(),
             pools: Vec::new(),
+            budgets: BTreeMap::new(),
         }
     }
 
@@ -94,6 +97,23 @@ impl BusBuilder {
         self
     }
 
+    /// One retry budget for all subscriptions of a pool: what one of them saves, others may spend. Comes
+    /// on top of their own ([`SubscriptionBuilder::retry_budget`](crate::SubscriptionBuilder)).
+    ///
+    /// ```
+    /// use tidings::{Bus, RetryBudget};
+    ///
+    /// let bus = Bus::builder()
+    ///     .pool("payments", 4) // all of them call one service
+    ///     .pool_retry_budget("payments", RetryBudget::new(0.2))
+    ///     .build()?;
+    /// # Ok::<(), tidings::OpenError>(())
+    /// ```
+    pub fn pool_retry_budget(mut self, pool: &str, budget: RetryBudget) -> Self {
+        self.budgets.insert(pool.into(), budget);
+        self
+    }
+
     /// Where time, threads and randomness come from. [`Runtime::threads`] by default; a simulator
     /// in tests.
     pub fn runtime(mut self, runtime: Runtime) -> Self {
@@ -114,6 +134,7 @@ impl BusBuilder {
                 return Err(OpenError::Zero { setting });
             }
         }
+        self.check_budgets()?;
         Ok(self.assemble())
     }
 
@@ -145,6 +166,18 @@ impl BusBuilder {
         Ok(())
     }
 
+    fn check_budgets(&self) -> Result<(), OpenError> {
+        let is_here = |name: &str| {
+            let named = self.pools.iter().any(|(pool, _)| pool == name);
+            let shared = || self.runtime.as_ref()?.find_pool(name);
+            named || name == Runtime::DEFAULT_POOL || shared().is_some()
+        };
+        match self.budgets.keys().find(|name| !is_here(name)) {
+            Some(name) => Err(OpenError::UnknownPool { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+
     fn assemble(self) -> Bus {
         let runtime = self.runtime.unwrap_or_default();
         for (name, size) in &self.pools {
@@ -163,11 +196,14 @@ impl BusBuilder {
         };
         let retainer = Retainer::new(Arc::downgrade(&journal), self.retention);
         journal.after_upkeep(move || retainer.run());
+        let budget = |(pool, settings)| (pool, Arc::new(Budget::new(settings)));
         let inner = Inner {
             journal,
             subscriptions: Mutex::default(),
             replies: Mutex::default(),
+            quarantine: Arc::default(),
             report: Mutex::default(),
+            budgets: self.budgets.into_iter().map(budget).collect(),
         };
         Bus { inner: Arc::new(inner) }
     }

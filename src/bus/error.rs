@@ -33,6 +33,12 @@ pub enum OpenError {
     /// The storage could not be opened.
     #[error("could not open the log: {0}")]
     Storage(#[from] StorageError),
+    /// A retry budget was given to a pool that is not there.
+    #[error("there is no pool named `{name}` to share a retry budget; add it with `pool`")]
+    UnknownPool {
+        /// The pool's name.
+        name: String,
+    },
     /// A setting must be at least 1.
     #[error("the setting `{setting}` must be at least 1")]
     Zero {

@@ -5,6 +5,7 @@ mod dead_letters;
 mod deliveries;
 mod description;
 mod error;
+mod protect;
 mod publish;
 mod request;
 mod retention;
@@ -38,7 +39,7 @@ pub use subscribe::{SubscribeError, SubscriptionBuilder};
 pub use subscription::Subscription;
 
 use crate::{
-    delivery::{self, Replies, StoredSubscription, Subscriber},
+    delivery::{self, Budget, Quarantine, Replies, StoredSubscription, Subscriber},
     event::Event,
     journal::{Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
@@ -64,8 +65,11 @@ pub(crate) struct Inner {
     subscriptions: Mutex<Subscriptions>,
     /// Who waits for answers, by their type.
     replies: Mutex<BTreeMap<TypeId, Arc<Replies>>>,
+    quarantine: Arc<Quarantine>,
     /// Set once the bus has shut down.
     report: Mutex<Option<Report>>,
+    /// What retries cost that run on a pool, by its name.
+    budgets: BTreeMap<String, Arc<Budget>>,
 }
 
 #[derive(Default)]

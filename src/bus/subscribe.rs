@@ -7,11 +7,11 @@ use crate::{
     contract::{EventType, NameTaken},
     delivery::{
         self, AlarmHook, DeadLetterAlarm, Idempotency, IntoHandler, Layer, NamedLayer, Outcome,
-        Passes, Plain, Plan, Policy, PullQueue, Run,
+        Passes, Plain, Plan, Policy, Protection, PullQueue, Run,
     },
     event::{Event, ToKey},
     policy::{Backoff, Lanes, OnDeadLetter, Overflow, Start, Window},
-    runtime::Runtime,
+    runtime::{Precedence, Runtime},
     storage::StorageError,
 };
 
@@ -130,8 +130,9 @@ pub struct SubscriptionBuilder {
     lanes: Lanes,
     pool: String,
     start: Start,
-    policy: Policy,
+    pub(super) policy: Policy,
     alarm: Option<AlarmHook>,
+    pub(super) protection: Protection,
     ephemeral: bool,
     /// A subscription of the bus's own, whose name users cannot take.
     own: bool,
@@ -150,6 +151,7 @@ impl SubscriptionBuilder {
             on_dead_letter: OnDeadLetter::default(),
             overflow: Overflow::default(),
             spin: Duration::ZERO,
+            precedence: Precedence::default(),
         };
         Self {
             bus,
@@ -164,6 +166,7 @@ impl SubscriptionBuilder {
             start: Start::default(),
             policy,
             alarm: None,
+            protection: Protection::default(),
             ephemeral: false,
             own: false,
             wrong: None,
@@ -560,8 +563,13 @@ impl SubscriptionBuilder {
             start: self.start,
             policy: self.policy,
             alarm: self.alarm,
+            protection: Protection {
+                shared_budget: self.bus.budgets.get(&self.pool).map(Arc::clone),
+                ..self.protection
+            },
             ephemeral: self.ephemeral,
             on_stop,
+            quarantine: Arc::clone(&self.bus.quarantine),
         })
     }
 }

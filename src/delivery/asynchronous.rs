@@ -10,7 +10,8 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    Delivery, HandlerError, Outcome, Run, attempt::panicked, context::Staged, started::Returned,
+    Delivery, HandlerError, Outcome, Run, attempt::panicked, context::Staged, gate::Cancel,
+    started::Returned,
 };
 use crate::{event::Event, runtime::inside_task};
 
@@ -29,9 +30,11 @@ where
             Ok(future) => future,
             Err(panic) => return completion.finish(Err(panicked(panic.as_ref()))),
         };
+        let cancel = completion.heed();
         // Where the runtime ends first, the completion is dropped, which gives the event back.
         runtime.spawn(async move {
-            let ended = catch(async move { future.await.into_result() }).await;
+            let future = async move { future.await.into_result() };
+            let ended = catch(future, cancel.as_deref()).await;
             let result = ended.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
             completion.finish(result.and_then(|()| staged(&returned)));
         });
@@ -43,11 +46,19 @@ fn staged(returned: &Returned) -> Result<Staged, HandlerError> {
     staged.ok_or_else(|| HandlerError::retry("the delivery outlived its handler"))
 }
 
-/// Runs a future to its end or its panic, its drop included.
-async fn catch<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+/// Runs a future to its end, its panic or its cancellation, its drop included.
+async fn catch<F>(future: F, cancel: Option<&Cancel>) -> Result<F::Output, Box<dyn Any + Send>>
+where
+    F: Future<Output = Result<(), HandlerError>>,
+{
     let mut future = Some(Box::pin(future));
     std::future::poll_fn(move |cx| {
         let poll = catch_unwind(AssertUnwindSafe(|| {
+            let cancelled = cancel.filter(|cancel| cancel.is_cancelled(cx.waker()));
+            if let Some(cancel) = cancelled {
+                future = None;
+                return Poll::Ready(Err(cancel.error()));
+            }
             let Some(running) = &mut future else { return Poll::Pending };
             let poll = inside_task(|| running.as_mut().poll(cx));
             if poll.is_ready() {

@@ -8,8 +8,8 @@ use std::{
 
 use super::{
     Context, DeadLetterReason, HandlerError, Subscriber, context::Staged, dead_letter::Verdict,
-    handler::Form, idempotency::Entrance, keys, ledger::Skip, parking::Held, started::Completion,
-    subscriber::Registered,
+    gate::Start, handler::Form, idempotency::Entrance, keys, ledger::Skip, parking::Held,
+    started::Completion, subscriber::Registered,
 };
 use crate::journal::{Body, CellRef, Entry};
 
@@ -20,7 +20,7 @@ pub(super) enum Attempted {
     /// No attempt can succeed.
     Hopeless(Verdict),
     /// It goes on elsewhere; the lane will be told.
-    Started,
+    Started(Start),
     /// A copy of it is being handled.
     Busy,
 }
@@ -79,8 +79,9 @@ pub(super) fn attempt(
         Form::Started(start) => {
             let prefix = keys::state(&subscriber.name, held.key(), "");
             context.earlier = keys::under_prefix(earlier, &prefix);
-            start(event, context, Completion::new(subscriber, &held.entry));
-            Attempted::Started
+            let begun = subscriber.start();
+            start(event, context, Completion::new(subscriber, &held.entry, &begun));
+            Attempted::Started(begun)
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! What such a handler is called with is never acknowledged, so that it comes again in the next
 //! process, and ends that. After a process that did not end cleanly, a subscription is careful for a
-//! while: it stores which events it is about to handle before it calls a handler, and commits after
-//! each one. An event with which several processes in a row have ended becomes a dead letter.
+//! while: it stores which event it is about to handle before it calls a handler, and that it is done
+//! with that after, and commits after each one. An event with which a process has ended is handled
+//! alone from then on, so that no other is blamed; one with which several have ended becomes a dead
+//! letter.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -43,6 +43,19 @@ impl HandlerError {
         Self { error: error.into(), then: Then::Reject }
     }
 
+    /// Whether the handler has left it to others what is to happen.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.then == Then::Retry
+    }
+
+    pub(super) fn inner(&self) -> &BoxError {
+        &self.error
+    }
+
+    pub(super) fn into_rejection(self) -> Self {
+        Self { then: Then::Reject, ..self }
+    }
+
     /// The error's text, cut where it is too long to keep. A text that panics is none.
     pub(super) fn describe(&self) -> String {
         let text = catch_unwind(AssertUnwindSafe(|| self.error.to_string()));

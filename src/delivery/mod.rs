@@ -5,11 +5,12 @@
 //! 1. The [`lane`] of the event's key takes the entry from the journal.
 //! 2. If the key is busy (its head waits for a retry, or runs), the event queues behind it
 //!    ([`parking`]).
-//! 3. An [`attempt`] decodes the event where needed and calls the handler with a [`Context`]; a
+//! 3. The [`gate`] admits it, where the subscription has one. An event over a rate waits, parked.
+//! 4. An [`attempt`] decodes the event where needed and calls the handler with a [`Context`]; a
 //!    panic is an error.
-//! 4. Success: what the handler staged joins the lane's batch. Failure: the key is parked until the
+//! 5. Success: what the handler staged joins the lane's batch. Failure: the key is parked until the
 //!    next attempt. No attempt left, or rejected: a [`dead_letter`].
-//! 5. The batch commits: outputs, state, dead letters and the [`cursor`] as one step.
+//! 6. The batch commits: outputs, state, dead letters and the [`cursor`] as one step.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -23,6 +24,7 @@ mod dead_letter;
 mod dry_run;
 mod effects;
 mod formation;
+mod gate;
 mod handler;
 mod handler_error;
 mod idempotency;
@@ -38,6 +40,7 @@ mod made;
 mod muster;
 mod parking;
 mod pull;
+mod quarantine;
 mod register;
 mod replies;
 mod retention;
@@ -54,6 +57,8 @@ pub use context::Context;
 pub(crate) use dead_letter::{AlarmHook, DeadLetterStore};
 pub use dead_letter::{DeadLetter, DeadLetterAlarm, DeadLetterReason, Failure};
 pub use dry_run::DryVerdict;
+pub use gate::{BreakerState, StuckHandler, TimedOut};
+pub(crate) use gate::{Budget, Protection};
 pub use handler::{Handler, IntoHandler, Outcome};
 pub(crate) use handler::{Passes, Plain, Run, erase, erase_filter, erase_inline};
 pub use handler_error::{HandlerError, HandlerErrorExt};
@@ -66,6 +71,7 @@ pub use loss::Loss;
 pub use made::{MadeBy, made_by};
 pub(crate) use pull::PullQueue;
 pub use pull::Unsettled;
+pub(crate) use quarantine::Quarantine;
 pub(crate) use register::{Plan, is_known, register};
 pub(crate) use replies::{Answer, Expected, Replies};
 pub(crate) use retention::{Slowest, slowest};

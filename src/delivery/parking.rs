@@ -12,7 +12,9 @@ use std::{
 
 use super::{
     dead_letter::{Failures, Verdict},
+    gate::{Deadline, Pass, Start},
     idempotency::IdempotencyKey,
+    quarantine::Stay,
 };
 use crate::{
     event::Key,
@@ -34,12 +36,20 @@ pub(crate) struct Held {
     pub(super) previous: Duration,
     /// It comes from the dead letters, and stays there until it succeeds. The cursor has passed it.
     pub(super) revival: Option<Revival>,
+    /// A circuit breaker tried it, and it failed.
+    pub(super) failed_probe: bool,
+    /// How it got through the gate, while it is being handled elsewhere.
+    pub(super) pass: Pass,
+    /// Which attempt that is.
+    pub(super) start: Option<Start>,
     /// It is to become a dead letter as soon as there is room for one.
     pub(super) verdict: Option<Verdict>,
     /// It may have been under way when the last process ended.
     pub(super) is_suspect: bool,
     /// How many processes have ended while it was handled.
     pub(super) crashes: u32,
+    /// While it is handled with care.
+    pub(super) stay: Option<Stay>,
     /// By which the inbox knows it while it is being handled.
     pub(super) entered: Option<IdempotencyKey>,
 }
@@ -53,9 +63,13 @@ impl Held {
             failures: Failures::default(),
             previous: Duration::ZERO,
             revival: None,
+            failed_probe: false,
+            pass: Pass::default(),
+            start: None,
             verdict: None,
             is_suspect: false,
             crashes: 0,
+            stay: None,
             entered: None,
         }
     }
@@ -67,6 +81,21 @@ impl Held {
     /// Whether it is a dead letter that is tried again.
     pub(super) fn is_revived(&self) -> bool {
         self.revival.is_some()
+    }
+
+    /// When the attempt that is under way is too late.
+    pub(super) fn deadline(&self) -> Option<&Deadline> {
+        self.start.as_ref()?.deadline.as_ref()
+    }
+
+    /// Whether no attempt with it has ever failed.
+    pub(super) fn is_fresh(&self) -> bool {
+        !self.is_tried() && !self.is_revived()
+    }
+
+    /// Whether an attempt has failed since it came, or was sent here from the dead letters.
+    pub(super) fn is_tried(&self) -> bool {
+        self.attempts > 0 || self.failed_probe
     }
 
     /// Failed attempts in all: those before it became a dead letter, and those that ended the process

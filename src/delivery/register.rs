@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -16,6 +16,7 @@ use super::{
     dead_letter::Alarm,
     effects::Effects,
     formation::Formation,
+    gate::{Gate, Protection},
     handler::Form,
     idempotency::Inbox,
     inline::{self, InlineSide},
@@ -24,12 +25,14 @@ use super::{
     ledger::Tally,
     loss::{self, Loss},
     muster::Muster,
+    quarantine::Quarantine,
     subscriber::{Counters, Policy, Registered},
     sweep::Sweep,
     watch::Watches,
 };
 use crate::{
     contract::{EventType, NameId},
+    event::Key,
     journal::{Journal, Overrun, Rouse, Seat},
     message::Position,
     policy::{Lanes, Overflow, Start},
@@ -49,9 +52,12 @@ pub(crate) struct Plan {
     pub(crate) policy: Policy,
     /// Told when dead letters pile up.
     pub(crate) alarm: Option<AlarmHook>,
+    pub(crate) protection: Protection,
     /// Leaves nothing behind: no cursor, no stored dead letters.
     pub(crate) ephemeral: bool,
     pub(crate) on_stop: Option<Box<dyn FnOnce() + Send>>,
+    /// Of the whole bus.
+    pub(crate) quarantine: Arc<Quarantine>,
 }
 
 /// What is stored of a subscription besides its cursors.
@@ -109,12 +115,14 @@ pub(crate) fn register(
         layers: meta.layers.into(),
         muster: Arc::new(Muster::new(cursors.len())),
     };
+    let shed = plan.policy.precedence.is_sheddable.then(|| (journal.runtime().clone(), plan.pool));
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         alarm: Alarm::new(&plan.name, plan.policy.max_dead_letters, plan.alarm),
         sweep: OnceLock::new(),
         effects: Effects::open(journal, &plan.name, is_stored)?,
         careful: if is_stored { Careful::begin(journal, &plan.name, low)? } else { None },
+        gate: Gate::new(plan.protection, &plan.name, shed),
         name: plan.name,
         journal: Arc::clone(journal),
         formation: RwLock::new(Arc::new(formation)),
@@ -125,11 +133,13 @@ pub(crate) fn register(
         kinds: kinds.clone(),
         filter: Filter { names, ..Filter::default() },
         policy: plan.policy,
+        starts: AtomicU64::new(0),
         alone,
         counters: Counters::default(),
         lost_before: Mutex::new(Position::FIRST),
         is_stored,
         memory: Mutex::default(),
+        quarantine: plan.quarantine,
         watches: Watches::default(),
         on_stop: Mutex::new(plan.on_stop),
         paused: false.into(),
@@ -143,6 +153,9 @@ pub(crate) fn register(
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
     }
     subscriber.alarm.rise(subscriber.dead.count());
+    if let Some(gate) = &subscriber.gate {
+        gate.begin(&subscriber);
+    }
     let marked = subscriber.dead.marked()?;
     let ready = subscriber.dead.ready_keys();
     if plan.lanes.is_adaptive() {
@@ -153,6 +166,13 @@ pub(crate) fn register(
     if let Some(age) = subscriber.policy.dead_letter_retention {
         Sweep::start(&subscriber, age);
     }
+    retry_letters(&subscriber, ready, marked);
+    Ok(subscriber)
+}
+
+/// Has dead letters tried again whose turn has come: what was put behind one that is gone, and what is
+/// to be retried at the start.
+fn retry_letters(subscriber: &Subscriber, ready: Vec<Key>, marked: Vec<Position>) {
     for key in ready {
         subscriber.follow(key);
     }
@@ -162,7 +182,6 @@ pub(crate) fn register(
                 "a dead letter was to be tried again, and cannot be read");
         }
     }
-    Ok(subscriber)
 }
 
 /// Has inline handlers called from now on.

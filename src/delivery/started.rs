@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Context, HandlerError, State, Subscriber, context::Staged, handler::wrong_type, lane::Inbound,
+    Context, HandlerError, State, Subscriber, context::Staged, gate::Start, handler::wrong_type,
+    lane::Inbound,
 };
 use crate::{
     event::{Event, Key},
@@ -183,16 +184,35 @@ pub(crate) struct Completion {
     subscriber: Arc<Subscriber>,
     /// `None` once the lane was told.
     entry: Option<Arc<Entry>>,
+    /// Which attempt it is.
+    serial: u64,
+    #[cfg(feature = "tokio")]
+    cancel: Option<Arc<super::gate::Cancel>>,
 }
 
 impl Completion {
-    pub(super) fn new(subscriber: &Arc<Subscriber>, entry: &Arc<Entry>) -> Self {
-        Self { subscriber: Arc::clone(subscriber), entry: Some(Arc::clone(entry)) }
+    pub(super) fn new(subscriber: &Arc<Subscriber>, entry: &Arc<Entry>, start: &Start) -> Self {
+        Self {
+            subscriber: Arc::clone(subscriber),
+            entry: Some(Arc::clone(entry)),
+            serial: start.serial,
+            #[cfg(feature = "tokio")]
+            cancel: start.deadline.as_ref().map(|deadline| Arc::clone(&deadline.cancel)),
+        }
+    }
+
+    /// How the lane asks for an end of it, if it may. Whoever takes this heeds it.
+    #[cfg(feature = "tokio")]
+    pub(super) fn heed(&self) -> Option<Arc<super::gate::Cancel>> {
+        let cancel = self.cancel.clone()?;
+        cancel.heed();
+        Some(cancel)
     }
 
     pub(super) fn finish(mut self, result: Result<Staged, HandlerError>) {
         if let Some(entry) = self.entry.take() {
-            self.subscriber.tell(Inbound::Finished { entry, result });
+            let serial = self.serial;
+            self.subscriber.tell(Inbound::Finished { entry, serial, result });
         }
     }
 }
@@ -200,7 +220,7 @@ impl Completion {
 impl Drop for Completion {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
-            self.subscriber.tell(Inbound::GivenBack { entry });
+            self.subscriber.tell(Inbound::GivenBack { entry, serial: self.serial });
         }
     }
 }

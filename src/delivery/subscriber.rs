@@ -18,12 +18,14 @@ use super::{
     dead_letter::Alarm,
     effects::Effects,
     formation::Formation,
+    gate::{BreakerState, Gate, Start, StuckHandler},
     idempotency::Inbox,
     inline::InlineSide,
     keys,
     lane::Inbound,
     ledger::{Ledger, Outside},
     loss::{self, Loss},
+    quarantine::Quarantine,
     sweep::Sweep,
     watch::Watches,
 };
@@ -32,7 +34,7 @@ use crate::{
     journal::{Entry, Journal, Open, Route, Tag},
     message::Position,
     policy::{Backoff, Lanes, OnDeadLetter, Overflow},
-    runtime::{Clock, Runtime, Tick},
+    runtime::{Clock, Precedence, Runtime, Tick},
     storage::{Filter, StorageError, Write},
 };
 
@@ -51,6 +53,7 @@ pub(crate) struct Policy {
     pub(crate) overflow: Overflow,
     /// How long a lane looks for events before it rests.
     pub(crate) spin: Duration,
+    pub(crate) precedence: Precedence,
 }
 
 /// A handler and the event type it is for.
@@ -77,6 +80,10 @@ pub(crate) struct Subscriber {
     /// The same, for storage.
     pub(super) filter: Filter,
     pub(super) policy: Policy,
+    /// What protects whatever the handlers call, where anything does.
+    pub(super) gate: Option<Box<Gate>>,
+    /// Attempts that were started to go on elsewhere.
+    pub(super) starts: AtomicU64,
     /// One event at a time is handled, so state needs no key.
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
@@ -86,6 +93,7 @@ pub(crate) struct Subscriber {
     pub(super) effects: Effects,
     /// After a process that did not end cleanly.
     pub(super) careful: Option<Careful>,
+    pub(super) quarantine: Arc<Quarantine>,
     pub(super) counters: Counters,
     /// If it has handlers that are called where events are published.
     pub(super) inline: Option<Arc<InlineSide>>,
@@ -162,6 +170,12 @@ pub struct Status {
     pub dead_letters: u64,
     /// Dead letters that were discarded, in earlier runs too.
     pub discarded: u64,
+    /// Where its circuit breaker stands, if it has one.
+    pub breaker: Option<BreakerState>,
+    /// Handlers that have taken longer than its timeout and cannot be cancelled.
+    pub stuck: Vec<StuckHandler>,
+    /// It rests because its pool is overloaded, and it is sheddable.
+    pub shed: bool,
 }
 
 /// Whether a subscription runs.
@@ -484,6 +498,13 @@ impl Subscriber {
         }
     }
 
+    /// An attempt begins that goes on elsewhere.
+    pub(super) fn start(&self) -> Start {
+        let gate = self.gate.as_ref();
+        let deadline = gate.and_then(|gate| gate.deadline(self.clock().tick()));
+        Start { serial: self.starts.fetch_add(1, Ordering::Relaxed), deadline }
+    }
+
     /// Attempts made since it started.
     pub(super) fn attempts(&self) -> u64 {
         let Counters { handled, retried, dead_lettered, .. } = &self.counters;
@@ -496,7 +517,7 @@ impl Subscriber {
     }
 
     pub(crate) fn status(&self) -> Status {
-        let formation = self.formation();
+        let (formation, gate) = (self.formation(), self.gate.as_ref());
         Status {
             condition: self.condition(),
             lanes: formation.count(),
@@ -511,6 +532,9 @@ impl Subscriber {
             held: formation.in_lanes(),
             dead_letters: self.dead.count(),
             discarded: self.counters.discarded.get(),
+            breaker: gate.and_then(|gate| gate.breaker_state(self.runtime())),
+            shed: gate.is_some_and(|gate| gate.is_shed(self.runtime().now())),
+            stuck: gate.map_or_else(Vec::new, |gate| gate.stuck(&formation.lanes, self.runtime())),
         }
     }
 

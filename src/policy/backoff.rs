@@ -20,6 +20,7 @@ use std::time::Duration;
 pub struct Backoff {
     curve: Curve,
     jitter: Jitter,
+    immediate: u32,
     max_delay: Duration,
     max_attempts: Option<u32>,
     max_elapsed: Option<Duration>,
@@ -84,6 +85,7 @@ impl Backoff {
         Self {
             curve,
             jitter: Jitter::None,
+            immediate: 0,
             max_delay: Self::DEFAULT_MAX_DELAY,
             max_attempts: None,
             max_elapsed: None,
@@ -98,6 +100,14 @@ impl Backoff {
             let factor = if by >= 1.0 { by } else { 1.0 };
             self.curve = Curve::Exponential { initial, factor };
         }
+        self
+    }
+
+    /// So many retries at once, before the first delay: for failures that are gone the next moment.
+    /// They count as attempts. None by default.
+    #[must_use]
+    pub const fn immediate(mut self, retries: u32) -> Self {
+        self.immediate = retries;
         self
     }
 
@@ -158,10 +168,12 @@ impl Backoff {
             return None;
         }
         let share = unit(random);
-        let plain = self.plain(attempt.failed).min(self.max_delay);
+        let delayed = attempt.failed.saturating_sub(self.immediate);
+        let plain = self.plain(delayed).min(self.max_delay);
         let delay = match self.jitter {
+            _ if delayed == 0 => Duration::ZERO,
             Jitter::None => plain,
-            Jitter::Full => plain.mul_f64(share),
+            Jitter::Full => jitter(plain, random),
             Jitter::Equal => plain.mul_f64(0.5 + share / 2.0),
             Jitter::Decorrelated => self.decorrelated(attempt.previous, share),
         };
@@ -200,6 +212,11 @@ impl Default for Backoff {
     }
 }
 
+/// Anything from zero to the delay.
+pub(crate) fn jitter(delay: Duration, random: u64) -> Duration {
+    delay.mul_f64(unit(random))
+}
+
 /// 53 random bits as a number from 0 (included) to 1 (excluded).
 #[allow(clippy::cast_precision_loss)] // 53 bits fit an f64 exactly
 fn unit(random: u64) -> f64 {
@@ -232,6 +249,16 @@ mod tests {
         assert_eq!(delays(&Backoff::exponential(5 * MS), 4), [5, 10, 20, 40]);
         assert_eq!(delays(&Backoff::exponential(5 * MS).factor(3.0), 3), [5, 15, 45]);
         assert_eq!(delays(&Backoff::exponential(5 * MS).max_delay(12 * MS), 3), [5, 10, 12]);
+    }
+
+    #[test]
+    fn immediate_retries_come_before_the_curve() {
+        assert_eq!(delays(&Backoff::exponential(5 * MS).immediate(2), 5), [0, 0, 5, 10, 20]);
+        let jittered = Backoff::exponential(5 * MS).immediate(1).decorrelated_jitter();
+        let delays = delays(&jittered, 2);
+        assert!(delays[0] == 0 && delays[1] >= 5, "{delays:?}");
+        let few = Backoff::constant(MS).immediate(9).max_attempts(3);
+        assert_eq!(self::delays(&few, 9), [0, 0]);
     }
 
     #[test]

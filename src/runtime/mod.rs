@@ -22,8 +22,8 @@ use std::{
 
 pub(crate) use clock::Clock;
 pub(crate) use monitor::Monitor;
-pub(crate) use pool::PoolId;
-pub use pool::{PoolSize, PoolStatus};
+pub(crate) use pool::{PoolId, Precedence};
+pub use pool::{PoolSize, PoolStatus, Priority};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use random::Random;
 pub(crate) use task::{Step, Task, in_task, inside_task};
@@ -50,6 +50,8 @@ pub(crate) trait Driver: Send + Sync {
     fn pool(&self, name: &str, size: PoolSize) -> PoolId;
     fn find_pool(&self, name: &str) -> Option<PoolId>;
     fn pools(&self) -> Vec<PoolStatus>;
+    /// Until when a pool counts as overloaded.
+    fn overloaded_until(&self, pool: PoolId) -> Tick;
     fn new_task_id(&self) -> u64;
     fn yield_now(&self);
     fn patience(&self) -> u32;
@@ -115,7 +117,24 @@ impl Runtime {
         pool: PoolId,
         body: impl FnMut() -> Step + Send + 'static,
     ) -> Arc<Task> {
-        Task::new(self.driver.new_task_id(), pool, Arc::downgrade(&self.driver), Box::new(body))
+        self.task_among(pool, Precedence::default(), body)
+    }
+
+    /// The same, with a place among others of the pool.
+    pub(crate) fn task_among(
+        &self,
+        pool: PoolId,
+        precedence: Precedence,
+        body: impl FnMut() -> Step + Send + 'static,
+    ) -> Arc<Task> {
+        let (id, driver) = (self.driver.new_task_id(), Arc::downgrade(&self.driver));
+        Task::new(id, pool, precedence, driver, Box::new(body))
+    }
+
+    /// Until when a pool counts as overloaded: a task of it that is not sheddable has waited too long
+    /// for a thread.
+    pub(crate) fn overloaded_until(&self, pool: PoolId) -> Tick {
+        self.driver.overloaded_until(pool)
     }
 
     /// Wakes the task at that time. Waking a task too early or twice does no harm.

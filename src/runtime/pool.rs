@@ -63,6 +63,31 @@ impl From<usize> for PoolSize {
     }
 }
 
+/// Which subscriptions of a pool come first, where several wait for a thread.
+///
+/// The threads of a pool take what is of higher priority first. What is lower does not starve: when it
+/// was passed over 16 times in a row, it has its turn. A handler that runs is not interrupted. Under the
+/// simulator, which tries all orders, it has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Priority {
+    /// Before others.
+    High,
+    /// Unless set.
+    #[default]
+    Normal,
+    /// After others.
+    Low,
+}
+
+/// What a task is among those of its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Precedence {
+    pub(crate) priority: Priority,
+    /// It can wait until the pool is no longer overloaded.
+    pub(crate) is_sheddable: bool,
+}
+
 /// How a pool is doing, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

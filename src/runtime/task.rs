@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Driver, PoolId};
+use super::{Driver, PoolId, Precedence};
 
 /// What a step wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,7 @@ const STOPPED: u8 = 4;
 pub(crate) struct Task {
     id: u64,
     pool: PoolId,
+    precedence: Precedence,
     driver: Weak<dyn Driver>,
     /// One of the constants above. Only `wake`, `run` and `stop` change it.
     state: AtomicU8,
@@ -48,9 +49,15 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(id: u64, pool: PoolId, driver: Weak<dyn Driver>, body: Body) -> Arc<Self> {
+    pub(super) fn new(
+        id: u64,
+        pool: PoolId,
+        precedence: Precedence,
+        driver: Weak<dyn Driver>,
+        body: Body,
+    ) -> Arc<Self> {
         let (state, body) = (AtomicU8::new(IDLE), Mutex::new(Some(body)));
-        Arc::new(Self { id, pool, driver, state, body })
+        Arc::new(Self { id, pool, precedence, driver, state, body })
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -59,6 +66,10 @@ impl Task {
 
     pub(super) fn pool(&self) -> PoolId {
         self.pool
+    }
+
+    pub(super) fn precedence(&self) -> Precedence {
+        self.precedence
     }
 
     /// Has the task run soon. Cheap when it is already going to.

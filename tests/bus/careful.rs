@@ -8,7 +8,7 @@ use std::sync::{
 use tidings::{Backoff, Bus, Context, DeadLetterReason, HandlerError, Message, Subscription};
 
 use crate::{
-    events::{Placed, SECOND, Seen, placed, seen},
+    events::{Placed, SECOND, Seen, Tick, placed, seen},
     store::Store,
 };
 
@@ -102,6 +102,45 @@ fn deaths_from_elsewhere_blame_no_event() {
     let reader = start(&bus);
     store.sim.run_until_idle();
     assert_eq!(reader.ledger().to_string(), "90 matched = 90 acknowledged");
+}
+
+/// An event that happens to be under way whenever another one ends the process is not taken for it.
+#[test]
+fn the_innocent_are_told_from_the_deadly() {
+    let deadly = Deadly::new(1);
+    let slow = |bus: &Bus| bus.subscribe("slow").stream::<Tick>().unwrap();
+    let mut died = 0;
+    loop {
+        deadly.died.store(false, Relaxed);
+        let bus = deadly.store.open();
+        if died == 0 {
+            bus.publish(Tick(1)).unwrap();
+            bus.publish(placed(13, 1)).unwrap();
+        }
+        let mut pulled = slow(&bus);
+        let under_way = pulled.next_within(SECOND);
+        deadly.start(&bus);
+        deadly.store.sim.advance(SECOND);
+        if deadly.died.load(Relaxed) {
+            died += 1;
+            assert!(died < 10, "no process gets past it");
+            std::mem::forget(under_way);
+            continue;
+        }
+        if let Some(event) = under_way {
+            event.ack();
+        }
+        deadly.store.sim.run_until_idle();
+        let ledgers = (pulled.subscription().ledger(), deadly.died.load(Relaxed));
+        drop(pulled);
+        if ledgers.1 {
+            died += 1;
+            continue;
+        }
+        assert_eq!(ledgers.0.to_string(), "1 matched = 1 acknowledged");
+        assert_eq!(bus.dead_letters("reader").list().unwrap().len(), 1);
+        return;
+    }
 }
 
 /// Care is for what may have been under way. What comes later is handled as ever.

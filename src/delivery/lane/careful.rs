@@ -3,9 +3,40 @@
 use super::{Held, Lane};
 use crate::{delivery::dead_letter::Verdict, message::Position, runtime::Tick};
 
+/// What is to become of an event that may have been under way when the last process ended.
+pub(super) enum Care {
+    Handle,
+    /// Others are being handled that it must not be handled beside.
+    Wait,
+    /// Too many processes have ended with it.
+    Bury(Verdict),
+}
+
 impl Lane {
-    /// Whether an event may have been under way when the last process ended.
-    pub(super) fn is_careful(&mut self, held: &Held) -> bool {
+    /// Takes note, in storage, that an event is about to be handled, if it may have been under way when
+    /// the last process ended.
+    pub(super) fn take_care(&mut self, held: &mut Held) -> Care {
+        if !self.is_careful(held) {
+            return Care::Handle;
+        }
+        let Some(careful) = &self.subscriber.careful else { return Care::Handle };
+        held.crashes = careful.crashes(held.position());
+        if let Some(verdict) = careful.verdict(held.position()) {
+            return Care::Bury(verdict);
+        }
+        held.stay = self.subscriber.quarantine.enter(held.crashes > 0);
+        if held.stay.is_none() {
+            return Care::Wait;
+        }
+        self.careful = self.careful.saturating_sub(1);
+        held.is_suspect = false;
+        self.note_under_way(Some(held.position()));
+        // So that what succeeds is acknowledged before the next one is tried.
+        self.turn_end = Tick::ZERO;
+        Care::Handle
+    }
+
+    fn is_careful(&mut self, held: &Held) -> bool {
         let Some(careful) = &self.subscriber.careful else { return false };
         if held.is_suspect || held.is_revived() || self.careful == 0 {
             return held.is_suspect;
@@ -16,25 +47,21 @@ impl Lane {
         self.careful > 0
     }
 
-    /// Takes note, in storage, that an event is about to be handled, or says that it is not to be: too
-    /// many processes have ended with it.
-    pub(super) fn take_care(&mut self, held: &mut Held) -> Option<Verdict> {
-        let careful = self.subscriber.careful.as_ref()?;
-        self.careful = self.careful.saturating_sub(1);
-        held.is_suspect = false;
-        held.crashes = careful.crashes(held.position());
-        if let Some(verdict) = careful.verdict(held.position()) {
-            return Some(verdict);
+    /// The process has outlived an event's handler.
+    pub(super) fn end_care(&self, held: &mut Held) {
+        if held.stay.take().is_some() {
+            self.note_under_way(None);
         }
-        let running = self.running.keys().copied();
-        let under_way: Vec<Position> = running.chain([held.position()]).collect();
+    }
+
+    fn note_under_way(&self, also: Option<Position>) {
+        let Some(careful) = &self.subscriber.careful else { return };
+        let careful_with = self.running.values().filter(|held| held.stay.is_some());
+        let under_way: Vec<_> = careful_with.map(Held::position).chain(also).collect();
         if let Err(error) = careful.note(self.number, &under_way) {
             // Storage that takes nothing stops the subscription at its next commit.
-            tracing::warn!(subscription = &*self.subscriber.name, position = %held.position(), %error,
-                "what is about to be handled could not be stored");
+            tracing::warn!(subscription = &*self.subscriber.name, %error,
+                "what is being handled could not be stored");
         }
-        // So that what succeeds is acknowledged before the next one is tried.
-        self.turn_end = Tick::ZERO;
-        None
     }
 }

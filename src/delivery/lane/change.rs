@@ -94,6 +94,7 @@ impl Lane {
     pub(in crate::delivery) fn inherit(&mut self, share: Share) {
         let Share { parked, running, revived } = share;
         (self.parked, self.running, self.revived) = (parked, running, revived);
+        self.note_deadlines();
         let held = self.parked.iter().chain(self.running.values());
         self.handle.took(held.filter(|held| !held.is_revived()).count(), self.low());
         self.handle.keep_account(self.account());

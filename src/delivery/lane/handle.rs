@@ -8,7 +8,10 @@ use std::sync::{
 use parking_lot::Mutex;
 
 use crate::{
-    delivery::{HandlerError, conductor::Gauge, context::Staged, ledger::Account, parking::Held},
+    delivery::{
+        HandlerError, conductor::Gauge, context::Staged, gate::Timesheet, ledger::Account,
+        parking::Held,
+    },
     event::Key,
     journal::{Entry, Journal, Ticket, Transaction},
     message::Position,
@@ -18,9 +21,9 @@ use crate::{
 /// What others tell a lane.
 pub(in crate::delivery) enum Inbound {
     /// A started delivery has ended.
-    Finished { entry: Arc<Entry>, result: Result<Staged, HandlerError> },
+    Finished { entry: Arc<Entry>, serial: u64, result: Result<Staged, HandlerError> },
     /// A started delivery was given back without being looked at.
-    GivenBack { entry: Arc<Entry> },
+    GivenBack { entry: Arc<Entry>, serial: u64 },
     /// A dead letter is to be tried again.
     Revive(Held),
     /// A dead letter of this key is gone, and what was put behind it may follow.
@@ -32,7 +35,7 @@ impl Inbound {
     pub(in crate::delivery) fn lane(&self, lanes: u32) -> u32 {
         let lane_of = |entry: &Entry| entry.envelope.lane(entry.position, lanes);
         match self {
-            Self::Finished { entry, .. } | Self::GivenBack { entry } => lane_of(entry),
+            Self::Finished { entry, .. } | Self::GivenBack { entry, .. } => lane_of(entry),
             Self::Revive(held) => lane_of(&held.entry),
             Self::Follow(key) => key.lane(lanes),
         }
@@ -67,6 +70,8 @@ pub(crate) struct LaneHandle {
     account: Mutex<Account>,
     /// How busy the lane is, where anybody asks.
     pub(in crate::delivery) gauge: Gauge,
+    /// What its thread is at, where that may take too long.
+    pub(in crate::delivery) timesheet: Timesheet,
 }
 
 impl LaneHandle {

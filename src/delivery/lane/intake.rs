@@ -12,7 +12,8 @@ use crate::{
     },
     journal::{Batch, Entry, Opened, Seat},
     message::Position,
-    policy::Attempt,
+    policy::{Attempt, jitter},
+    runtime::Tick,
     storage::{StorageError, Write},
 };
 
@@ -102,6 +103,9 @@ impl Lane {
             return false;
         }
         let subscriber = Arc::clone(&self.subscriber);
+        if subscriber.gate.as_ref().is_some_and(|gate| gate.is_for_each()) {
+            return false;
+        }
         let Some(first) = batch.get(next.get()) else { return false };
         let Some(registered) = subscriber.handlers.get(&first.kind()) else { return false };
         let Form::Called { in_place: Some(handler), .. } = &registered.run.form else {
@@ -112,13 +116,21 @@ impl Lane {
         }
         let from = next.get();
         let clock = subscriber.journal.clock();
-        let turn = Turn { subscriber: &subscriber, clock, end: self.turn_end_nanos() };
-        let result = handler.run(batch, next, &turn);
+        let one_by_one = subscriber.gate.as_ref().is_some_and(|gate| gate.times_calls());
+        let (end, began) = match &subscriber.gate {
+            Some(_) => (if one_by_one { 0 } else { self.turn_end_nanos() }, clock.tick()),
+            None => (self.turn_end_nanos(), Tick::ZERO),
+        };
+        let turn = Turn { subscriber: &subscriber, clock, end };
+        let clocked_in = self.clock_in(None);
+        let result = handler.run(batch, next, &turn).map_err(|error| self.judge(error));
+        self.clock_out(clocked_in);
         let done = next.get() - from;
         self.handle.took(done, Position::new(first.position()));
         self.batch.settle_all(done as u64);
         self.batch.attempts += done.div_ceil(IN_PLACE);
         subscriber.counters.handled.add(done as u64);
+        self.leave_gate_in_place(done as u64, result.as_ref().err(), began);
         if let Err(error) = result
             && let Some(failed) = batch.get(next.get())
         {
@@ -140,6 +152,7 @@ impl Lane {
         let held = self.formation.held(entry);
         if let Some(error) = failure {
             self.batch.attempts += 1;
+            let error = self.judge(error);
             self.fail_attempt(held, &error);
         } else if !self.parked.is_busy(&held) {
             self.deliver(held);
@@ -238,13 +251,14 @@ impl Lane {
         if self.parked.is_busy(&held) {
             return self.parked.queue(held, self.now());
         }
-        // Spread, so that a restart does not try everything at one moment.
         let failed = held.attempts.max(1);
         let attempt = Attempt { failed, elapsed: Duration::ZERO, previous: Duration::ZERO };
         let delay = match held.attempts {
             0 => None,
             _ => self.subscriber.policy.retry.next_delay(attempt, self.random()),
         };
-        self.parked.park(held, self.now().saturating_add(delay.unwrap_or_default()));
+        // Spread, so that a restart does not try everything at one moment.
+        let delay = jitter(delay.unwrap_or_default(), self.random());
+        self.parked.park(held, self.now().saturating_add(delay));
     }
 }

@@ -3,6 +3,7 @@
 mod careful;
 mod change;
 mod commit;
+mod gate;
 mod handle;
 mod held_keys;
 mod intake;
@@ -16,7 +17,9 @@ use std::{
     time::Duration,
 };
 
+use careful::Care;
 pub(super) use change::Share;
+use gate::AtGate;
 pub(super) use handle::{Inbound, LaneHandle, Submitted};
 pub(super) use post::Post;
 
@@ -28,6 +31,7 @@ use super::{
     cursor::{Cursor, Hole},
     dead_letter::Verdict,
     formation::Formation,
+    gate::{Ended, Pass},
     ledger::Tally,
     parking::{Held, Parked},
 };
@@ -50,8 +54,8 @@ const SPINS: u32 = 256;
 /// finds no room, an event that was given back.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The pause before an event is looked at again of which a copy is being handled.
-const COPY_PAUSE: Duration = Duration::from_millis(10);
+/// The pause before an event is looked at again that must not be handled beside another one.
+const OTHERS_PAUSE: Duration = Duration::from_millis(10);
 
 /// The body of a lane's task. Only that task touches it.
 pub(super) struct Lane {
@@ -97,6 +101,7 @@ pub(super) struct Lane {
     spinning_until: Tick,
     /// The timer that is set, if it is still to come.
     armed: Option<Tick>,
+    at_gate: AtGate,
     /// The last cursor of a stop has been stored.
     farewell: bool,
     /// Where it has come to a stop, for a change of the number of lanes.
@@ -146,6 +151,7 @@ impl Lane {
             looks: 0,
             spinning_until: Tick::ZERO,
             armed: None,
+            at_gate: AtGate::default(),
             farewell: false,
             stopped_at: None,
             over: false,
@@ -161,6 +167,7 @@ impl Lane {
         }
         self.stopped_at = None;
         let step = self.turn();
+        self.step_aside();
         if self.commit.is_none() {
             self.handle.report(self.low(), self.running.len());
         }
@@ -182,6 +189,7 @@ impl Lane {
         self.turn_end = if rests { Tick::ZERO } else { self.now().saturating_add(TURN_TIME) };
         self.unreadable = false;
         self.receive();
+        self.take_back_late();
         if self.subscriber.is_stopping() {
             return self.finish();
         }
@@ -210,8 +218,10 @@ impl Lane {
             && let Some(inbound) = self.inbox.pop_front()
         {
             match inbound {
-                Inbound::Finished { entry, result } => self.finished(entry.position, result),
-                Inbound::GivenBack { entry } => self.given_back(entry.position),
+                Inbound::Finished { entry, serial, result } => {
+                    self.finished(entry.position, serial, result);
+                }
+                Inbound::GivenBack { entry, serial } => self.given_back(entry.position, serial),
                 Inbound::Revive(held) => self.revive(held),
                 Inbound::Follow(key) => self.follow(Some(&key)),
             }
@@ -280,36 +290,61 @@ impl Lane {
     }
 
     /// True if the event is settled, one way or the other.
-    fn try_now(&mut self, mut held: Held) -> bool {
+    fn try_now(&mut self, held: Held) -> bool {
         if self.is_discarded(&held) || self.has_expired(&held) || self.is_out_of_turn(&held) {
             return true;
         }
         if self.is_behind(&held) {
             return self.bury(held, Verdict::behind());
         }
-        self.batch.attempts += 1;
         if let Some(verdict) = held.verdict.clone() {
+            self.batch.attempts += 1;
             return self.bury(held, verdict);
         }
-        let careful = self.is_careful(&held);
-        if careful && let Some(verdict) = self.take_care(&mut held) {
-            return self.bury(held, verdict);
+        let Some((mut held, pass)) = self.admit(held) else { return false };
+        self.batch.attempts += 1;
+        match self.take_care(&mut held) {
+            Care::Handle => {}
+            Care::Bury(verdict) => {
+                self.leave_gate(pass, Ended::WithoutCall);
+                return self.bury(held, verdict);
+            }
+            Care::Wait => return self.wait_for_others(held, pass),
         }
         let subscriber = Arc::clone(&self.subscriber);
-        match attempt(&subscriber, &mut held, &mut self.batch.writes) {
-            Attempted::Succeeded(staged) => self.succeed(&mut held, staged),
-            Attempted::Failed(error) => self.fail_attempt(held, &error),
-            Attempted::Hopeless(verdict) => self.bury(held, verdict),
-            Attempted::Busy => {
-                self.parked.park(held, self.now().saturating_add(COPY_PAUSE));
-                false
+        let clocked_in = self.clock_in(Some(held.position()));
+        let attempted = attempt(&subscriber, &mut held, &mut self.batch.writes);
+        self.clock_out(clocked_in);
+        if !matches!(attempted, Attempted::Started(_)) {
+            self.end_care(&mut held);
+        }
+        match attempted {
+            Attempted::Succeeded(staged) => {
+                self.leave_gate(pass, Ended::of(&staged));
+                self.succeed(&mut held, staged)
             }
-            Attempted::Started => {
+            Attempted::Failed(error) => self.fail(held, pass, error),
+            Attempted::Hopeless(verdict) => {
+                self.leave_gate(pass, Ended::WithoutCall);
+                self.bury(held, verdict)
+            }
+            Attempted::Busy => self.wait_for_others(held, pass),
+            Attempted::Started(start) => {
+                held.pass = pass;
+                held.start = Some(start);
+                self.note_deadline(&held);
                 self.parked.occupy(held.key());
                 self.running.insert(held.position(), held);
                 false
             }
         }
+    }
+
+    /// It must not be handled beside something that is being handled. That was no attempt.
+    fn wait_for_others(&mut self, held: Held, pass: Pass) -> bool {
+        self.leave_gate(pass, Ended::WithoutCall);
+        self.parked.park(held, self.now().saturating_add(OTHERS_PAUSE));
+        false
     }
 
     /// Sets the phase and the timer for when there is nothing to do right now.
@@ -318,21 +353,26 @@ impl Lane {
             return self.next_step();
         }
         let paused = self.subscriber.is_paused();
+        let shut_out = !paused && self.waits_at_gate();
+        let has_room_to_run = !shut_out && self.has_room_in_flight();
         if let Some(due) = self.parked.next_due()
             && !paused
-            && self.has_room_to_run()
+            && has_room_to_run
         {
             self.wake_at(due);
         }
+        self.wake_at_deadline();
+        let broken = if shut_out { self.broken_phase() } else { None };
         let phase = match () {
             () if !self.running.is_empty() => Phase::Working,
             () if paused => Phase::Stopped,
+            () if let Some(phase) = broken => phase,
             () if !self.has_room_to_hold() => Phase::Blocked,
             () if !self.backlog.is_empty() => Phase::Working,
             () if !self.parked.is_empty() => Phase::Parked,
             () => Phase::Settled,
         };
-        let full = !self.has_room_to_run() || !self.has_room_to_hold();
+        let full = !has_room_to_run || !self.has_room_to_hold();
         let hungry = !paused && !full && !self.unreadable;
         if hungry && self.spins() {
             // At once: a way through the pool's queue would cost more than all the rest.
@@ -353,6 +393,7 @@ impl Lane {
         if self.commit_last() {
             return self.next_step();
         }
+        self.wake_at_deadline();
         let phase = if self.running.is_empty() { Phase::Stopped } else { Phase::Working };
         if self.rest_in(phase, false) { Step::Wait } else { Step::Again }
     }
@@ -386,6 +427,10 @@ impl Lane {
     }
 
     fn has_room_to_run(&self) -> bool {
+        self.has_room_in_flight() && !self.is_shut_out()
+    }
+
+    fn has_room_in_flight(&self) -> bool {
         self.running.len() < self.subscriber.policy.max_in_flight
     }
 

@@ -8,6 +8,7 @@ use crate::{
         DeadLetter, DeadLetterReason, HandlerError,
         context::Staged,
         dead_letter::Verdict,
+        gate::Ended,
         ledger::{Settled, Skip},
     },
     message::Position,
@@ -20,13 +21,22 @@ const LONGEST_DELAY: Duration = Duration::from_hours(24 * 3650);
 
 impl Lane {
     /// A started delivery has ended.
-    pub(super) fn finished(&mut self, position: Position, result: Result<Staged, HandlerError>) {
-        let Some(mut held) = self.running.remove(&position) else { return };
+    pub(super) fn finished(
+        &mut self,
+        position: Position,
+        serial: u64,
+        result: Result<Staged, HandlerError>,
+    ) {
+        let Some(mut held) = self.end_started(position, serial) else { return };
+        let pass = std::mem::take(&mut held.pass);
         self.batch.attempts += 1;
         let key = held.key().cloned();
         let settled = match result {
-            Ok(staged) => self.succeed(&mut held, staged),
-            Err(error) => self.fail_attempt(held, &error),
+            Ok(staged) => {
+                self.leave_gate(pass, Ended::of(&staged));
+                self.succeed(&mut held, staged)
+            }
+            Err(error) => self.fail(held, pass, error),
         };
         if settled {
             self.go_on_with(key.as_ref());
@@ -34,8 +44,10 @@ impl Lane {
     }
 
     /// A started delivery was never looked at. It comes again, and this was no attempt.
-    pub(super) fn given_back(&mut self, position: Position) {
-        if let Some(mut held) = self.running.remove(&position) {
+    pub(super) fn given_back(&mut self, position: Position, serial: u64) {
+        if let Some(mut held) = self.end_started(position, serial) {
+            let pass = std::mem::take(&mut held.pass);
+            self.leave_gate(pass, Ended::WithoutCall);
             self.leave_inbox(&mut held);
             self.parked.park(held, self.now().saturating_add(PAUSE));
         }
@@ -59,7 +71,7 @@ impl Lane {
     }
 
     /// It was let in to be handled, and was not.
-    fn leave_inbox(&self, held: &mut Held) {
+    pub(super) fn leave_inbox(&self, held: &mut Held) {
         if let Some(key) = held.entered.take()
             && let Some(inbox) = self.subscriber.inbox(&held.entry)
         {

@@ -37,7 +37,8 @@ impl Post {
         let runtime = subscriber.runtime().clone();
         let (muster, shared) = (Arc::clone(muster), Arc::clone(&handle));
         let mut post = Self { subscriber, handle, muster, number, lane: None };
-        let task = runtime.task(pool, move || post.step());
+        let precedence = post.subscriber.policy.precedence;
+        let task = runtime.task_among(pool, precedence, move || post.step());
         shared.attach(&task);
         task
     }

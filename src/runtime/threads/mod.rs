@@ -76,6 +76,10 @@ impl Driver for Threads {
         self.pools.read().iter().map(|pool| pool.status()).collect()
     }
 
+    fn overloaded_until(&self, pool: PoolId) -> Tick {
+        self.pools.read().get(pool.0).map_or(Tick::ZERO, |pool| pool.overloaded_until())
+    }
+
     fn new_task_id(&self) -> u64 {
         self.task_ids.fetch_add(1, Ordering::Relaxed)
     }

@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc, Weak,
         atomic::{
-            AtomicU64, AtomicUsize,
+            AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -16,16 +16,30 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, TryRecvError};
+use parking_lot::Mutex;
 
-use super::Pool;
-use crate::runtime::{Step, Task, Tick};
+use super::{Pool, ranks::Ranks};
+use crate::runtime::{Clock, Precedence, Step, Task, Tick};
 
 pub(super) struct Queued {
     /// In nanoseconds.
-    pub(super) came: u64,
-    /// None only makes a thread look around.
-    pub(super) task: Option<Arc<Task>>,
+    came: u64,
+    call: Call,
 }
+
+/// What a thread is called for.
+pub(super) enum Call {
+    Run(Arc<Task>),
+    /// The first of those that are ranked.
+    RunFirst,
+    LookAround,
+}
+
+/// A task that waits longer than this for a thread says that the pool is overloaded.
+const LONG: Tick = Tick::from_millis(100);
+
+/// It counts as overloaded for so long after that.
+const CALM: Tick = Tick::from_secs(1);
 
 /// What the threads of a pool share. They do not hold the pool itself, so that they end with it.
 pub(super) struct Crew {
@@ -36,6 +50,13 @@ pub(super) struct Crew {
     leaving: AtomicUsize,
     /// None in a pool of a fixed size, where nobody asks.
     counts: Option<Counts>,
+    clock: Clock,
+    /// Tasks, and when they came. In use from the first one on that has a precedence; until then the
+    /// channel carries the tasks themselves, and after that a call for each.
+    ranks: Mutex<Ranks<(Arc<Task>, Tick)>>,
+    is_ranked: AtomicBool,
+    /// In nanoseconds.
+    overloaded_until: AtomicU64,
 }
 
 /// What tells how many threads are of use. On cache lines of its own: all threads write it.
@@ -60,9 +81,43 @@ impl Counts {
 }
 
 impl Crew {
-    pub(super) fn new(queue: Receiver<Queued>, counts: bool) -> Arc<Self> {
-        let counts = counts.then(Counts::default);
-        Arc::new(Self { queue, since: AtomicU64::new(0), leaving: AtomicUsize::new(0), counts })
+    pub(super) fn new(queue: Receiver<Queued>, counts: bool, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            queue,
+            since: AtomicU64::new(0),
+            leaving: AtomicUsize::new(0),
+            counts: counts.then(Counts::default),
+            clock,
+            ranks: Mutex::default(),
+            is_ranked: AtomicBool::new(false),
+            overloaded_until: AtomicU64::new(0),
+        })
+    }
+
+    /// How a thread is to be called for a task that comes now.
+    pub(super) fn rank(&self, task: Arc<Task>, now: Tick) -> Call {
+        let precedence = task.precedence();
+        if !self.is_ranked.load(Relaxed) {
+            if precedence == Precedence::default() {
+                return Call::Run(task);
+            }
+            self.is_ranked.store(true, Relaxed);
+        }
+        self.ranks.lock().push(precedence.priority, (task, now));
+        Call::RunFirst
+    }
+
+    fn first(&self) -> Option<Arc<Task>> {
+        let (task, came) = self.ranks.lock().pop()?;
+        let now = self.clock.tick();
+        if !task.precedence().is_sheddable && now.saturating_sub(came) > LONG {
+            self.overloaded_until.store(nanos(now.saturating_add(CALM)), Relaxed);
+        }
+        Some(task)
+    }
+
+    pub(super) fn overloaded_until(&self) -> Tick {
+        Tick::from_nanos(self.overloaded_until.load(Relaxed))
     }
 
     /// Where something is queued: when the first of it came, or the one before that, which is taken.
@@ -71,13 +126,12 @@ impl Crew {
     }
 
     /// What is going to be queued, now.
-    pub(super) fn welcome(&self, now: Tick, task: Option<Arc<Task>>) -> Queued {
-        #[allow(clippy::cast_possible_truncation)] // 580 years
-        let came = now.as_nanos() as u64;
+    pub(super) fn welcome(&self, now: Tick, call: Call) -> Queued {
+        let came = nanos(now);
         if self.is_later(came) && self.queue.is_empty() {
             self.since.fetch_max(came, Relaxed);
         }
-        Queued { came, task }
+        Queued { came, call }
     }
 
     /// Mostly not: on a busy pool the clock ticks, once a millisecond.
@@ -152,8 +206,13 @@ impl Crew {
                 Err(TryRecvError::Disconnected) => return None,
             };
             self.note_taken(&queued);
-            if queued.task.is_some() {
-                return queued.task;
+            let task = match queued.call {
+                Call::Run(task) => Some(task),
+                Call::RunFirst => self.first(),
+                Call::LookAround => None,
+            };
+            if task.is_some() {
+                return task;
             }
         }
     }
@@ -178,10 +237,17 @@ impl Crew {
         if self.is_later(queued.came) {
             self.since.fetch_max(queued.came, Relaxed);
         }
-        if let Some(counts) = self.counts.as_ref().filter(|_| queued.task.is_some()) {
+        if let Some(counts) =
+            self.counts.as_ref().filter(|_| !matches!(queued.call, Call::LookAround))
+        {
             counts.taken.fetch_add(1, Relaxed);
         }
     }
+}
+
+#[allow(clippy::cast_possible_truncation)] // 580 years
+fn nanos(tick: Tick) -> u64 {
+    tick.as_nanos() as u64
 }
 
 /// Handlers' panics are caught where they are called. One that arrives here is a bug of ours, or of

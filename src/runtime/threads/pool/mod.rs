@@ -5,6 +5,7 @@
 //! while tasks wait or there are more threads than the least.
 
 mod crew;
+mod ranks;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,7 @@ use super::{
     timer::{Alarm, Timer},
 };
 use crate::runtime::{Clock, PoolSize, PoolStatus, Task, Tick};
-use crew::{Crew, Queued};
+use crew::{Call, Crew, Queued};
 
 pub(super) struct Pool {
     name: Arc<str>,
@@ -60,7 +61,7 @@ impl Pool {
             clock: timer.clock(),
             timer: Arc::clone(timer),
             queue,
-            crew: Crew::new(tasks, size.least() < size.most()),
+            crew: Crew::new(tasks, size.least() < size.most(), timer.clock()),
             unwatched: AtomicBool::new(true),
             state: Mutex::new(state),
         })
@@ -84,12 +85,18 @@ impl Pool {
     }
 
     pub(super) fn push(self: &Arc<Self>, task: Arc<Task>) {
-        self.send(Some(task));
+        let now = self.clock.tick();
+        let call = self.crew.rank(task, now);
+        self.send(call, now);
         self.watch();
     }
 
-    fn send(&self, task: Option<Arc<Task>>) {
-        let queued = self.crew.welcome(self.clock.tick(), task);
+    pub(super) fn overloaded_until(&self) -> Tick {
+        self.crew.overloaded_until()
+    }
+
+    fn send(&self, call: Call, now: Tick) {
+        let queued = self.crew.welcome(now, call);
         self.queue.send(queued).ok(); // the crew has the other end
     }
 
@@ -159,7 +166,8 @@ impl Pool {
             }
             Change::Shrink(count) => {
                 self.crew.set_leaving(leaving + count);
-                (0..count).for_each(|_| self.send(None)); // they may be at rest
+                // They may be at rest.
+                (0..count).for_each(|_| self.send(Call::LookAround, self.clock.tick()));
             }
         }
     }

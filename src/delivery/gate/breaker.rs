@@ -1,0 +1,166 @@
+//! The circuit breaker of a subscription at work, shared by its lanes.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    Rest,
+    circuit::{Broken, Call, Change, Circuit},
+    window::Outcome,
+};
+use crate::{
+    policy::{CircuitBreaker, SlowCalls},
+    runtime::{Runtime, Tick, Timestamp},
+};
+
+/// Closed, and more good outcomes would change nothing.
+const SPOTLESS: u8 = 0;
+const CLOSED: u8 = 1;
+const BROKEN: u8 = 2;
+
+/// Where the circuit breaker of a subscription stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// Handlers are called.
+    Closed,
+    /// The subscription rests.
+    Open {
+        /// Until about this time.
+        until: Timestamp,
+    },
+    /// A few events are let through, to see how they do.
+    HalfOpen,
+}
+
+/// The circuit breaker of a subscription at work, shared by its lanes.
+pub(super) struct Breaker {
+    subscription: Arc<str>,
+    circuit: Mutex<Circuit>,
+    /// What the circuit is, for those who look often. Changes with it.
+    phase: AtomicU8,
+    slow: Option<SlowCalls>,
+}
+
+impl Breaker {
+    pub(super) fn new(settings: CircuitBreaker, subscription: &Arc<str>) -> Self {
+        let settings = settings.clamped();
+        let slow = settings.slow;
+        let circuit = Mutex::new(Circuit::new(settings));
+        Self { subscription: Arc::clone(subscription), circuit, phase: CLOSED.into(), slow }
+    }
+
+    /// Whether calls have to be timed one by one.
+    pub(super) fn times_calls(&self) -> bool {
+        self.slow.is_some()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.phase.load(Ordering::Acquire) != BROKEN
+    }
+
+    fn is_spotless(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == SPOTLESS
+    }
+
+    /// How long nothing is let through.
+    pub(super) fn rest(&self, now: Tick) -> Option<Rest> {
+        if self.is_closed() {
+            return None;
+        }
+        self.change(|circuit| circuit.look(now));
+        self.circuit.lock().rest()
+    }
+
+    /// Lets a call through. `is_fresh` where its event has not failed before.
+    pub(super) fn enter(&self, now: Tick, is_fresh: bool) -> Result<Call, Broken> {
+        self.circuit.lock().enter(now, is_fresh)
+    }
+
+    /// So many calls of the closed breaker have ended well.
+    pub(super) fn succeeded(&self, count: u64) {
+        if !self.is_spotless() {
+            self.change(|circuit| {
+                circuit.succeeded(count);
+                None
+            });
+        }
+    }
+
+    /// A call has ended: one that was let through, or any of the closed breaker. True where lanes are
+    /// to look at the breaker again.
+    pub(super) fn ended(&self, call: Option<Call>, failed: bool, took: Tick, now: Tick) -> bool {
+        let slow = self.slow.is_some_and(|slow| took > slow.longer_than);
+        if !failed && !slow && self.is_spotless() {
+            return false;
+        }
+        let outcome = Outcome { failed, slow };
+        self.change(|circuit| match call {
+            Some(call) => circuit.ended(call, outcome, now),
+            None => circuit.counted(outcome, now),
+        })
+    }
+
+    /// A call that was let through came to nothing. As for `ended`.
+    pub(super) fn withdraw(&self, call: Call) -> bool {
+        self.circuit.lock().withdraw(call)
+    }
+
+    pub(super) fn state(&self, runtime: &Runtime) -> BreakerState {
+        match self.circuit.lock().state() {
+            Change::Closed => BreakerState::Closed,
+            Change::HalfOpen => BreakerState::HalfOpen,
+            Change::Open { until } => {
+                let left = until.saturating_sub(runtime.now());
+                BreakerState::Open { until: runtime.wall().plus(left) }
+            }
+        }
+    }
+
+    /// Does something to the circuit, and tells of it if it has changed: true then.
+    fn change(&self, act: impl FnOnce(&mut Circuit) -> Option<Change>) -> bool {
+        let mut circuit = self.circuit.lock();
+        let change = act(&mut circuit);
+        let phase = match circuit.state() {
+            Change::Closed if circuit.is_spotless() => SPOTLESS,
+            Change::Closed => CLOSED,
+            Change::Open { .. } | Change::HalfOpen => BROKEN,
+        };
+        if self.phase.load(Ordering::Relaxed) != phase {
+            self.phase.store(phase, Ordering::Release);
+        }
+        let hook = change.and_then(|change| match change {
+            Change::Closed => circuit.settings().on_close.clone(),
+            Change::Open { .. } => circuit.settings().on_open.clone(),
+            Change::HalfOpen => None,
+        });
+        drop(circuit);
+        let Some(change) = change else { return false };
+        self.trace(change);
+        if let Some(hook) = hook {
+            let called = catch_unwind(AssertUnwindSafe(|| hook(&self.subscription)));
+            if called.is_err() {
+                tracing::error!(subscription = &*self.subscription, "a breaker's hook panicked");
+            }
+        }
+        true
+    }
+
+    fn trace(&self, change: Change) {
+        let subscription = &*self.subscription;
+        match change {
+            Change::Closed => tracing::info!(subscription, "the circuit breaker closes"),
+            Change::HalfOpen => tracing::info!(subscription, "the circuit breaker is half-open"),
+            Change::Open { .. } => {
+                tracing::warn!(subscription, "the circuit breaker opens: the subscription rests");
+            }
+        }
+    }
+}
