@@ -88,7 +88,7 @@ pub mod storage;
 pub mod testing;
 
 pub use bus::{
-    Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Description, Error,
+    Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Description, DryRun, Error,
     HandlerDescription, LetterGroup, Letters, OpenError, Pending, Publisher, Receipt, Reply,
     Report, RequestError, RequestFailure, Rerun, RerunProgress, SettleError, ShutdownError,
     SubscribeError, Subscription, SubscriptionBuilder, SubscriptionDescription, SubscriptionReport,
@@ -96,10 +96,10 @@ pub use bus::{
 };
 pub use contract::NameTaken;
 pub use delivery::{
-    BreakerState, Condition, Context, DeadLetter, DeadLetterReason, Delivery, Failure, Handler,
-    HandlerError, HandlerErrorExt, Idempotent, IntoHandler, Layer, Ledger, Loss, MadeBy, Next,
-    Outcome, State, StateError, Status, StoredLane, StoredSubscription, StuckHandler, TimedOut,
-    Unsettled, idempotent, idempotent_by, made_by,
+    BreakerState, Condition, Context, DeadLetter, DeadLetterAlarm, DeadLetterReason, Delivery,
+    DryVerdict, Failure, Handler, HandlerError, HandlerErrorExt, Idempotent, IntoHandler, Layer,
+    Ledger, Loss, MadeBy, Next, Outcome, State, StateError, Status, StoredLane, StoredSubscription,
+    StuckHandler, TimedOut, Unsettled, idempotent, idempotent_by, made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};

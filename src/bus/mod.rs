@@ -25,7 +25,9 @@ use std::{
 use parking_lot::Mutex;
 
 pub use builder::BusBuilder;
-pub use dead_letters::{DeadLetterError, DeadLetters, LetterGroup, Letters, Rerun, RerunProgress};
+pub use dead_letters::{
+    DeadLetterError, DeadLetters, DryRun, LetterGroup, Letters, Rerun, RerunProgress,
+};
 pub use deliveries::Deliveries;
 pub use description::{Description, HandlerDescription, SubscriptionDescription};
 pub use error::{Error, OpenError};

@@ -111,7 +111,7 @@ impl Receipt {
         }
     }
 
-    fn of((position, id): Place) -> Self {
+    pub(super) fn of((position, id): Place) -> Self {
         Self { position, id }
     }
 }

@@ -6,8 +6,8 @@ use super::{Deliveries, Inner, Subscription, Subscriptions};
 use crate::{
     contract::{EventType, NameTaken},
     delivery::{
-        self, Idempotency, IntoHandler, Layer, NamedLayer, Outcome, Passes, Plain, Plan, Policy,
-        Protection, PullQueue, Run,
+        self, AlarmHook, DeadLetterAlarm, Idempotency, IntoHandler, Layer, NamedLayer, Outcome,
+        Passes, Plain, Plan, Policy, Protection, PullQueue, Run,
     },
     event::{Event, ToKey},
     policy::{Backoff, Lanes, OnDeadLetter, Overflow, Start, Window},
@@ -131,6 +131,7 @@ pub struct SubscriptionBuilder {
     pool: String,
     start: Start,
     pub(super) policy: Policy,
+    alarm: Option<AlarmHook>,
     pub(super) protection: Protection,
     ephemeral: bool,
     /// A subscription of the bus's own, whose name users cannot take.
@@ -147,6 +148,7 @@ impl SubscriptionBuilder {
             max_in_flight: 64,
             max_dead_letters: 100_000,
             max_crashes: 3,
+            dead_letter_retention: None,
             on_dead_letter: OnDeadLetter::default(),
             overflow: Overflow::default(),
             spin: Duration::ZERO,
@@ -164,6 +166,7 @@ impl SubscriptionBuilder {
             pool: Runtime::DEFAULT_POOL.into(),
             start: Start::default(),
             policy,
+            alarm: None,
             protection: Protection::default(),
             ephemeral: false,
             own: false,
@@ -201,6 +204,25 @@ impl SubscriptionBuilder {
     /// one, the subscription rests until some are retried or discarded: nothing is dropped.
     pub fn dead_letters(mut self, max: u64) -> Self {
         self.policy.max_dead_letters = max.max(1);
+        self
+    }
+
+    /// Calls this when there are 80 % of the dead letters that are kept, and when there is no room for
+    /// another one: once each time that this comes to be so, and at the start if it is. It is called
+    /// by a thread of the subscription, whose events wait meanwhile; a panic in it is traced.
+    pub fn on_dead_letter_alarm(
+        mut self,
+        hook: impl Fn(DeadLetterAlarm) + Send + Sync + 'static,
+    ) -> Self {
+        self.alarm = Some(AlarmHook::new(hook));
+        self
+    }
+
+    /// How long dead letters are kept: those that died longer ago are given up, which is traced with
+    /// their number and counted by [`Status::discarded`](crate::Status::discarded). Looked at when the
+    /// subscription starts, and about when a letter has come of age. For ever unless set.
+    pub fn dead_letter_retention(mut self, age: Duration) -> Self {
+        self.policy.dead_letter_retention = Some(age);
         self
     }
 
@@ -550,6 +572,7 @@ impl SubscriptionBuilder {
             pool,
             start: self.start,
             policy: self.policy,
+            alarm: self.alarm,
             protection: Protection {
                 shared_budget: self.bus.budgets.get(&self.pool).map(Arc::clone),
                 ..self.protection

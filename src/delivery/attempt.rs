@@ -11,7 +11,7 @@ use super::{
     gate::Start, handler::Form, idempotency::Entrance, keys, ledger::Skip, parking::Held,
     started::Completion, subscriber::Registered,
 };
-use crate::journal::{Body, CellRef};
+use crate::journal::{Body, CellRef, Entry};
 
 /// How an attempt ended.
 pub(super) enum Attempted {
@@ -35,7 +35,7 @@ pub(super) fn attempt(
         let error = format!("the subscription has no handler for `{}`", held.entry.envelope.name);
         return Attempted::Hopeless(Verdict { reason: DeadLetterReason::NoHandler, error });
     };
-    let event = match event(registered, held) {
+    let event = match event_of(registered, &held.entry) {
         Ok(event) => event,
         Err(error) => {
             let reason = DeadLetterReason::Undecodable;
@@ -63,6 +63,7 @@ pub(super) fn attempt(
         staged: Staged::default(),
         earlier: keys::Writes::new(),
         steps: None,
+        dry_run: None,
     };
     match &registered.run.form {
         Form::Called { call, .. } => {
@@ -103,14 +104,14 @@ fn enter(
 }
 
 /// The event, or why it is none. Decoding runs the user's code, which may panic.
-fn event(registered: &Registered, held: &Held) -> Result<CellRef, String> {
-    let payload = match &held.entry.body {
+pub(super) fn event_of(registered: &Registered, entry: &Entry) -> Result<CellRef, String> {
+    let payload = match &entry.body {
         Body::Value(event) => return Ok(event.clone()),
         Body::Encoded(payload) => payload,
     };
     let decode = || {
         let decode = registered.run.decode;
-        let decoded = decode(&registered.event, &held.entry.envelope, payload);
+        let decoded = decode(&registered.event, &entry.envelope, payload);
         decoded.map_err(|error| error.to_string())
     };
     catch_unwind(AssertUnwindSafe(decode))

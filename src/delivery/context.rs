@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{State, Subscriber, effects::Steps, keys, ledger::Skip};
+use super::{State, Subscriber, dry_run::DryRunning, effects::Steps, keys, ledger::Skip};
 use crate::{
     event::Key,
     journal::{Draft, Entry, PublishError, Rejected},
@@ -24,6 +24,8 @@ pub struct Context {
     pub(super) earlier: keys::Writes,
     /// What was done outside for the event; `None` before anybody asks.
     pub(super) steps: Option<Steps>,
+    /// `None` in earnest.
+    pub(super) dry_run: Option<DryRunning>,
 }
 
 /// What a handler has asked for, to be committed with the acknowledgement.

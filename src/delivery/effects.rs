@@ -142,7 +142,8 @@ impl Context {
     ///
     /// # Errors
     /// The effect's own, as it says whether to try again; or its result could not be kept, or is of
-    /// another type than in an earlier attempt.
+    /// another type than in an earlier attempt. In a [dry run](crate::DeadLetters::dry_run), where
+    /// effects are not done: there is no result yet.
     pub fn once<T, E>(
         &mut self,
         step: &str,
@@ -155,6 +156,7 @@ impl Context {
         if let Some(result) = self.effect_result(step)? {
             return Ok(result);
         }
+        self.permit_effect(step)?;
         let result = effect().map_err(Into::into)?;
         let (position, subscriber) = (self.position(), Arc::clone(&self.subscriber));
         let kept = subscriber.effects.keep(position, self.note_effect(step, &result)?);
@@ -179,6 +181,7 @@ impl Context {
         if let Some(result) = self.effect_result(step)? {
             return Ok(result);
         }
+        self.permit_effect(step)?;
         let result = effect.await.map_err(Into::into)?;
         let (position, subscriber) = (self.position(), Arc::clone(&self.subscriber));
         let kept = subscriber.effects.keep_later(position, self.note_effect(step, &result)?).await;

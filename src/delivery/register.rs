@@ -9,10 +9,11 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeadLetterStore, Run, Subscriber,
+    AlarmHook, DeadLetterStore, Run, Subscriber,
     careful::Careful,
     conductor::Conductor,
     cursor::{Cursor, Layer},
+    dead_letter::Alarm,
     effects::Effects,
     formation::Formation,
     gate::{Gate, Protection},
@@ -26,10 +27,12 @@ use super::{
     muster::Muster,
     quarantine::Quarantine,
     subscriber::{Counters, Policy, Registered},
+    sweep::Sweep,
     watch::Watches,
 };
 use crate::{
     contract::{EventType, NameId},
+    event::Key,
     journal::{Journal, Overrun, Rouse, Seat},
     message::Position,
     policy::{Lanes, Overflow, Start},
@@ -47,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) pool: PoolId,
     pub(crate) start: Start,
     pub(crate) policy: Policy,
+    /// Told when dead letters pile up.
+    pub(crate) alarm: Option<AlarmHook>,
     pub(crate) protection: Protection,
     /// Leaves nothing behind: no cursor, no stored dead letters.
     pub(crate) ephemeral: bool,
@@ -113,6 +118,8 @@ pub(crate) fn register(
     let shed = plan.policy.precedence.is_sheddable.then(|| (journal.runtime().clone(), plan.pool));
     let subscriber = Arc::new(Subscriber {
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
+        alarm: Alarm::new(&plan.name, plan.policy.max_dead_letters, plan.alarm),
+        sweep: OnceLock::new(),
         effects: Effects::open(journal, &plan.name, is_stored)?,
         careful: if is_stored {
             Careful::begin(journal, &plan.name, low, plan.policy.max_crashes)?
@@ -149,6 +156,7 @@ pub(crate) fn register(
         let losses = loss::list(journal, &subscriber.name)?;
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
     }
+    subscriber.alarm.rise(subscriber.dead.count());
     if let Some(gate) = &subscriber.gate {
         gate.begin(&subscriber);
     }
@@ -159,6 +167,16 @@ pub(crate) fn register(
     }
     set_to_work(&subscriber, kinds, cursors, plan.pool);
     attach(&subscriber);
+    if let Some(age) = subscriber.policy.dead_letter_retention {
+        Sweep::start(&subscriber, age);
+    }
+    retry_letters(&subscriber, ready, marked);
+    Ok(subscriber)
+}
+
+/// Has dead letters tried again whose turn has come: what was put behind one that is gone, and what is
+/// to be retried at the start.
+fn retry_letters(subscriber: &Subscriber, ready: Vec<Key>, marked: Vec<Position>) {
     for key in ready {
         subscriber.follow(key);
     }
@@ -168,7 +186,6 @@ pub(crate) fn register(
                 "a dead letter was to be tried again, and cannot be read");
         }
     }
-    Ok(subscriber)
 }
 
 /// Has inline handlers called from now on.

@@ -15,6 +15,7 @@ use super::{
     DeadLetterStore, Run,
     careful::{self, Careful},
     conductor::Conductor,
+    dead_letter::Alarm,
     effects::Effects,
     formation::Formation,
     gate::{BreakerState, Gate, Start, StuckHandler},
@@ -25,11 +26,11 @@ use super::{
     ledger::{Ledger, Outside},
     loss::{self, Loss},
     quarantine::Quarantine,
+    sweep::Sweep,
     watch::Watches,
 };
 use crate::{
     contract::{EventType, NameId},
-    event::Key,
     journal::{Entry, Journal, Open, Route, Tag},
     message::Position,
     policy::{Backoff, Lanes, OnDeadLetter, Overflow},
@@ -48,6 +49,8 @@ pub(crate) struct Policy {
     pub(crate) max_dead_letters: u64,
     /// How many processes in a row may end while an event is handled.
     pub(crate) max_crashes: u32,
+    /// How long dead letters are kept, if not until somebody decides about them.
+    pub(crate) dead_letter_retention: Option<Duration>,
     pub(crate) on_dead_letter: OnDeadLetter,
     pub(crate) overflow: Overflow,
     /// How long a lane looks for events before it rests.
@@ -86,6 +89,9 @@ pub(crate) struct Subscriber {
     /// One event at a time is handled, so state needs no key.
     pub(super) alone: bool,
     pub(crate) dead: DeadLetterStore,
+    pub(super) alarm: Alarm,
+    /// Gives up old letters, where they are not kept for ever.
+    pub(super) sweep: OnceLock<Sweep>,
     pub(super) effects: Effects,
     /// After a process that did not end cleanly.
     pub(super) careful: Option<Careful>,
@@ -297,44 +303,7 @@ impl Subscriber {
         self.journal.entry(registered, event)
     }
 
-    /// Has a lane handle a dead letter again, or first the first one of its key. False where there is
-    /// none at that position.
-    pub(crate) fn revive(&self, position: Position) -> Result<bool, StorageError> {
-        let Some(first) = self.first_to_retry(position) else { return Ok(false) };
-        self.send_letter(first)
-    }
-
-    /// The same for many, each key once. Returns how many of them there are.
-    pub(crate) fn revive_all(&self, positions: &[Position]) -> Result<usize, StorageError> {
-        let firsts = positions.iter().map(|position| self.first_to_retry(*position));
-        let firsts: Vec<_> = firsts.flatten().collect();
-        for first in firsts.iter().collect::<BTreeSet<_>>() {
-            // One that is gone by now was handled or discarded meanwhile.
-            self.send_letter(*first)?;
-        }
-        Ok(firsts.len())
-    }
-
-    /// Which letter a retry of this one begins with.
-    pub(crate) fn first_to_retry(&self, position: Position) -> Option<Position> {
-        match self.policy.on_dead_letter {
-            OnDeadLetter::Continue => self.dead.contains(position).then_some(position),
-            OnDeadLetter::HoldKey => self.dead.first_beside(position),
-        }
-    }
-
-    fn send_letter(&self, position: Position) -> Result<bool, StorageError> {
-        let Some(held) = self.dead.held(position, &keys::Writes::new())? else { return Ok(false) };
-        self.send(Inbound::Revive(held));
-        Ok(true)
-    }
-
-    /// Has what was put behind a dead letter of this key follow, if that one is gone.
-    pub(super) fn follow(&self, key: Key) {
-        self.send(Inbound::Follow(key));
-    }
-
-    fn send(&self, inbound: Inbound) {
+    pub(super) fn send(&self, inbound: Inbound) {
         // Locked, so that the lane is not replaced before it is poked.
         let formation = self.formation.read();
         let lane = formation.send(inbound);
@@ -343,21 +312,6 @@ impl Subscriber {
         if let Some(handle) = formation.lanes.get(lane as usize) {
             handle.wake();
         }
-    }
-
-    /// Gives a dead letter up for good. False where there is none.
-    pub(crate) fn discard(&self, position: Position) -> Result<bool, StorageError> {
-        let key = self.dead.key(position);
-        let found = self.dead.discard(position, || self.effects.forget(position))?;
-        if found {
-            self.counters.discarded.add(1);
-            if let Some(key) = key.filter(|key| self.dead.ready(key).is_some()) {
-                self.follow(key);
-            }
-            // It may have rested for lack of room.
-            self.wake();
-        }
-        Ok(found)
     }
 
     /// Tells the lane of an event something.
@@ -432,6 +386,9 @@ impl Subscriber {
         self.journal.ring().leave(formation.group);
         if let Some(conductor) = self.conductor.get() {
             conductor.stop();
+        }
+        if let Some(sweep) = self.sweep.get() {
+            sweep.stop();
         }
         formation.muster.disband();
         self.journal.quiet().notify();

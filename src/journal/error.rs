@@ -75,7 +75,7 @@ pub enum PublishFailure {
 }
 
 impl PublishFailure {
-    pub(super) fn into_storage(self) -> StorageError {
+    pub(crate) fn into_storage(self) -> StorageError {
         match self {
             Self::Storage(error) => error,
             _ => StorageError::Closed,

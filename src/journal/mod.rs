@@ -391,6 +391,21 @@ impl Journal {
         }
     }
 
+    /// Publishes and writes state as one from a user's thread, and waits for it.
+    pub(crate) fn publish_with(
+        &self,
+        drafts: Vec<Draft>,
+        writes: Vec<Write>,
+    ) -> Result<Places, Rejected> {
+        if drafts.is_empty() && writes.is_empty() {
+            return Ok(Places::from(self.end()));
+        }
+        match &self.log {
+            Some(log) => log.publish(self, Transaction { drafts, writes, durability: None }),
+            None => self.publish_all_volatile(drafts, Admission::Wait),
+        }
+    }
+
     /// Writes state from inside a handler, and waits for it.
     pub(crate) fn write_from_handler(&self, writes: Vec<Write>) -> Result<(), StorageError> {
         self.commit_for_handler(Transaction { writes, ..Transaction::default() })

@@ -36,6 +36,8 @@ impl Headers {
     pub const IDEMPOTENCY_KEY: &str = "tidings-idempotency-key";
     /// The header that says for how many milliseconds after its publish an event is good.
     pub const EXPIRES_AFTER: &str = "tidings-expires-after-ms";
+    /// The header with the position of the dead letter whose event, corrected, this message is.
+    pub const EDITED_FROM: &str = "tidings-edited-from";
 
     /// Adds a header, or replaces the one of that name.
     ///

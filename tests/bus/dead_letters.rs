@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidings::{
-    Backoff, Bus, Context, DeadLetter, DeadLetterError, DeadLetterReason, HandlerError, Letters,
-    OnDeadLetter, Subscription,
+    Backoff, Bus, Condition, Context, DeadLetter, DeadLetterAlarm, DeadLetterError,
+    DeadLetterReason, HandlerError, Letters, OnDeadLetter, Subscription, testing::Fault,
 };
 
 use crate::{
@@ -183,6 +183,48 @@ fn f10_a_run_that_ends_in_a_crash_goes_on_where_it_was_and_repeats_nothing_that_
 }
 
 #[test]
+fn whoever_asks_is_told_when_letters_pile_up_and_may_panic() {
+    let store = Store::new();
+    let alarms = seen();
+    let start = |bus: &Bus| {
+        let (list, own) = (alarms.clone(), bus.clone());
+        let tell = move |alarm: DeadLetterAlarm| {
+            assert_eq!((&*alarm.subscription, alarm.bound), ("billing", 5));
+            // Nothing is locked: it may look at the letters.
+            own.dead_letters("billing").list().ok();
+            list.lock().push((alarm.count, alarm.is_full));
+            panic!("the pager is broken");
+        };
+        let handle = |event: &Placed, ctx: &mut Context| match ctx.attempt() {
+            1 => Err(HandlerError::reject(format!("not {}", event.order))),
+            _ => Ok(()),
+        };
+        let billing = bus.subscribe("billing").dead_letters(5).on_dead_letter_alarm(tell);
+        billing.on(handle).start().unwrap()
+    };
+    let bus = store.open();
+    let billing = start(&bus);
+    bus.publish_all((0..5).map(|order| placed(order, 0))).unwrap();
+    store.sim.run_until_idle();
+    assert_eq!(*alarms.lock(), [(4, false), (5, true)]);
+    let letters = bus.dead_letters("billing");
+    letters.retry_where(&Letters::all().at_most(2)).unwrap();
+    store.sim.run_until_idle();
+    bus.publish(placed(5, 0)).unwrap();
+    store.sim.run_until_idle();
+    assert_eq!(alarms.lock()[2..], [(4, false)], "reached once more");
+    letters.discard_where(&Letters::all().at_most(1)).unwrap();
+    bus.publish_all([placed(6, 0), placed(7, 0)]).unwrap();
+    store.sim.run_until_idle();
+    assert_eq!(alarms.lock()[3..], [(4, false), (5, true)]);
+    assert_eq!(billing.status().condition, Condition::DeadLettersFull);
+    store.kill(bus);
+    let bus = store.open();
+    let _billing = start(&bus);
+    assert_eq!(alarms.lock()[5..], [(5, true)], "it still is so at the start");
+}
+
+#[test]
 fn a_run_takes_only_the_first_letter_of_a_held_key() {
     let (sim, bus) = simulated(7);
     let broken = seen();
@@ -203,4 +245,50 @@ fn a_run_takes_only_the_first_letter_of_a_held_key() {
     assert!(run.wait(SECOND));
     sim.run_until_idle();
     assert_eq!((run.progress().total, billing.status().handled), (1, 10));
+}
+
+/// F9: wherever the commit of a letter fails, either it is there afterwards or its event comes again.
+/// Without room for it the subscription rests: see
+/// `durable::a_subscription_with_no_room_for_dead_letters_rests`.
+#[test]
+fn f9_a_letter_whose_commit_fails_is_not_lost_and_its_event_not_acknowledged() {
+    let (mut kept, mut again) = (0, 0);
+    let faults = |calls| [Fault::at(calls), Fault::at(calls).stop(), Fault::at(calls).once()];
+    for fault in (1..8).flat_map(faults) {
+        let store = Store::new();
+        let calls = seen();
+        let start = |bus: &Bus| {
+            let called = calls.clone();
+            let handle = move |event: &Placed| -> Result<(), HandlerError> {
+                called.lock().push(event.order);
+                Err(HandlerError::reject("never"))
+            };
+            bus.subscribe("billing").on(handle).start().unwrap()
+        };
+        let bus = store.open();
+        let billing = start(&bus);
+        store.sim.run_until_idle();
+        bus.publish(placed(7, 0)).unwrap();
+        store.disk.fail(fault);
+        store.sim.run_until_idle();
+        assert_eq!(*calls.lock(), [7]);
+        let ledger = billing.ledger();
+        assert_eq!(ledger.acknowledged, 0);
+        if let Condition::Failed(_) = billing.status().condition {
+            assert_eq!(ledger.dead, 0, "what is not committed is not counted");
+        }
+        store.kill(bus);
+        store.disk.heal();
+
+        let bus = store.open();
+        let letters = bus.dead_letters("billing");
+        let is_there = letters.list().unwrap().len();
+        *if is_there == 1 { &mut kept } else { &mut again } += 1;
+        let billing = start(&bus);
+        store.sim.run_until_idle();
+        assert_eq!(calls.lock().len(), 2 - is_there, "{fault:?}");
+        assert_eq!(letters.list().unwrap().len(), 1);
+        assert_eq!((billing.ledger().acknowledged, billing.ledger().dead), (0, 1));
+    }
+    assert!(kept > 0 && again > 0, "{kept} and {again}");
 }

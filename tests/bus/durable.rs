@@ -275,6 +275,7 @@ struct ShippedOtherwise {
     order: String,
 }
 
+/// F8: the letter has the payload as it was published.
 #[test]
 fn what_cannot_be_decoded_becomes_a_dead_letter() {
     let store = Store::new();

@@ -161,6 +161,7 @@ impl<E> Codec<E> for Fragile {
 #[event(name = "fragile", codec = "Fragile")]
 struct Broken;
 
+/// F8: so does one that panics.
 #[test]
 fn a_panic_in_decoding_makes_a_dead_letter() {
     let sim = Simulator::new(4);

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tidings::{
-    Backoff, Bus, Context, DeadLetter, DeadLetterReason, Deliveries, HandlerError, Lanes,
-    OnDeadLetter, Subscription, SubscriptionBuilder, testing::Simulator,
+    Backoff, Bus, Context, DeadLetter, DeadLetterReason, DeadLetters, Deliveries, HandlerError,
+    Lanes, OnDeadLetter, Position, Subscription, SubscriptionBuilder, testing::Simulator,
 };
 
 use crate::{
@@ -145,6 +145,8 @@ fn letters_of_a_key_follow_though_there_is_no_room_for_more() {
 struct Fates {
     handled: Arc<Mutex<BTreeSet<(u64, u64)>>>,
     discarded: Arc<Mutex<BTreeSet<(u64, u64)>>>,
+    /// What they were corrected to.
+    edited: Arc<Mutex<BTreeSet<(u64, u64)>>>,
 }
 
 impl Fates {
@@ -262,7 +264,7 @@ impl Run {
                     && let Some(event) = event_of(letter)
                 {
                     self.fates.discarded.lock().insert(event);
-                    letters.discard(letter.position()).ok();
+                    self.give_up(&letters, letter.position());
                 }
             }
             _ => {
@@ -270,6 +272,19 @@ impl Run {
             }
         }
         self.pull(reader, true);
+    }
+
+    /// Discards the letter, or has its event come again with a key of its own.
+    fn give_up(&self, letters: &DeadLetters, position: Position) {
+        if self.draw(2) == 0 {
+            letters.discard(position).ok();
+            return;
+        }
+        let new = (1000 + position.get(), 0);
+        let edit = |event: &mut Placed| (event.order, event.step) = new;
+        if letters.edit_and_retry(position, edit).is_ok() {
+            self.fates.edited.lock().insert(new);
+        }
     }
 
     fn any<'a>(&self, letters: &'a [DeadLetter]) -> Option<&'a DeadLetter> {
@@ -304,6 +319,9 @@ impl Run {
             }
         }
         let (handled, discarded) = (self.fates.handled.lock(), self.fates.discarded.lock());
+        for event in &*self.fates.edited.lock() {
+            assert!(handled.contains(event) || discarded.contains(event), "{event:?} is lost");
+        }
         for (key, next) in (0..).zip(self.next) {
             for step in 0..next {
                 let event = (key, step);

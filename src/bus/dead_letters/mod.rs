@@ -1,19 +1,25 @@
 //! Looking at dead letters, and deciding about them.
 
+mod dry_run;
+mod edit;
 mod groups;
+mod kept;
 mod letters;
 mod rerun;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
+pub use dry_run::DryRun;
 use groups::Groups;
 pub use groups::LetterGroup;
+use kept::Kept;
 pub use letters::Letters;
 pub use rerun::{Rerun, RerunProgress};
 
 use super::Inner;
 use crate::{
     delivery::{self, DeadLetter, DeadLetterStore, Subscriber},
+    journal::PublishFailure,
     message::Position,
     runtime::Runtime,
     storage::StorageError,
@@ -49,6 +55,38 @@ pub enum DeadLetterError {
         /// The subscription.
         subscription: String,
     },
+    /// The handler of a dead letter cannot be called for a dry run: it is async, pulled, or called where
+    /// events are published.
+    #[error(
+        "`{subscription}` has a handler for `{event}` that was not given with `on`: no dry run"
+    )]
+    NoDryRun {
+        /// The subscription.
+        subscription: String,
+        /// The event.
+        event: String,
+    },
+    /// The dead letter is of another event than the one that it is to be edited as.
+    #[error("the dead letter at position {position} is an event `{event}`, not `{expected}`")]
+    OtherEvent {
+        /// The position.
+        position: Position,
+        /// The event that it is of.
+        event: String,
+        /// The event that was asked for.
+        expected: String,
+    },
+    /// The payload of the dead letter does not decode, so that there is nothing to edit.
+    #[error("the dead letter at position {position} cannot be edited: {reason}")]
+    Undecodable {
+        /// The position.
+        position: Position,
+        /// Why it does not decode.
+        reason: String,
+    },
+    /// The corrected event could not be published. The dead letter is still there.
+    #[error("the corrected event could not be published: {0}")]
+    Publish(#[from] PublishFailure),
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -64,10 +102,7 @@ impl DeadLetters {
     /// # Errors
     /// There is no such subscription, or storage failed.
     pub fn list(&self) -> Result<Vec<DeadLetter>, DeadLetterError> {
-        match self.subscriber() {
-            Some(subscriber) => Ok(subscriber.dead.list()?),
-            None => Ok(self.stored()?.list()?),
-        }
+        Ok(self.kept()?.letters().list()?)
     }
 
     /// The dead letter of the event at this position.
@@ -75,11 +110,7 @@ impl DeadLetters {
     /// # Errors
     /// There is none, or storage failed.
     pub fn get(&self, position: Position) -> Result<DeadLetter, DeadLetterError> {
-        let letter = match self.subscriber() {
-            Some(subscriber) => subscriber.dead.get(position)?,
-            None => self.stored()?.get(position)?,
-        };
-        letter.ok_or_else(|| self.not_found(position))
+        self.kept()?.letters().get(position)?.ok_or_else(|| self.not_found(position))
     }
 
     /// Has the subscription handle an event again, with as many more attempts as its policy
@@ -157,15 +188,10 @@ impl DeadLetters {
     /// # Errors
     /// As for [`list`](Self::list).
     pub fn discard_where(&self, letters: &Letters) -> Result<usize, DeadLetterError> {
-        let subscriber = self.subscriber();
-        let store = if subscriber.is_none() { Some(self.stored()?) } else { None };
+        let kept = self.kept()?;
         let mut discarded = 0;
         for position in self.positions_where(letters)? {
-            discarded += usize::from(match (&subscriber, &store) {
-                (Some(subscriber), _) => subscriber.discard(position)?,
-                (None, Some(store)) => store.discard(position, || None)?,
-                (None, None) => false,
-            });
+            discarded += usize::from(kept.discard(position)?);
         }
         Ok(discarded)
     }
@@ -196,11 +222,7 @@ impl DeadLetters {
     /// # Errors
     /// There is none, or storage failed.
     pub fn discard_because(&self, position: Position, reason: &str) -> Result<(), DeadLetterError> {
-        let found = match self.subscriber() {
-            Some(subscriber) => subscriber.discard(position)?,
-            None => self.stored()?.discard(position, || None)?,
-        };
-        if !found {
+        if !self.kept()?.discard(position)? {
             return Err(self.not_found(position));
         }
         tracing::info!(subscription = &*self.subscription, %position, reason,
@@ -220,10 +242,14 @@ impl DeadLetters {
         letters: &Letters,
         mut found: impl FnMut(DeadLetter),
     ) -> Result<(), DeadLetterError> {
-        match self.subscriber() {
-            Some(subscriber) => each_in(&subscriber.dead, letters, &mut found),
-            None => each_in(&self.stored()?, letters, &mut found),
-        }
+        each_in(self.kept()?.letters(), letters, &mut found)
+    }
+
+    fn kept(&self) -> Result<Kept, DeadLetterError> {
+        Ok(match self.subscriber() {
+            Some(subscriber) => Kept::Running(subscriber),
+            None => Kept::Stored(self.stored()?),
+        })
     }
 
     fn subscriber(&self) -> Option<Arc<Subscriber>> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DeadLetter, DeadLetterReason};
-use crate::{event::Key, message::Position};
+use crate::{event::Key, message::Position, runtime::Timestamp};
 
 /// What is known of a letter without reading it.
 #[derive(Debug, Clone, Default)]
@@ -11,12 +11,19 @@ pub(super) struct Label {
     key: Option<Key>,
     /// It was never attempted, because of an earlier letter of its key.
     is_behind: bool,
+    /// Not known of one that does not decode.
+    died_at: Option<Timestamp>,
 }
 
 impl Label {
     pub(super) fn of(letter: &DeadLetter) -> Self {
         let is_behind = letter.reason == DeadLetterReason::Behind;
-        Self { key: letter.envelope.key.clone(), is_behind }
+        let died_at = Some(letter.died_at);
+        Self { key: letter.envelope.key.clone(), is_behind, died_at }
+    }
+
+    pub(super) fn into_key(self) -> Option<Key> {
+        self.key
     }
 }
 
@@ -38,6 +45,17 @@ impl Index {
 
     pub(super) fn positions(&self) -> impl Iterator<Item = Position> {
         self.letters.keys().copied()
+    }
+
+    /// Letters that had died by then.
+    pub(super) fn died_by(&self, time: Timestamp) -> impl Iterator<Item = Position> {
+        let is_old = move |label: &Label| label.died_at.is_some_and(|died_at| died_at <= time);
+        self.letters.iter().filter(move |(_, label)| is_old(label)).map(|(at, _)| *at)
+    }
+
+    /// When the oldest letter died.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.letters.values().filter_map(|label| label.died_at).min()
     }
 
     pub(super) fn insert(&mut self, position: Position, label: Label) {
@@ -102,9 +120,9 @@ mod tests {
         let key = Key::new("k");
         let mut index = Index::default();
         for (position, is_behind) in [(4, false), (7, true), (9, true)] {
-            index.insert(at(position), Label { key: Some(key.clone()), is_behind });
+            index.insert(at(position), Label { key: Some(key.clone()), is_behind, died_at: None });
         }
-        index.insert(at(5), Label { key: None, is_behind: false });
+        index.insert(at(5), Label { key: None, is_behind: false, died_at: None });
         assert_eq!((index.first(&key), index.ready(&key)), (Some(at(4)), None));
         assert_eq!(index.first_beside(at(9)), Some(at(4)));
         assert_eq!(index.first_beside(at(5)), Some(at(5)), "alone without a key");

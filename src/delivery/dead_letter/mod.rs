@@ -1,5 +1,6 @@
 //! Events that a subscription could not handle: kept, listed, retried.
 
+mod alarm;
 mod failure;
 mod index;
 mod letter;
@@ -7,6 +8,9 @@ mod reason;
 mod store;
 mod stored;
 
+pub(super) use alarm::Alarm;
+pub(crate) use alarm::AlarmHook;
+pub use alarm::DeadLetterAlarm;
 pub use failure::Failure;
 pub(super) use failure::Failures;
 pub use letter::DeadLetter;

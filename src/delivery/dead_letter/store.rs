@@ -14,8 +14,9 @@ use crate::{
         parking::{Held, Revival},
     },
     event::Key,
-    journal::{Body, Entry, Journal},
+    journal::{Body, Draft, Entry, Journal, Places, Rejected},
     message::Position,
+    runtime::Timestamp,
     storage::{StorageError, Write},
 };
 
@@ -66,6 +67,16 @@ impl DeadLetterStore {
 
     pub(crate) fn positions(&self) -> Vec<Position> {
         self.index.lock().positions().collect()
+    }
+
+    /// Letters that had died by then.
+    pub(in crate::delivery) fn died_by(&self, time: Timestamp) -> Vec<Position> {
+        self.index.lock().died_by(time).collect()
+    }
+
+    /// When the oldest letter died.
+    pub(in crate::delivery) fn oldest(&self) -> Option<Timestamp> {
+        self.index.lock().oldest()
     }
 
     /// The first letter of a key.
@@ -160,6 +171,11 @@ impl DeadLetterStore {
         Ok(Some(held))
     }
 
+    /// The event of a letter, as it was published.
+    pub(crate) fn entry(&self, position: Position) -> Result<Option<Arc<Entry>>, StorageError> {
+        Ok(self.held(position, &keys::Writes::new())?.map(|held| held.entry))
+    }
+
     /// Adds a letter, or replaces it. What is to be stored goes into `writes`. One that was tried
     /// again and discarded meanwhile stays discarded.
     pub(in crate::delivery) fn add(
@@ -188,8 +204,8 @@ impl DeadLetterStore {
         Ok(())
     }
 
-    /// Submits writes while no letter can be discarded: those of letters that are gone by now are
-    /// taken back, so that a discard is either seen here or comes later.
+    /// Submits writes while no letter can be given up: letters that are gone by now are left out, so
+    /// that whoever gives one up is either seen here or comes later.
     pub(in crate::delivery) fn fence<R>(
         &self,
         mut writes: keys::Writes,
@@ -203,51 +219,83 @@ impl DeadLetterStore {
             return submit(writes);
         }
         let index = self.index.lock();
-        let letters = writes.iter_mut().filter(|(key, _)| key.starts_with(&prefix));
-        for (key, value) in letters {
-            if keys::position(key).is_some_and(|position| !index.contains(position)) {
-                *value = None;
-            }
-        }
+        // The removal is left to whoever gives it up: if that fails, the letter is still there.
+        let is_gone = |key: &[u8]| keys::position(key).is_some_and(|at| !index.contains(at));
+        writes.retain(|key, value| value.is_none() || !key.starts_with(&prefix) || !is_gone(key));
         submit(writes)
     }
 
-    /// Removes a letter that was handled after all. False if it was discarded meanwhile.
+    /// Removes a letter that was handled after all. False if it was given up meanwhile.
     pub(in crate::delivery) fn remove(
         &self,
         position: Position,
         writes: &mut keys::Writes,
     ) -> bool {
-        let was_there = self.index.lock().remove(position).is_some();
+        if self.index.lock().remove(position).is_none() {
+            return false;
+        }
         match &self.memory {
             Some(memory) => drop(take(memory, position)),
             None => drop(writes.insert(keys::dead_letter(&self.subscription, position), None)),
         }
-        was_there
+        true
     }
 
-    /// Removes a letter for good, and writes what `also` says. False where there is none.
-    pub(crate) fn discard(
+    /// Removes a letter for good, with what handlers have done outside for it, and publishes what
+    /// comes in its place: all of that or nothing. `None` where there is none.
+    pub(crate) fn replace(
         &self,
         position: Position,
-        also: impl FnOnce() -> Option<Write>,
-    ) -> Result<bool, StorageError> {
-        let Some(label) = self.index.lock().remove(position) else { return Ok(false) };
-        match &self.memory {
-            Some(memory) => {
-                also();
-                drop(take(memory, position));
+        drafts: Vec<Draft>,
+    ) -> Result<Option<Places>, Rejected> {
+        let Some(label) = self.index.lock().remove(position) else { return Ok(None) };
+        match self.journal.publish_with(drafts, self.removal(position).collect()) {
+            Ok(places) => {
+                drop(self.memory.as_ref().and_then(|memory| take(memory, position)));
+                Ok(Some(places))
             }
-            None => {
-                let key = keys::dead_letter(&self.subscription, position);
-                let writes = std::iter::once(Write::remove(key)).chain(also()).collect();
-                if let Err(error) = self.journal.write(writes) {
-                    self.index.lock().insert(position, label);
-                    return Err(error);
-                }
+            Err(rejected) => {
+                self.index.lock().insert(position, label);
+                Err(rejected)
             }
         }
-        Ok(true)
+    }
+
+    /// Removes letters for good, as [`replace`](Self::replace) does with nothing in their place, from
+    /// inside a task. Returns those that were there, with their keys.
+    pub(in crate::delivery) fn discard_all(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<(Position, Option<Key>)>, StorageError> {
+        let mut index = self.index.lock();
+        let labels = positions.iter().map(|position| (*position, index.remove(*position)));
+        let labels = labels.filter_map(|(position, label)| Some((position, label?)));
+        let labels: Vec<_> = labels.collect();
+        drop(index);
+        let writes = labels.iter().flat_map(|(position, _)| self.removal(*position)).collect();
+        if let Err(error) = self.journal.write_from_handler(writes) {
+            let mut index = self.index.lock();
+            for (position, label) in labels {
+                index.insert(position, label);
+            }
+            return Err(error);
+        }
+        if let Some(memory) = &self.memory {
+            for (position, _) in &labels {
+                drop(take(memory, *position));
+            }
+        }
+        Ok(labels.into_iter().map(|(position, label)| (position, label.into_key())).collect())
+    }
+
+    /// What removes a letter from storage, where it is, and what handlers have done outside for it.
+    fn removal(&self, position: Position) -> impl Iterator<Item = Write> {
+        let is_stored = self.memory.is_none();
+        let keys = is_stored.then(|| {
+            let letter = keys::dead_letter(&self.subscription, position);
+            [letter, keys::effects(&self.subscription, position)]
+        });
+        keys.into_iter().flatten().map(Write::remove)
     }
 }
 
