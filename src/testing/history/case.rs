@@ -43,6 +43,17 @@ impl<'a> Case<'a> {
         Self { facts, promises, publishes, subscriptions: subscriptions(facts) }
     }
 
+    /// What an event and its copies stand for.
+    pub(super) fn thing(&self, event: u64) -> u64 {
+        self.publishes.get(&event).and_then(|publish| publish.copy_of).unwrap_or(event)
+    }
+
+    /// Whether there are other events that stand for the same.
+    pub(super) fn has_copies(&self, event: u64) -> bool {
+        let thing = self.thing(event);
+        thing != event || self.publishes.values().any(|publish| publish.copy_of == Some(thing))
+    }
+
     pub(super) fn anomaly(
         &self,
         kind: AnomalyKind,

@@ -35,12 +35,15 @@ pub(super) fn check(case: &Case<'_>) -> Vec<Anomaly> {
     if !case.promises.is_ordered {
         return Vec::new();
     }
-    case.subscriptions.values().flat_map(|view| of_subscription(case, view)).collect()
+    case.subscriptions.iter().flat_map(|(name, view)| of_subscription(case, name, view)).collect()
 }
 
-fn of_subscription(case: &Case<'_>, view: &View) -> Vec<Anomaly> {
+fn of_subscription(case: &Case<'_>, subscription: &str, view: &View) -> Vec<Anomaly> {
     let mut found = Vec::new();
     let mut keys = Keys::default();
+    // In a process that ended, it may have been passed over for a copy, and that was not committed.
+    let is_idempotent = case.promises.is_idempotent(subscription);
+    let is_known = |event| is_idempotent && case.has_copies(event);
     for (at, fact) in case.of(view) {
         if fact.interrupts() {
             keys.last.clear();
@@ -48,6 +51,9 @@ fn of_subscription(case: &Case<'_>, view: &View) -> Vec<Anomaly> {
         match fact {
             fact if case.promises.forgets(fact) => keys = Keys::default(),
             Fact::Called { event, key: Some(key), position, attempt, .. } => {
+                if is_known(*event) {
+                    keys.came.insert(*event);
+                }
                 let last = Last {
                     event: *event,
                     position: *position,

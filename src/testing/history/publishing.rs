@@ -81,29 +81,36 @@ impl Edges {
     }
 }
 
+/// An acknowledged publish of one publisher.
+#[derive(Clone, Copy)]
+struct Own {
+    event: u64,
+    position: Position,
+    begun: usize,
+    acknowledged: usize,
+}
+
 /// What one publisher begins later comes later, acknowledged in between or not.
 fn own_order(case: &Case<'_>, begun: &[(u64, usize)], again: &BTreeSet<u64>) -> Vec<Anomaly> {
     let mut found = Vec::new();
-    let mut last: Option<(Position, u64, usize, usize)> = None;
-    for (event, at) in begun.iter().filter(|(event, _)| !again.contains(event)) {
-        let Some((position, known)) = case.publishes.get(event).and_then(|p| p.acknowledged) else {
+    let mut highest: Option<Own> = None;
+    for &(event, begun) in begun.iter().filter(|(event, _)| !again.contains(event)) {
+        let place = case.publishes.get(&event).and_then(|publish| publish.acknowledged);
+        let Some((position, acknowledged)) = place else { continue };
+        let Some(before) = highest.filter(|before| position < before.position) else {
+            highest = Some(Own { event, position, begun, acknowledged });
             continue;
         };
         // Where the one began after the other's acknowledgement, the edge above says it.
-        if let Some((before, other, _, _)) =
-            last.filter(|(before, _, _, until)| position < *before && until > at)
-        {
-            let why = format!(
-                "one publisher published event {other} and then event {event}, which are at \
-                 {before} and {position}"
-            );
-            let (_, _, first, acknowledged) = last.unwrap_or((before, other, *at, known));
-            let facts = [first, *at, acknowledged, known];
-            found.push(case.anomaly(AnomalyKind::PublisherOrder, &facts, why));
+        if before.acknowledged < begun {
+            continue;
         }
-        if last.is_none_or(|(before, ..)| position > before) {
-            last = Some((position, *event, *at, known));
-        }
+        let why = format!(
+            "one publisher published event {} and then event {event}, which are at {} and {position}",
+            before.event, before.position
+        );
+        let facts = [before.begun, begun, before.acknowledged, acknowledged];
+        found.push(case.anomaly(AnomalyKind::PublisherOrder, &facts, why));
     }
     found
 }

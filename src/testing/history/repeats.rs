@@ -43,7 +43,7 @@ fn of_subscription(case: &Case<'_>, subscription: &str, view: &View) -> Vec<Anom
             }
             Fact::Returned { event, ending: Ending::Handled, .. } => {
                 done.handled.insert(*event, at);
-                done.things.insert(thing(case, *event), (*event, at));
+                done.things.insert(case.thing(*event), (*event, at));
             }
             Fact::Settled { event, .. } if !view.set_aside.contains(event) => {
                 done.settled.insert(*event, at);
@@ -55,11 +55,6 @@ fn of_subscription(case: &Case<'_>, subscription: &str, view: &View) -> Vec<Anom
         }
     }
     found
-}
-
-/// What an event and its copies stand for.
-fn thing(case: &Case<'_>, event: u64) -> u64 {
-    case.publishes.get(&event).and_then(|publish| publish.copy_of).unwrap_or(event)
 }
 
 impl Done {
@@ -74,7 +69,7 @@ impl Done {
     }
 
     fn copy(&self, case: &Case<'_>, event: u64, at: usize) -> Option<Anomaly> {
-        let (other, handled) = self.things.get(&thing(case, event))?;
+        let (other, handled) = self.things.get(&case.thing(event))?;
         if *other == event {
             return None;
         }

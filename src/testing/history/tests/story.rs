@@ -155,7 +155,7 @@ impl Story {
     }
 
     #[track_caller]
-    pub(super) fn is_legal(self) {
+    pub(super) fn keeps_promises(self) {
         self.history.check(&self.promises).unwrap();
     }
 }
