@@ -59,7 +59,8 @@
 //! # Testing
 //!
 //! With feature `testing`, `testing::Simulator` runs a whole flow on one thread under a seed, with a
-//! virtual clock, and `testing::MemoryDisk` fails and loses power when told to.
+//! virtual clock, and `testing::MemoryDisk` fails and loses power when told to. `testing::History`
+//! finds the promises that a recorded run has broken.
 //!
 //! # Features
 //!

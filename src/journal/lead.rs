@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Draft, Journal, Places, PublishFailure, Rejected,
+    Draft, Journal, Places, PublishFailure,
     log::{Log, Request},
     published::PREFIX,
     scan,
@@ -83,7 +83,7 @@ impl Log {
         }
         let end = self.storage.end();
         let (mut next, mut writes) = (end, Vec::new());
-        let (mut copies, mut refused) = (Vec::new(), Vec::new());
+        let mut refused = Vec::new();
         let mut published = self.published.lock();
         published.load(|| scan(&*self.storage, PREFIX))?;
         for mut request in std::mem::take(group) {
@@ -96,15 +96,13 @@ impl Log {
             }
             let sifted = published.sift(&mut request.transaction.drafts, next);
             next = next.plus(request.transaction.drafts.len() as u64);
-            request.copies = sifted.places;
+            (request.copies, request.taken_out) = (sifted.places, sifted.copies);
             writes.extend(sifted.writes);
-            copies.extend(sifted.copies.into_iter().map(Draft::into_cell));
             group.push(request);
         }
         drop(published);
-        self.spares.keep_cells(copies);
-        for (Request { ticket, transaction, .. }, failure) in refused {
-            ticket.complete(Err(Rejected { failure, drafts: transaction.drafts }));
+        for (request, failure) in refused {
+            request.refuse(failure);
         }
         Ok(Some((writes, end)))
     }
@@ -218,7 +216,9 @@ impl Log {
     fn show(&self, journal: &Journal, mut first: Position, group: Vec<Request>) {
         let mut answers = Vec::with_capacity(group.len());
         let (mut drafts, mut lists) = (Vec::with_capacity(group.len()), Vec::new());
-        for Request { ticket, transaction, copies, .. } in group {
+        let mut cells = Vec::new();
+        for Request { ticket, transaction, copies, taken_out, .. } in group {
+            cells.extend(taken_out.into_iter().map(Draft::into_cell));
             let mut own = transaction.drafts;
             answers.push((ticket, Places { first, copies }));
             first = first.plus(own.len() as u64);
@@ -230,6 +230,9 @@ impl Log {
         }
         journal.show(self, drafts);
         self.spares.keep_lists(lists);
+        if !cells.is_empty() {
+            self.spares.keep_cells(cells);
+        }
         for (ticket, places) in answers {
             ticket.complete(Ok(places));
         }
@@ -244,7 +247,7 @@ fn reject(error: StorageError, group: Vec<Request>) {
             PublishFailure::Storage(error)
         }
     };
-    for Request { transaction, ticket, .. } in group {
-        ticket.complete(Err(Rejected { failure: failure.share(), drafts: transaction.drafts }));
+    for request in group {
+        request.refuse(failure.share());
     }
 }

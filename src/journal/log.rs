@@ -72,12 +72,24 @@ pub(super) struct Request {
     pub(super) bytes: usize,
     /// Which of its messages are copies, and where the originals are.
     pub(super) copies: Vec<(usize, Place)>,
+    /// Those copies, taken out of the transaction.
+    pub(super) taken_out: Vec<Draft>,
 }
 
 impl Request {
     fn new(transaction: Transaction, ticket: &Arc<Ticket>, blocks: bool, urgent: bool) -> Self {
         let (bytes, ticket) = (transaction.bytes(), Arc::clone(ticket));
-        Self { transaction, ticket, blocks, urgent, bytes, copies: Vec::new() }
+        let (copies, taken_out) = (Vec::new(), Vec::new());
+        Self { transaction, ticket, blocks, urgent, bytes, copies, taken_out }
+    }
+
+    /// Refuses it, and hands back all of its messages, in their order.
+    pub(super) fn refuse(self, failure: PublishFailure) {
+        let mut drafts = self.transaction.drafts;
+        for ((at, _), copy) in self.copies.into_iter().zip(self.taken_out) {
+            drafts.insert(at, copy);
+        }
+        self.ticket.complete(Err(Rejected { failure, drafts }));
     }
 
     /// Whether anything is to be written for it.

@@ -1,6 +1,9 @@
-//! For tests of your own (feature `testing`): the simulator and the conformance suites.
+//! For tests of your own (feature `testing`): the simulator, the history checker and the conformance
+//! suites.
 
 pub use crate::runtime::simulator::Simulator;
 pub mod conformance;
+mod history;
 
 pub use crate::storage::file::{Call, Fault, MemoryDisk};
+pub use history::{Anomaly, AnomalyKind, End, Ending, Fact, History, Promises, Skip};

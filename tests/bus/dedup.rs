@@ -49,6 +49,24 @@ fn copies_within_a_batch_are_taken_out_of_it() {
     }
 }
 
+/// A copy fails with the commit that its original is in, or that it was to be looked up for.
+#[test]
+fn copies_are_handed_back_where_the_disk_fails() {
+    let store = Store::new();
+    let bus = store.open();
+    bus.publish(keyed(1, "a")).unwrap();
+    store.disk.fail_after(0);
+    let under_way =
+        [keyed(2, "b"), keyed(2, "b"), keyed(1, "a")].map(|it| bus.enqueue(it).unwrap());
+    for (under_way, tick) in under_way.into_iter().zip([2, 2, 1]) {
+        assert_eq!(under_way.wait().unwrap_err().into_event(), Tick(tick));
+    }
+    let batch = [keyed(3, "c"), keyed(1, "a"), keyed(3, "c"), keyed(4, "d")];
+    let error = bus.publish_all(batch).unwrap_err();
+    let ticks: Vec<_> = error.into_messages().into_iter().map(Message::into_event).collect();
+    assert_eq!(ticks, [3, 1, 3, 4].map(Tick));
+}
+
 /// E1: a key that stands for something else is an error, and nothing of its batch is published.
 #[test]
 fn another_payload_under_a_known_key_is_refused() {

@@ -1,52 +1,77 @@
 //! The promises of a durable bus, checked on random runs of the simulator.
 //!
-//! Each seed decides everything: the subscriptions, what is published and when, which handlers
-//! fail, panic or reject, when the process is killed, the power fails or the disk breaks, and in
-//! which order tasks run. At the end the faults stop, the bus runs to its rest, and the whole
-//! history is checked against the promises.
+//! Each seed decides everything: which features are used ([`draws`]), what is published and when, which
+//! handlers fail, panic or reject, when the process is killed, the power fails or the disk breaks, and
+//! in which order tasks run. At the end the faults stop, the bus runs to its rest, and what happened is
+//! checked by [`tidings::testing::History`].
 //!
 //! `TIDINGS_SEEDS=100000` runs more seeds; `TIDINGS_SEED=17` runs one, and prints what happened.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
-mod check;
+mod audit;
+mod coverage;
+mod draws;
 mod flow;
-mod history;
+mod publishing;
+mod pulled;
 mod run;
+mod subscriptions;
 
-use std::env;
+use std::{env, ops::Range, thread};
 
-use run::{Outcome, run};
+use coverage::Coverage;
+use run::{Run, run};
 
-fn seeds() -> Vec<u64> {
-    let number = |name| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+/// How many seeds are run unless `TIDINGS_SEEDS` says otherwise.
+const SEEDS: u64 = 5000;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+fn seeds() -> Range<u64> {
     match number("TIDINGS_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("TIDINGS_SEEDS").unwrap_or(2500)).collect(),
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIDINGS_SEEDS").unwrap_or(SEEDS),
     }
 }
 
 #[test]
 fn every_promise_holds_whatever_happens() {
-    let mut total = Outcome::default();
-    for seed in seeds() {
-        let outcome = run(seed);
-        if let Err(broken) = check::promises(&outcome.history) {
-            let story = outcome.history.story();
-            panic!("seed {seed}: {broken}\n{story}\nrun it again with TIDINGS_SEED={seed}");
+    let threads = thread::available_parallelism().unwrap().get();
+    let coverage = thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..threads).map(|first| scope.spawn(move || checked(first, threads))).collect();
+        workers.into_iter().fold(Coverage::default(), |mut total, worker| {
+            total.add(&worker.join().expect("see above"));
+            total
+        })
+    });
+    println!("{coverage}");
+    if seeds().end - seeds().start >= 1000 {
+        coverage.assert_that_everything_happened();
+    }
+}
+
+/// Runs every `step`th seed, and checks its history.
+fn checked(first: usize, step: usize) -> Coverage {
+    let mut coverage = Coverage::default();
+    for seed in seeds().skip(first).step_by(step) {
+        let run = run(seed);
+        if let Err(anomalies) = &run.checked {
+            let history = &run.history;
+            panic!("{history}\n{anomalies:#?}\nrun it again with TIDINGS_SEED={seed}");
         }
-        total.add(&outcome);
+        coverage.add(&run.coverage);
     }
-    println!("{total}");
-    if seeds().len() >= 1000 {
-        total.assert_that_everything_happened();
-    }
+    coverage
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for seed in seeds().into_iter().step_by(25) {
-        let (first, second) = (run(seed), run(seed));
+    for seed in seeds().step_by(50) {
+        let [first, second]: [Run; 2] = [run(seed), run(seed)];
         assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
-        assert_eq!(first.history.story(), second.history.story(), "seed {seed}");
+        assert_eq!(first.history.facts(), second.history.facts(), "seed {seed}");
     }
 }

@@ -1,0 +1,72 @@
+//! Attempts at an event follow one another, and so do those at the events of a key.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Anomaly, AnomalyKind, Ending, Fact,
+    case::{Case, View},
+};
+use crate::event::Key;
+
+pub(super) fn check(case: &Case<'_>) -> Vec<Anomaly> {
+    case.subscriptions.values().flat_map(|view| of_subscription(case, view)).collect()
+}
+
+/// The attempts in the process that runs.
+#[derive(Default)]
+struct Attempts<'a> {
+    /// The number of the last one, and the call.
+    last: BTreeMap<u64, (u32, usize)>,
+    open: BTreeMap<u64, (usize, Option<&'a Key>)>,
+}
+
+fn of_subscription(case: &Case<'_>, view: &View) -> Vec<Anomaly> {
+    let mut found = Vec::new();
+    let mut attempts = Attempts::default();
+    for (at, fact) in case.of(view) {
+        match fact {
+            fact if fact.interrupts() => attempts = Attempts::default(),
+            Fact::Called { event, key, attempt, .. } => {
+                found.extend(attempts.overlap(case, at, *event, key.as_ref()));
+                found.extend(attempts.count(case, at, *event, *attempt));
+            }
+            Fact::Returned { event, ending, .. } => {
+                attempts.open.remove(event);
+                if *ending == Ending::Handled {
+                    attempts.last.remove(event); // another call is another anomaly
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+impl<'a> Attempts<'a> {
+    fn overlap(
+        &mut self,
+        case: &Case<'_>,
+        at: usize,
+        event: u64,
+        key: Option<&'a Key>,
+    ) -> Option<Anomaly> {
+        let mut others = self.open.iter();
+        let other = others
+            .find(|(other, (_, theirs))| **other == event || (key.is_some() && *theirs == key))
+            .map(|(other, (since, _))| (*other, *since));
+        self.open.insert(event, (at, key));
+        let (other, since) = other?;
+        let why =
+            format!("event {event} was given out while event {other} was still being handled");
+        Some(case.anomaly(AnomalyKind::Overlap, &[since, at], why))
+    }
+
+    fn count(&mut self, case: &Case<'_>, at: usize, event: u64, attempt: u32) -> Option<Anomaly> {
+        let (before, since) = self.last.insert(event, (attempt, at))?;
+        if attempt > before {
+            return None;
+        }
+        let why = format!("attempt {attempt} at event {event} came after attempt {before}");
+        Some(case.anomaly(AnomalyKind::AttemptWentBack, &[since, at], why))
+    }
+}

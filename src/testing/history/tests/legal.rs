@@ -1,0 +1,152 @@
+//! Each of these histories is odd, and keeps every promise.
+
+use super::story::Story;
+use crate::testing::{End, Ending, Fact, Promises, Skip};
+
+#[test]
+fn what_was_not_settled_comes_again_after_a_crash() {
+    let story = Story::new().published(1, 1).published(2, 2).handled(1, 1).handled(2, 2);
+    story.life(End::Killed).handled(1, 1).handled(2, 2).rests().keeps_promises();
+}
+
+#[test]
+fn what_was_settled_comes_again_after_a_power_loss() {
+    let story = Story::new().published(1, 1).handled(1, 1).settled(1).cursor(2);
+    story.life(End::PowerLost).cursor(1).handled(1, 1).rests().keeps_promises();
+}
+
+#[test]
+fn a_publish_of_unknown_end_appears() {
+    let story = Story::new().unknown(1).life(End::PowerLost).log_ends(2).handled(1, 1);
+    story.found(1, 1).fact(Fact::ReadAll).rests().keeps_promises();
+}
+
+#[test]
+fn a_publish_of_unknown_end_never_appears() {
+    let story = Story::new().unknown(1).life(End::PowerLost).log_ends(1).published(2, 1);
+    story.handled(2, 1).found(2, 1).fact(Fact::ReadAll).rests().keeps_promises();
+}
+
+#[test]
+fn a_refused_publish_is_tried_again() {
+    let story = Story::new().begin(1).fact(Fact::Refused { event: 1 });
+    story.published(1, 1).handled(1, 1).rests().keeps_promises();
+}
+
+#[test]
+fn a_publish_that_was_tried_again_has_the_place_of_the_first_try() {
+    let story = Story::new().unknown(1).published(2, 2).published(1, 1);
+    story.handled(1, 1).handled(2, 2).rests().keeps_promises();
+}
+
+#[test]
+fn an_event_is_handled_before_its_publish_is_answered() {
+    Story::new().begin(1).handled(1, 1).acknowledged(1, 1).rests().keeps_promises();
+}
+
+#[test]
+fn an_event_is_tried_until_it_succeeds() {
+    let story = Story::new().published(1, 1).published(2, 2).failed(1, 1, 1);
+    story.call(1, 1, 2).end(1, Ending::Handled).handled(2, 2).rests().keeps_promises();
+}
+
+#[test]
+fn attempts_that_a_crash_forgets_are_made_again() {
+    let story = Story::new().published(1, 1).failed(1, 1, 1).failed(1, 1, 2);
+    story.life(End::Killed).call(1, 1, 2).end(1, Ending::Handled).rests().keeps_promises();
+}
+
+#[test]
+fn a_dead_letter_is_tried_again_after_others_of_its_key() {
+    let story = Story::new().published(1, 1).published(2, 2);
+    let story = story.failed(1, 1, 1).failed(1, 1, 2).failed(1, 1, 3).handled(2, 2);
+    story.dead(1).revived(1).call(1, 1, 4).end(1, Ending::Handled).rests().keeps_promises();
+}
+
+#[test]
+fn a_dead_letter_is_given_up() {
+    let story = Story::new().published(1, 1).call(1, 1, 1).end(1, Ending::Rejected);
+    story.dead(1).discarded(1, true).rests().keeps_promises();
+}
+
+#[test]
+fn nobody_knows_whether_a_dead_letter_was_given_up() {
+    let story = Story::new().published(1, 1).call(1, 1, 1).end(1, Ending::Rejected).dead(1);
+    let story = story.discarded(1, false).life(End::PowerLost).revived(1).call(1, 1, 2);
+    story.end(1, Ending::Handled).rests().keeps_promises();
+}
+
+#[test]
+fn what_was_handled_and_not_settled_dies_in_the_next_process() {
+    let story = Story::new().published(1, 1).handled(1, 1).life(End::Killed);
+    let story = story.call(1, 1, 1).end(1, Ending::Rejected).dead(1);
+    story.audited().rests().keeps_promises();
+}
+
+#[test]
+fn an_event_expires_while_it_waits_for_a_retry() {
+    let story = Story::new().published(1, 1).published(2, 2).failed(1, 1, 1).handled(2, 2);
+    story.skipped(1, Some(Skip::Expired)).cursor(3).rests().keeps_promises();
+}
+
+#[test]
+fn lost_positions_are_reported() {
+    let story = Story::new().published(1, 1).published(2, 2).published(3, 3).lost(1, 2);
+    story.handled(3, 3).cursor(4).rests().keeps_promises();
+}
+
+#[test]
+fn a_copy_is_passed_over() {
+    let story = Story::new().under(Promises::durable().idempotent("s")).published(1, 1);
+    let story = story.begin_as(2, "p", Some(1)).acknowledged(2, 2).handled(1, 1);
+    story.skipped(2, Some(Skip::Duplicate)).rests().keeps_promises();
+}
+
+#[test]
+fn a_copy_that_was_passed_over_comes_after_a_crash() {
+    let story = Story::new().under(Promises::durable().idempotent("s")).published(0, 1);
+    let story = story.begin_as(1, "p", Some(0)).acknowledged(1, 2).published(2, 3);
+    let story = story.handled(0, 1).handled(2, 3).life(End::Killed).handled(1, 2).handled(2, 3);
+    story.skipped(0, Some(Skip::Duplicate)).rests().keeps_promises();
+}
+
+#[test]
+fn an_event_without_a_key_is_handled_beside_another_one() {
+    let story = Story::new().published(0, 1).published(1, 2).call(0, 1, 1).call(1, 2, 1);
+    story.end(1, Ending::Handled).end(0, Ending::Handled).rests().keeps_promises();
+}
+
+#[test]
+fn publishes_at_the_same_time_come_in_any_order() {
+    let story = Story::new().begin_as(1, "p", None).begin_as(2, "q", None);
+    let story = story.acknowledged(1, 2).acknowledged(2, 1);
+    story.handled(2, 1).handled(1, 2).rests().keeps_promises();
+}
+
+#[test]
+fn an_effect_is_repeated_where_the_process_ended_before_it_was_on_record() {
+    let story = Story::new().published(1, 1).call(1, 1, 1).effect(1).life(End::Killed);
+    let story = story.call(1, 1, 1).effect(1).kept(1, true);
+    story.end(1, Ending::Handled).rests().keeps_promises();
+}
+
+#[test]
+fn an_effect_is_repeated_where_it_could_not_be_put_on_record() {
+    let story = Story::new().published(1, 1).call(1, 1, 1).effect(1).kept(1, false);
+    let story = story.end(1, Ending::Failed).call(1, 1, 2).effect(1).kept(1, true);
+    story.end(1, Ending::Handled).rests().keeps_promises();
+}
+
+#[test]
+fn a_volatile_bus_forgets_everything_with_its_process() {
+    let story = Story::new().under(Promises::volatile()).published(1, 1).handled(1, 1);
+    let story = story.life(End::Clean).published(2, 1);
+    story.handled(2, 1).rests().keeps_promises();
+}
+
+#[test]
+fn what_is_only_buffered_may_go_with_the_power() {
+    let buffered = Promises::durable().durability(crate::event::Durability::Buffered);
+    let story = Story::new().under(buffered).published(1, 1).handled(1, 1).life(End::PowerLost);
+    story.log_ends(1).published(2, 1).handled(2, 1).rests().keeps_promises();
+}

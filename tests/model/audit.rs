@@ -1,0 +1,191 @@
+//! At the end of a run, with everything at rest: what is in the log, what became of each event, and
+//! whether the ledgers say the same.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tidings::{
+    Bus, Event, Ledger, Position, Subscription,
+    storage::{FileStorage, Query, Storage},
+    testing::{Ending, Fact, History, Skip},
+};
+
+use crate::{
+    flow::{self, Counted, Source},
+    pulled::Running,
+    run::World,
+    subscriptions::SUBSCRIPTIONS,
+};
+
+pub(crate) fn assert_balance(running: &Running) {
+    let ledger = running.subscription.ledger();
+    assert!(ledger.is_balanced(), "{}: {ledger}", running.by);
+}
+
+/// Closes the bus, and looks at everything.
+pub(crate) fn audit(world: &World, bus: Bus, subscriptions: &[Subscription]) {
+    let history = &world.scene.history;
+    for by in SUBSCRIPTIONS {
+        for letter in bus.dead_letters(by).list().unwrap() {
+            let event = flow::event_of(&letter);
+            history.add(Fact::Dead { subscription: by.into(), event });
+        }
+    }
+    let ledgers: Vec<_> = subscriptions.iter().map(|of| (of.name(), of.ledger())).collect();
+    bus.shutdown(Duration::from_secs(1)).unwrap();
+    drop(bus);
+    read_all(&world.storage(), history);
+    let facts = history.facts();
+    for (by, ledger) in ledgers {
+        let books = Books::of(&facts, by);
+        let passed_over = books.explain(by, world);
+        books.assert_agree(by, &ledger, &passed_over);
+        history.add(Fact::Rested { subscription: by.into() });
+    }
+}
+
+/// Records everything that is in the log.
+fn read_all(storage: &FileStorage, history: &History) {
+    let everything = Query::from(Position::FIRST).records(usize::MAX).bytes(usize::MAX);
+    let page = storage.read(&everything).unwrap();
+    assert_eq!(page.next, storage.end());
+    let mut counts = Vec::new();
+    for (position, record) in page.records {
+        let event = match &*record.envelope.name {
+            Source::NAME => serde_json::from_slice::<Source>(&record.payload).unwrap().event,
+            Counted::NAME => {
+                let counted: Counted = serde_json::from_slice(&record.payload).unwrap();
+                let (subscription, source) = ("counting".into(), counted.source);
+                history.add(Fact::Committed { subscription, event: source });
+                counts.push(counted);
+                Counted::event(source)
+            }
+            _ => continue,
+        };
+        history.add(Fact::Found { event, position });
+    }
+    assert_no_gaps(&counts);
+    history.add(Fact::ReadAll);
+    history.add(Fact::Audited { subscription: "counting".into() });
+}
+
+/// What a handler stores happens exactly once for each event that it handled: the counts of a key are
+/// 0, 1, 2, ... without gap or repetition.
+fn assert_no_gaps(counts: &[Counted]) {
+    let mut next: BTreeMap<u64, u64> = BTreeMap::new();
+    for &Counted { source, key, count } in counts.iter().filter(|counted| counted.key > 0) {
+        let expected = next.entry(key).or_default();
+        assert_eq!(count, *expected, "event {source} of key {key} was counted so");
+        *expected += 1;
+    }
+}
+
+/// What a history says of the events of one subscription.
+#[derive(Default)]
+struct Books {
+    /// The events that it is to get.
+    found: BTreeSet<u64>,
+    handled: BTreeSet<u64>,
+    /// Those of them whose outputs show that this was committed, where there are outputs.
+    committed: BTreeSet<u64>,
+    filtered: BTreeSet<u64>,
+    dead: BTreeSet<u64>,
+    discarded: BTreeSet<u64>,
+    certainly_discarded: BTreeSet<u64>,
+}
+
+/// How many events it must have passed over, as there is nothing else that became of them.
+#[derive(Default)]
+struct PassedOver {
+    expired: u64,
+    duplicate: u64,
+}
+
+impl Books {
+    fn of(facts: &[Fact], by: &str) -> Self {
+        let mut books = Self::default();
+        for fact in facts {
+            match fact {
+                // What was dead in earlier processes may have been handled since.
+                Fact::Began => books.dead.clear(),
+                Fact::Found { event, .. } if is_for(by, *event) => _ = books.found.insert(*event),
+                Fact::Returned { subscription, event, ending: Ending::Handled }
+                    if **subscription == *by =>
+                {
+                    books.handled.insert(*event);
+                }
+                // What was handled in a process that ended before the commit may fail the next time.
+                Fact::Called { subscription, event, .. } if **subscription == *by => {
+                    books.handled.remove(event);
+                }
+                Fact::Committed { subscription, event } if **subscription == *by => {
+                    books.committed.insert(*event);
+                }
+                Fact::Skipped { subscription, event, .. } if **subscription == *by => {
+                    books.filtered.insert(*event);
+                }
+                Fact::Dead { subscription, event } if **subscription == *by => {
+                    books.dead.insert(*event);
+                }
+                Fact::Discarded { subscription, event, certain } if **subscription == *by => {
+                    books.discarded.insert(*event);
+                    if *certain {
+                        books.certainly_discarded.insert(*event);
+                    }
+                }
+                _ => {}
+            }
+        }
+        books
+    }
+
+    /// Records why events were not handled, where that follows from what they are.
+    fn explain(&self, by: &str, world: &World) -> PassedOver {
+        let mut passed_over = PassedOver::default();
+        let publishing = &world.publishing;
+        let things: BTreeSet<_> = self.handled.iter().map(|e| publishing.thing_of(*e)).collect();
+        // What was handled, and that was not committed, may expire before it comes again.
+        let done = if by == "counting" { &self.committed } else { &self.handled };
+        let settled = [done, &self.filtered, &self.dead, &self.discarded];
+        for event in self.found.iter().filter(|event| !settled.iter().any(|s| s.contains(event))) {
+            let is_copy = by == "charging" && things.contains(&publishing.thing_of(*event));
+            let reason = match () {
+                () if is_copy => Skip::Duplicate,
+                () if publishing.may_expire(*event) => Skip::Expired,
+                () => continue, // the checker will say that it was lost
+            };
+            match reason {
+                Skip::Duplicate => passed_over.duplicate += 1,
+                _ => passed_over.expired += 1,
+            }
+            let (subscription, event, reason) = (by.into(), *event, Some(reason));
+            world.scene.history.add(Fact::Skipped { subscription, event, reason });
+        }
+        passed_over
+    }
+
+    /// The ledger says the same.
+    fn assert_agree(&self, by: &str, ledger: &Ledger, passed_over: &PassedOver) {
+        let count = |events: &BTreeSet<u64>| events.len() as u64;
+        assert!(ledger.is_balanced(), "{by}: {ledger}");
+        assert_eq!((ledger.held, ledger.in_flight, ledger.waiting), (0, 0, 0), "{by}: {ledger}");
+        assert_eq!(ledger.matched, count(&self.found), "{by}: {ledger}");
+        assert_eq!(ledger.dead, count(&self.dead), "{by}: {ledger}");
+        assert!(ledger.acknowledged <= count(&self.handled), "{by}: {ledger}");
+        assert!(ledger.filtered <= count(&self.filtered), "{by}: {ledger}");
+        assert!(ledger.discarded <= count(&self.discarded), "{by}: {ledger}");
+        assert!(ledger.discarded >= count(&self.certainly_discarded), "{by}: {ledger}");
+        // An event may be both, and is counted as one of them.
+        let PassedOver { expired, duplicate } = passed_over;
+        assert!(ledger.expired + ledger.duplicate >= expired + duplicate, "{by}: {ledger}");
+        let others = (ledger.ignored, ledger.missed, ledger.lost);
+        assert_eq!(others, (0, 0, 0), "{by}: {ledger}");
+    }
+}
+
+/// Whether a subscription is to get an event.
+fn is_for(by: &str, event: u64) -> bool {
+    (by == "second-hand") == (event >= Counted::event(0))
+}
