@@ -57,8 +57,9 @@ impl Lane {
 
     /// The process has outlived an event's handler.
     pub(super) fn end_care(&self, held: &mut Held) {
-        let is_suspect = held.crashes > 0;
-        if held.stay.take().is_some() && is_suspect {
+        let crashes = std::mem::take(&mut held.crashes);
+        held.attempts += crashes; // from now on as if they had failed
+        if held.stay.take().is_some() && crashes > 0 {
             self.note_under_way(None, Some(held.position()));
         }
     }
