@@ -71,6 +71,12 @@ impl Cursor {
         self.holes.first().map_or(self.frontier, |hole| hole.position.min(self.frontier))
     }
 
+    /// From this position on it says nothing. Holes may lie beyond the frontier, where a lane has taken
+    /// over from one that was further.
+    fn high(&self) -> u64 {
+        self.holes.last().map_or(self.frontier, |hole| self.frontier.max(hole.position + 1))
+    }
+
     pub(super) fn hole(&self, position: u64) -> Option<Hole> {
         let found = self.holes.binary_search_by_key(&position, |hole| hole.position);
         found.ok().and_then(|at| self.holes.get(at)).copied()
@@ -112,7 +118,7 @@ impl Layer {
     }
 
     pub(super) fn high(&self) -> u64 {
-        self.cursors.iter().map(|cursor| cursor.frontier).max().unwrap_or(1)
+        self.cursors.iter().map(Cursor::high).max().unwrap_or(1)
     }
 }
 
@@ -144,6 +150,18 @@ mod tests {
     fn inherits(layers: &[Layer], position: u64) -> bool {
         let tag = Tag::hashed(NameId::from_number(0), Some(&Key::new("k")));
         is_inherited(layers, position, tag)
+    }
+
+    /// Dropped at its frontier, it would leave the hole to an earlier layer, which takes the event for
+    /// acknowledged: lost.
+    #[test]
+    fn a_layer_reaches_to_its_last_hole() {
+        assert_eq!(layer(12, &[4, 25]).high(), 26);
+        assert_eq!(layer(12, &[4]).high(), 12);
+        let layers = [layer(30, &[]), layer(12, &[25])];
+        assert!(!inherits(&layers, 25) && inherits(&layers, 24));
+        let kept: Vec<_> = layers.into_iter().filter(|layer| layer.high() > 13).collect();
+        assert!(!inherits(&kept, 25));
     }
 
     #[test]
