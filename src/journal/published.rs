@@ -1,6 +1,6 @@
 //! What was published under a key of the publisher's choice, so that copies of it are known.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Draft, Recent, Remembered, error::PublishFailure};
 use crate::{
@@ -179,10 +179,10 @@ impl Published {
 
     /// Those of the drafts that are no copies, of earlier ones or among themselves.
     pub(super) fn fresh<'a>(&self, drafts: &'a [Draft]) -> impl Iterator<Item = &'a Draft> {
-        drafts.iter().enumerate().filter_map(|(at, draft)| {
-            let is_same = |other: &Draft| draft.mark.is_some() && other.mark == draft.mark;
-            let is_copy = self.original(draft).is_some() || drafts.iter().take(at).any(is_same);
-            (!is_copy).then_some(draft)
+        let mut marks = BTreeSet::new();
+        drafts.iter().filter(move |draft| {
+            let is_first = draft.mark.as_ref().is_none_or(|mark| marks.insert(mark));
+            is_first && self.original(draft).is_none()
         })
     }
 
