@@ -20,7 +20,7 @@ use super::{
 use crate::{
     event::Durability,
     policy::Window,
-    runtime::{Runtime, Step, Task},
+    runtime::{Runtime, Seeded, Step, Task},
     storage::{Storage, StorageError},
 };
 
@@ -119,7 +119,7 @@ impl Log {
             caretaker: Caretaker::new(runtime, &storage),
             storage,
             spares: Spares::default(),
-            published: Mutex::new(Published::new(dedup)),
+            published: Mutex::new(Published::new(dedup, Seeded::new(runtime))),
             broken: AtomicBool::new(false),
             runtime: runtime.clone(),
         })

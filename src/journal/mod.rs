@@ -46,7 +46,7 @@ use crate::{
     event::{Durability, Event, Key},
     message::{CorrelationId, Envelope, Headers, Message, MessageId, Position, Publishable},
     policy::Window,
-    runtime::{Clock, Monitor, Runtime, Task, Tick},
+    runtime::{Clock, Monitor, Runtime, Seeded, Task, Tick},
     storage::{
         Compaction, Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim, Write,
     },
@@ -114,7 +114,7 @@ impl Journal {
             topics: Topics::default(),
             ring: Ring::new(end.get(), ring, log.is_none()),
             log,
-            published: Mutex::new(Published::new(dedup)),
+            published: Mutex::new(Published::new(dedup, Seeded::new(&runtime))),
             quiet: Monitor::default(),
             runtime,
         }

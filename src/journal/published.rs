@@ -7,12 +7,12 @@ use crate::{
     event::{Event, Key},
     message::{Message, MessageId, Position},
     policy::Window,
-    runtime::Timestamp,
+    runtime::{Seeded, Timestamp},
     storage::{KeyValue, StorageError, Write},
 };
 
 /// By what copies of a message are known.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Mark {
     /// The id that the publisher gave it.
     Id(MessageId),
@@ -119,11 +119,12 @@ pub(super) struct Published {
     /// What storage has is loaded. Nothing is before anybody uses marks.
     is_loaded: bool,
     window: Window,
+    seed: Seeded,
 }
 
 impl Published {
-    pub(super) fn new(window: Window) -> Self {
-        Self { recent: Recent::new(window, None), is_loaded: false, window }
+    pub(super) fn new(window: Window, seed: Seeded) -> Self {
+        Self { recent: Recent::new(window, None, seed), is_loaded: false, window, seed }
     }
 
     /// Loads what storage has, unless that was done.
@@ -134,9 +135,12 @@ impl Published {
         if self.is_loaded {
             return Ok(());
         }
-        for (key, value) in stored()? {
-            let decoded = Mark::decode(&key).zip(decode(&value));
-            let (mark, original) = decoded.ok_or_else(damaged)?;
+        let decoded =
+            |(key, value): &KeyValue| Mark::decode(key).zip(decode(value)).ok_or_else(damaged);
+        let marks: Result<Vec<_>, StorageError> = stored()?.iter().map(decoded).collect();
+        let mut marks = marks?;
+        marks.sort_unstable_by_key(|(_, original)| original.position);
+        for (mark, original) in marks {
             self.recent.insert(mark, original);
         }
         self.is_loaded = true;
@@ -145,7 +149,7 @@ impl Published {
 
     /// Forgets everything, to be loaded anew: what was noted was not stored.
     pub(super) fn unload(&mut self) {
-        *self = Self::new(self.window);
+        *self = Self::new(self.window, self.seed);
     }
 
     /// Says whether any draft is marked as an earlier message that was another one.

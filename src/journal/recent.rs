@@ -1,15 +1,20 @@
 //! What was seen last, to know it again.
 
-use std::collections::BTreeMap;
+use std::{collections::VecDeque, hash::Hash};
 
-use crate::{message::Position, policy::Window, runtime::Timestamp};
+use crate::{
+    message::Position,
+    policy::Window,
+    runtime::{Seeded, Table, Timestamp},
+};
 
 /// What was seen last, within a [`Window`], by key.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
     window: Window,
-    by_key: BTreeMap<K, Remembered<V>>,
-    by_position: BTreeMap<Position, K>,
+    by_key: Table<K, Remembered<V>>,
+    /// The keys by position. Some may be remembered at a later one by now.
+    in_order: VecDeque<(Position, K)>,
     /// When the newest one was published.
     newest: Timestamp,
     /// Something at this position was forgotten, and nothing at a later one.
@@ -24,10 +29,10 @@ pub(crate) struct Remembered<V> {
     pub(crate) value: V,
 }
 
-impl<K: Ord + Clone, V> Recent<K, V> {
-    pub(crate) fn new(window: Window, forgotten: Option<Position>) -> Self {
-        let (by_key, by_position) = (BTreeMap::new(), BTreeMap::new());
-        Self { window, by_key, by_position, newest: Timestamp::UNIX_EPOCH, forgotten }
+impl<K: Hash + Eq + Clone, V> Recent<K, V> {
+    pub(crate) fn new(window: Window, forgotten: Option<Position>, seed: Seeded) -> Self {
+        let (by_key, in_order) = (Table::with_hasher(seed), VecDeque::new());
+        Self { window, by_key, in_order, newest: Timestamp::UNIX_EPOCH, forgotten }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&Remembered<V>> {
@@ -37,24 +42,34 @@ impl<K: Ord + Clone, V> Recent<K, V> {
     /// Remembers something, in place of what is remembered by that key.
     pub(crate) fn insert(&mut self, key: K, seen: Remembered<V>) {
         self.newest = self.newest.max(seen.published_at);
-        self.by_position.insert(seen.position, key.clone());
-        if let Some(old) = self.by_key.insert(key, seen) {
-            self.by_position.remove(&old.position);
-        }
+        let is_before = |(position, _): &(Position, K)| *position < seen.position;
+        // Lanes are not far apart, so that it mostly goes to the end.
+        let at = match self.in_order.back() {
+            Some(last) if !is_before(last) => self.in_order.partition_point(is_before),
+            _ => self.in_order.len(),
+        };
+        self.in_order.insert(at, (seen.position, key.clone()));
+        self.by_key.insert(key, seen);
     }
 
     /// The next one that is outside the window, and not remembered any more.
     pub(crate) fn forget(&mut self) -> Option<K> {
-        let first = self.by_position.first_entry()?;
-        let age = self.by_key.get(first.get()).map(|seen| self.newest.since(seen.published_at));
-        let is_old = age.is_none_or(|age| age > self.window.age());
-        if !is_old && self.by_key.len() <= self.window.count() {
-            return None;
+        loop {
+            let (position, key) = self.in_order.front()?;
+            let seen = self.by_key.get(key).filter(|seen| seen.position == *position);
+            let Some(seen) = seen else {
+                self.in_order.pop_front();
+                continue;
+            };
+            let is_old = self.newest.since(seen.published_at) > self.window.age();
+            if !is_old && self.by_key.len() <= self.window.count() {
+                return None;
+            }
+            let (position, key) = self.in_order.pop_front()?;
+            self.by_key.remove(&key);
+            self.forgotten = self.forgotten.max(Some(position));
+            return Some(key);
         }
-        let (position, key) = first.remove_entry();
-        self.by_key.remove(&key);
-        self.forgotten = self.forgotten.max(Some(position));
-        Some(key)
     }
 
     /// The last position of which something was forgotten.
@@ -71,6 +86,11 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::runtime::simulator::Simulator;
+
+    fn recent<K: Hash + Eq + Clone>(window: Window) -> Recent<K, ()> {
+        Recent::new(window, None, Seeded::new(&Simulator::new(1).runtime()))
+    }
 
     fn seen(position: u64, second: u64) -> Remembered<()> {
         let published_at = Timestamp::UNIX_EPOCH.plus(Duration::from_secs(second));
@@ -79,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten_and_that_is_known() {
-        let mut recent = Recent::new(Window::last(2), None);
+        let mut recent = recent(Window::last(2));
         for position in 1..=4 {
             recent.insert(position, seen(position, position));
         }
@@ -90,7 +110,7 @@ mod tests {
 
     #[test]
     fn age_is_counted_from_publish_to_publish() {
-        let mut recent = Recent::new(Window::last(9).max_age(Duration::from_secs(10)), None);
+        let mut recent = recent(Window::last(9).max_age(Duration::from_secs(10)));
         recent.insert("a", seen(1, 100));
         recent.insert("b", seen(2, 110));
         assert_eq!(recent.forget(), None);
@@ -106,7 +126,7 @@ mod tests {
             age in 0_u64..30,
         ) {
             let window = Window::last(count).max_age(Duration::from_secs(age));
-            let mut recent = Recent::new(window, None);
+            let mut recent = recent(window);
             let mut model: Vec<(u8, u64)> = Vec::new();
             for (at, key) in (1..).zip(keys) {
                 recent.insert(key, seen(at, at));

@@ -10,6 +10,7 @@ mod pool;
 mod random;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulator;
+mod table;
 mod task;
 mod threads;
 mod time;
@@ -26,6 +27,7 @@ pub(crate) use pool::{PoolId, Precedence};
 pub use pool::{PoolSize, PoolStatus, Priority};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use random::Random;
+pub(crate) use table::{Seeded, Table};
 pub(crate) use task::{Step, Task, in_task, inside_task};
 pub use time::Timestamp;
 

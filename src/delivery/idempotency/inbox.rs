@@ -1,7 +1,5 @@
 //! What a handler has handled.
 
-use std::collections::BTreeMap;
-
 use parking_lot::Mutex;
 
 use super::Idempotency;
@@ -11,12 +9,12 @@ use crate::{
     journal::{Entry, Journal, Recent, Remembered},
     message::{MessageId, Position},
     policy::Window,
-    runtime::Timestamp,
+    runtime::{Seeded, Table, Timestamp},
     storage::StorageError,
 };
 
 /// What the copies of an event have in common.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::delivery) enum IdempotencyKey {
     Id(MessageId),
     Text(Key),
@@ -74,7 +72,7 @@ pub(in crate::delivery) struct Inbox {
 struct State {
     handled: Recent<IdempotencyKey, ()>,
     /// Being handled, and where.
-    running: BTreeMap<IdempotencyKey, Position>,
+    running: Table<IdempotencyKey, Position>,
 }
 
 impl Inbox {
@@ -86,11 +84,12 @@ impl Inbox {
         is_stored: bool,
     ) -> Result<Self, StorageError> {
         let prefix = is_stored.then(|| keys::inbox(subscription, event));
+        let seed = Seeded::new(journal.runtime());
         let handled = match &prefix {
-            Some(prefix) => load(journal, prefix, idempotency.window)?,
-            None => Recent::new(idempotency.window, None),
+            Some(prefix) => load(journal, prefix, idempotency.window, seed)?,
+            None => Recent::new(idempotency.window, None, seed),
         };
-        let state = Mutex::new(State { handled, running: BTreeMap::new() });
+        let state = Mutex::new(State { handled, running: Table::with_hasher(seed) });
         Ok(Self { idempotency: idempotency.clone(), prefix, state })
     }
 
@@ -174,18 +173,20 @@ fn load(
     journal: &Journal,
     prefix: &[u8],
     window: Window,
+    seed: Seeded,
 ) -> Result<Recent<IdempotencyKey, ()>, StorageError> {
     let stored = journal.scan(prefix)?;
     let own = stored.first().filter(|(key, _)| key.len() == prefix.len());
     let forgotten = own.and_then(|(_, value)| value.as_slice().try_into().ok());
-    let mut handled =
-        Recent::new(window, forgotten.map(u64::from_be_bytes).and_then(Position::new));
+    let forgotten = forgotten.map(u64::from_be_bytes).and_then(Position::new);
+    let mut handled = Recent::new(window, forgotten, seed);
     let mut marks = Vec::with_capacity(stored.len());
     for (key, value) in stored.iter().skip(usize::from(own.is_some())) {
         let key = key.strip_prefix(prefix).and_then(IdempotencyKey::decode);
         let (Some(key), Some(mark)) = (key, Mark::decode(value)) else { return Err(damaged()) };
         marks.push((key, mark));
     }
+    marks.sort_unstable_by_key(|(_, mark)| mark.position);
     for (key, Mark { position, published_at }) in marks {
         handled.insert(key, Remembered { position, published_at, value: () });
     }
