@@ -38,16 +38,14 @@ impl Batch {
 
     /// One more event is done with.
     pub(super) fn settle(&mut self, settled: Settled) {
-        self.changed = true;
-        self.settled += 1;
-        self.tally.note(settled);
+        self.settle_all(settled, 1);
     }
 
-    /// So many more events are handled.
-    pub(super) fn settle_all(&mut self, events: u64) {
+    /// So many more events are done with.
+    pub(super) fn settle_all(&mut self, settled: Settled, events: u64) {
         self.changed |= events > 0;
         self.settled += events;
-        self.tally.acknowledge(events);
+        self.tally.note_all(settled, events);
     }
 
     /// A dead letter is done with after all.

@@ -10,7 +10,7 @@ use super::{
     Context, HandlerError,
     attempt::panicked,
     context::Staged,
-    idempotency::Idempotency,
+    idempotency::{CopiesBy, Idempotency},
     in_place::{self, InPlace},
     inline::{self, Attach},
     layer::{NamedLayer, Next},
@@ -63,6 +63,15 @@ pub trait Handler<E: Event>: Send + Sync + 'static {
     #[doc(hidden)]
     fn idempotency(&self) -> Option<Idempotency> {
         None
+    }
+
+    /// By what the copies of an event are known, if there is to be any difference.
+    #[doc(hidden)]
+    fn copies_by(&self, _: &E) -> CopiesBy
+    where
+        Self: Sized,
+    {
+        CopiesBy::Id
     }
 
     /// As `handle`, for a handler that `is_plain`.

@@ -146,19 +146,20 @@ fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
 
 impl Tally {
     pub(super) fn note(&mut self, settled: Settled) {
-        match settled {
-            Settled::Acknowledged => self.acknowledged += 1,
-            Settled::Dead => self.dead += 1,
-            Settled::Skipped(Skip::Expired) => self.expired += 1,
-            Settled::Skipped(Skip::Duplicate) => self.duplicate += 1,
-            Settled::Skipped(Skip::Filtered) => self.filtered += 1,
-            Settled::Skipped(Skip::Ignored) => self.ignored += 1,
-            Settled::Skipped(Skip::Lost) => self.lost += 1,
-        }
+        self.note_all(settled, 1);
     }
 
-    pub(super) fn acknowledge(&mut self, events: u64) {
-        self.acknowledged += events;
+    /// So many events were settled so.
+    pub(super) fn note_all(&mut self, settled: Settled, count: u64) {
+        match settled {
+            Settled::Acknowledged => self.acknowledged += count,
+            Settled::Dead => self.dead = self.dead.saturating_add_unsigned(count),
+            Settled::Skipped(Skip::Expired) => self.expired += count,
+            Settled::Skipped(Skip::Duplicate) => self.duplicate += count,
+            Settled::Skipped(Skip::Filtered) => self.filtered += count,
+            Settled::Skipped(Skip::Ignored) => self.ignored += count,
+            Settled::Skipped(Skip::Lost) => self.lost += count,
+        }
     }
 
     /// A dead letter was handled after all, or passed over.
@@ -262,7 +263,7 @@ mod tests {
 
     fn account() -> Account {
         let mut tally = Tally::default();
-        tally.acknowledge(5);
+        tally.note_all(Settled::Acknowledged, 5);
         for settled in [Settled::Dead, Settled::Dead, Settled::Skipped(Skip::Expired)] {
             tally.note(settled);
         }

@@ -17,7 +17,7 @@ use snippets::{PRELUDE, SNIPPETS};
 /// Where real clocks, threads and files live. A new place wants a very good reason.
 const ALLOWED: &[&str] = &[
     "src/bin/tidings/process.rs", // a tool's environment, and waiting between two looks
-    "src/runtime/table.rs", // a hash table under a seed
+    "src/runtime/table.rs",       // a hash table under a seed
     "src/runtime/threads/",
     "src/storage/file/disk/real.rs",
     "src/testing/",

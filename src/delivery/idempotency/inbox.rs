@@ -6,7 +6,7 @@ use super::Idempotency;
 use crate::{
     delivery::keys,
     event::Key,
-    journal::{Entry, Journal, Recent, Remembered},
+    journal::{Journal, Recent, Remembered},
     message::{MessageId, Position},
     policy::Window,
     runtime::{Seeded, Table, Timestamp},
@@ -113,10 +113,10 @@ impl Inbox {
     pub(in crate::delivery) fn finish(
         &self,
         key: IdempotencyKey,
-        entry: &Entry,
+        position: Position,
+        published_at: Timestamp,
         writes: &mut keys::Writes,
     ) {
-        let (position, published_at) = (entry.position, entry.envelope.published_at);
         let mut state = self.state.lock();
         state.running.remove(&key);
         if let Some(prefix) = &self.prefix {

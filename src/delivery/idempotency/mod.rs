@@ -9,5 +9,6 @@ mod inbox;
 mod wrapper;
 
 pub(super) use inbox::{Entrance, IdempotencyKey, Inbox};
+pub(super) use wrapper::CopiesBy;
 pub(crate) use wrapper::{Idempotency, erase_key};
 pub use wrapper::{Idempotent, idempotent, idempotent_by};

@@ -101,6 +101,18 @@ impl<E: Event, H: Handler<E>> Handler<E> for Idempotent<E, H> {
         self.handler.handle(event, ctx)
     }
 
+    fn is_plain(&self) -> bool {
+        self.handler.is_plain()
+    }
+
+    fn handle_plain(&self, event: &E) -> Result<(), HandlerError> {
+        self.handler.handle_plain(event)
+    }
+
+    fn copies_by(&self, event: &E) -> CopiesBy {
+        self.key.as_ref().map_or(CopiesBy::Id, |key| CopiesBy::Key(key(event)))
+    }
+
     fn idempotency(&self) -> Option<Idempotency> {
         let Some(key) = self.key.clone() else { return Some(Idempotency::by_id(self.window)) };
         Some(erase_key(self.window, move |event: &E| key(event)))
@@ -114,6 +126,16 @@ impl<E: Event, H> fmt::Debug for Idempotent<E, H> {
             .field("window", &self.window)
             .finish_non_exhaustive()
     }
+}
+
+/// By what the copies of an event are known.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CopiesBy {
+    /// The message's id.
+    Id,
+    /// A key of the event. Without one there are no copies.
+    Key(Option<Key>),
 }
 
 /// How the copies of an event are known, with its type erased.

@@ -5,8 +5,9 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 use super::{Hole, Lane, PAUSE};
 use crate::{
     delivery::{
+        HandlerError,
         handler::Form,
-        in_place::Turn,
+        in_place::{Once, Turn},
         ledger::{Settled, Skip},
         loss::Loss,
     },
@@ -90,60 +91,64 @@ impl Lane {
     }
 
     /// Calls a plain handler with the events where they lie. False where that will not do: there is
-    /// no such handler, or the events may have to wait for others of their keys.
+    /// no such handler, or the events (the next one, after some) may have to wait for others.
     fn deliver_in_place(&mut self, batch: &Batch<'_>, next: &Cell<usize>) -> bool {
-        if !self.parked.is_empty()
-            || !self.running.is_empty()
-            || self.is_layered()
-            || self.careful > 0
-        {
-            return false;
-        }
-        if self.holds_keys() {
-            return false;
-        }
         let subscriber = Arc::clone(&self.subscriber);
-        if subscriber.gate.as_ref().is_some_and(|gate| gate.is_for_each()) {
-            return false;
-        }
         let Some(first) = batch.get(next.get()) else { return false };
         let Some(registered) = subscriber.handlers.get(&first.kind()) else { return false };
         let Form::Called { in_place: Some(handler), .. } = &registered.run.form else {
             return false;
         };
-        if registered.route.expires() {
+        if self.looks_at_each() || registered.route.expires() {
             return false;
         }
-        let from = next.get();
-        let clock = subscriber.journal.clock();
-        let one_by_one = subscriber.gate.as_ref().is_some_and(|gate| gate.times_calls());
-        let (end, began) = match &subscriber.gate {
-            Some(_) => (if one_by_one { 0 } else { self.turn_end_nanos() }, clock.tick()),
-            None => (self.turn_end_nanos(), Tick::ZERO),
+        let (gate, clock) = (subscriber.gate.as_ref(), subscriber.journal.clock());
+        let end = match gate {
+            Some(gate) if gate.times_calls() => 0, // one by one
+            _ => self.turn_end_nanos(),
         };
-        let turn = Turn { subscriber: &subscriber, clock, end };
+        let began = gate.map_or(Tick::ZERO, |_| clock.tick());
+        let (from, mut writes) = (next.get(), std::mem::take(&mut self.batch.writes));
+        let once = registered.inbox.as_ref().map(|inbox| Once::new(inbox, &mut writes));
+        let turn = Turn { subscriber: &subscriber, clock, end, once };
         let clocked_in = self.clock_in(None);
         let result = handler.run(batch, next, &turn).map_err(|error| self.judge(error));
         self.clock_out(clocked_in);
+        let duplicates = turn.once.as_ref().map_or(0, Once::duplicates);
+        let has_to_wait = turn.once.as_ref().is_some_and(Once::has_to_wait);
+        self.batch.writes = writes;
         let done = next.get() - from;
         self.handle.took(done, Position::new(first.position()));
-        self.batch.settle_all(done as u64);
         self.batch.attempts += done.div_ceil(IN_PLACE);
-        subscriber.counters.handled.add(done as u64);
-        self.leave_gate_in_place(done as u64, result.as_ref().err(), began);
-        if let Err(error) = result
-            && let Some(failed) = batch.get(next.get())
-        {
-            next.set(next.get() + 1);
-            let entry = subscriber.entry(&failed);
-            batch.taken(&failed);
-            if self.keep(&entry) {
-                self.batch.attempts += 1;
-                let held = self.formation.held(entry);
-                self.fail_attempt(held, &error);
-            }
+        self.batch.settle_all(Settled::Skipped(Skip::Duplicate), duplicates);
+        let acknowledged = done as u64 - duplicates;
+        self.batch.settle_all(Settled::Acknowledged, acknowledged);
+        subscriber.counters.handled.add(acknowledged);
+        self.leave_gate_in_place(acknowledged, result.as_ref().err(), began);
+        if let Err(error) = result {
+            self.fail_in_place(batch, next, &error);
         }
-        true
+        !has_to_wait
+    }
+
+    /// Whether anything is to be known of each event before its handler is called.
+    fn looks_at_each(&self) -> bool {
+        let is_behind = !self.parked.is_empty() || !self.running.is_empty();
+        let gate = || self.subscriber.gate.as_ref().is_some_and(|gate| gate.is_for_each());
+        is_behind || self.is_layered() || self.careful > 0 || self.holds_keys() || gate()
+    }
+
+    /// The handler has failed with the next event.
+    fn fail_in_place(&mut self, batch: &Batch<'_>, next: &Cell<usize>, error: &HandlerError) {
+        let Some(failed) = batch.get(next.get()) else { return };
+        next.set(next.get() + 1);
+        let entry = self.subscriber.entry(&failed);
+        batch.taken(&failed);
+        if self.keep(&entry) {
+            self.batch.attempts += 1;
+            let held = self.formation.held(entry);
+            self.fail_attempt(held, error);
+        }
     }
 
     fn deliver_entry(&mut self, entry: Arc<Entry>) {

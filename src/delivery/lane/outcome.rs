@@ -61,7 +61,8 @@ impl Lane {
         } else if let Some(key) = held.entered.take()
             && let Some(inbox) = self.subscriber.inbox(&held.entry)
         {
-            inbox.finish(key, &held.entry, &mut self.batch.writes);
+            let published_at = held.entry.envelope.published_at;
+            inbox.finish(key, held.position(), published_at, &mut self.batch.writes);
         }
         self.settle(held, skipped.map_or(Settled::Acknowledged, Settled::Skipped));
         if skipped.is_none() {

@@ -2,11 +2,15 @@
 //!
 //! Whatever costs something is paid once a batch: the panic guard, the cursor, the counters.
 
+mod once;
+
 use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
+
+pub(super) use once::Once;
 
 use super::{Handler, HandlerError, Subscriber, attempt::panicked, handler::wrong_type};
 use crate::{
@@ -34,6 +38,8 @@ pub(super) struct Turn<'a> {
     pub(super) clock: &'a Clock,
     /// In nanoseconds since the runtime started.
     pub(super) end: u64,
+    /// Where copies are to be passed over.
+    pub(super) once: Option<Once<'a>>,
 }
 
 impl Turn<'_> {
@@ -60,9 +66,16 @@ impl<E: Event, H: Handler<E>> InPlace for Typed<E, H> {
         next: &Cell<usize>,
         turn: &Turn<'_>,
     ) -> Result<(), HandlerError> {
-        let all = AssertUnwindSafe(|| self.run_unguarded(batch, next, turn));
-        catch_unwind(all).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+        match &turn.once {
+            None => guarded(|| self.run_unguarded(batch, next, turn)),
+            Some(once) => self.run_once(batch, next, turn, once),
+        }
     }
+}
+
+/// A panic is an error.
+fn guarded(run: impl FnOnce() -> Result<(), HandlerError>) -> Result<(), HandlerError> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
 
 impl<E: Event, H: Handler<E>> Typed<E, H> {
