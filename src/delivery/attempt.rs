@@ -96,7 +96,7 @@ fn enter(
     let of = || inbox.idempotency.key_of(event, &held.entry.envelope);
     let key = catch_unwind(AssertUnwindSafe(of)).map_err(|panic| panicked(panic.as_ref()))?;
     let Some(key) = key else { return Ok(None) };
-    let entrance = inbox.enter(&key, held.position());
+    let entrance = inbox.enter(&key, held.position(), held.entry.envelope.published_at);
     if matches!(entrance, Entrance::Open | Entrance::BeyondWindow) {
         held.entered = Some(key);
     }

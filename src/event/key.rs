@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    fmt,
+    fmt::{self, Write},
     hash::{Hash, Hasher},
     sync::Arc,
 };
@@ -41,7 +41,11 @@ impl Key {
     /// A key from anything that prints, for types without [`ToKey`].
     #[must_use]
     pub fn display(value: impl fmt::Display) -> Self {
-        Self::new(&value.to_string())
+        let mut short = Short { bytes: [0; INLINE], len: 0 };
+        match write!(short, "{value}") {
+            Ok(()) => Self(Repr::Inline { len: short.len, bytes: short.bytes }),
+            Err(fmt::Error) => Self::new(&value.to_string()),
+        }
     }
 
     /// The key's text.
@@ -70,6 +74,22 @@ impl Key {
     /// The lane of this key among `lanes`.
     pub(crate) fn lane(&self, lanes: u32) -> u32 {
         Self::lane_of(self.hash(), lanes)
+    }
+}
+
+/// Room for a key that is stored without allocating.
+struct Short {
+    bytes: [u8; INLINE],
+    len: u8,
+}
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let from = usize::from(self.len);
+        let to = from + text.len();
+        self.bytes.get_mut(from..to).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = u8::try_from(to).map_err(|_| fmt::Error)?;
+        Ok(())
     }
 }
 
@@ -212,6 +232,12 @@ mod tests {
         fn a_key_keeps_its_text(text in ".{0,40}") {
             let key = Key::new(&text);
             prop_assert_eq!(key.as_str(), text);
+        }
+
+        #[test]
+        fn what_prints_is_the_same_key_as_its_text(first in ".{0,30}", second in ".{0,10}") {
+            let text = format!("{first}{second}");
+            prop_assert_eq!(Key::display(format_args!("{first}{second}")), Key::new(&text));
         }
 
         #[test]

@@ -1,6 +1,9 @@
 //! What was seen last, to know it again.
 
-use std::{collections::VecDeque, hash::Hash};
+use std::{
+    collections::{VecDeque, hash_map::Entry},
+    hash::Hash,
+};
 
 use crate::{
     message::Position,
@@ -13,8 +16,8 @@ use crate::{
 pub(crate) struct Recent<K, V> {
     window: Window,
     by_key: Table<K, Remembered<V>>,
-    /// The keys by position. Some may be remembered at a later one by now.
-    in_order: VecDeque<(Position, K)>,
+    /// What is in the window, by position.
+    in_order: VecDeque<Placed<K>>,
     /// When the newest one was published.
     newest: Timestamp,
     /// Something at this position was forgotten, and nothing at a later one.
@@ -29,6 +32,13 @@ pub(crate) struct Remembered<V> {
     pub(crate) value: V,
 }
 
+#[derive(Debug)]
+struct Placed<K> {
+    position: Position,
+    published_at: Timestamp,
+    key: K,
+}
+
 impl<K: Hash + Eq + Clone, V> Recent<K, V> {
     pub(crate) fn new(window: Window, forgotten: Option<Position>, seed: Seeded) -> Self {
         let (by_key, in_order) = (Table::with_hasher(seed), VecDeque::new());
@@ -39,37 +49,59 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
         self.by_key.get(key)
     }
 
-    /// Remembers something, in place of what is remembered by that key.
+    /// Remembers something that is not remembered yet.
     pub(crate) fn insert(&mut self, key: K, seen: Remembered<V>) {
-        self.newest = self.newest.max(seen.published_at);
-        let is_before = |(position, _): &(Position, K)| *position < seen.position;
+        let (position, published_at) = (seen.position, seen.published_at);
+        self.by_key.insert(key.clone(), seen);
+        self.place(Placed { position, published_at, key });
+    }
+
+    /// Takes a key, until it is confirmed or given back. What has it already, if anything does.
+    pub(crate) fn claim(&mut self, key: K, seen: Remembered<V>) -> Option<&Remembered<V>> {
+        match self.by_key.entry(key) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(vacant) => {
+                vacant.insert(seen);
+                None
+            }
+        }
+    }
+
+    /// Remembers what has claimed a key, as this value.
+    pub(crate) fn confirm(&mut self, key: K, value: V) {
+        let Some(seen) = self.by_key.get_mut(&key) else { return };
+        seen.value = value;
+        let (position, published_at) = (seen.position, seen.published_at);
+        self.place(Placed { position, published_at, key });
+    }
+
+    /// Gives a claimed key back.
+    pub(crate) fn give_back(&mut self, key: &K) {
+        self.by_key.remove(key);
+    }
+
+    fn place(&mut self, placed: Placed<K>) {
+        self.newest = self.newest.max(placed.published_at);
+        let is_before = |other: &Placed<K>| other.position < placed.position;
         // Lanes are not far apart, so that it mostly goes to the end.
         let at = match self.in_order.back() {
             Some(last) if !is_before(last) => self.in_order.partition_point(is_before),
             _ => self.in_order.len(),
         };
-        self.in_order.insert(at, (seen.position, key.clone()));
-        self.by_key.insert(key, seen);
+        self.in_order.insert(at, placed);
     }
 
     /// The next one that is outside the window, and not remembered any more.
     pub(crate) fn forget(&mut self) -> Option<K> {
-        loop {
-            let (position, key) = self.in_order.front()?;
-            let seen = self.by_key.get(key).filter(|seen| seen.position == *position);
-            let Some(seen) = seen else {
-                self.in_order.pop_front();
-                continue;
-            };
-            let is_old = self.newest.since(seen.published_at) > self.window.age();
-            if !is_old && self.by_key.len() <= self.window.count() {
-                return None;
-            }
-            let (position, key) = self.in_order.pop_front()?;
-            self.by_key.remove(&key);
-            self.forgotten = self.forgotten.max(Some(position));
-            return Some(key);
+        let first = self.in_order.front()?;
+        let is_old = self.newest.since(first.published_at) > self.window.age();
+        if !is_old && self.in_order.len() <= self.window.count() {
+            return None;
         }
+        let Placed { position, key, .. } = self.in_order.pop_front()?;
+        self.by_key.remove(&key);
+        self.forgotten = self.forgotten.max(Some(position));
+        Some(key)
     }
 
     /// The last position of which something was forgotten.
@@ -129,12 +161,20 @@ mod tests {
             let mut recent = recent(window);
             let mut model: Vec<(u8, u64)> = Vec::new();
             for (at, key) in (1..).zip(keys) {
-                recent.insert(key, seen(at, at));
-                model.retain(|(other, _)| *other != key);
-                model.push((key, at));
+                let is_new = recent.claim(key, seen(at, at)).is_none();
+                prop_assert_eq!(is_new, model.iter().all(|(other, _)| *other != key));
+                match at % 3 {
+                    _ if !is_new => {}
+                    0 => recent.give_back(&key),
+                    _ => {
+                        recent.confirm(key, ());
+                        model.push((key, at));
+                    }
+                }
+                let newest = model.last().map_or(0, |(_, at)| *at);
                 let old = model.len().saturating_sub(count);
                 let is_old = |(at_index, (_, seen)): (usize, &(u8, u64))| {
-                    at_index < old || at - seen > age
+                    at_index < old || newest - seen > age
                 };
                 let gone: Vec<_> =
                     model.iter().enumerate().filter(|one| is_old(*one)).map(|(_, one)| one.0).collect();

@@ -9,7 +9,7 @@ use crate::{
     journal::{Journal, Recent, Remembered},
     message::{MessageId, Position},
     policy::Window,
-    runtime::{Seeded, Table, Timestamp},
+    runtime::{Seeded, Timestamp},
     storage::StorageError,
 };
 
@@ -66,13 +66,13 @@ pub(in crate::delivery) struct Inbox {
     pub(in crate::delivery) idempotency: Idempotency,
     /// What its state keys begin with; `None` where nothing is stored.
     prefix: Option<Vec<u8>>,
-    state: Mutex<State>,
+    events: Mutex<Recent<IdempotencyKey, Progress>>,
 }
 
-struct State {
-    handled: Recent<IdempotencyKey, ()>,
-    /// Being handled, and where.
-    running: Table<IdempotencyKey, Position>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Running,
+    Handled,
 }
 
 impl Inbox {
@@ -89,22 +89,23 @@ impl Inbox {
             Some(prefix) => load(journal, prefix, idempotency.window, seed)?,
             None => Recent::new(idempotency.window, None, seed),
         };
-        let state = Mutex::new(State { handled, running: Table::with_hasher(seed) });
-        Ok(Self { idempotency: idempotency.clone(), prefix, state })
+        Ok(Self { idempotency: idempotency.clone(), prefix, events: Mutex::new(handled) })
     }
 
     /// Asks for an event to be let in, to be handled.
-    pub(in crate::delivery) fn enter(&self, key: &IdempotencyKey, at: Position) -> Entrance {
-        let mut state = self.state.lock();
-        if state.handled.get(key).is_some() {
-            return Entrance::Duplicate;
-        }
-        if state.running.get(key).is_some_and(|other| *other != at) {
-            return Entrance::Busy;
-        }
-        state.running.insert(key.clone(), at);
-        match state.handled.forgotten() {
-            Some(forgotten) if at <= forgotten => Entrance::BeyondWindow,
+    pub(in crate::delivery) fn enter(
+        &self,
+        key: &IdempotencyKey,
+        position: Position,
+        published_at: Timestamp,
+    ) -> Entrance {
+        let mut events = self.events.lock();
+        let is_old = events.forgotten().is_some_and(|forgotten| position <= forgotten);
+        let running = Remembered { position, published_at, value: Progress::Running };
+        match events.claim(key.clone(), running) {
+            Some(Remembered { value: Progress::Handled, .. }) => Entrance::Duplicate,
+            Some(other) if other.position != position => Entrance::Busy,
+            _ if is_old => Entrance::BeyondWindow,
             _ => Entrance::Open,
         }
     }
@@ -117,26 +118,27 @@ impl Inbox {
         published_at: Timestamp,
         writes: &mut keys::Writes,
     ) {
-        let mut state = self.state.lock();
-        state.running.remove(&key);
         if let Some(prefix) = &self.prefix {
             let mark = Mark { position, published_at };
             writes.insert(storage_key(prefix, &key), Some(mark.encode()));
         }
-        state.handled.insert(key, Remembered { position, published_at, value: () });
-        while let Some(old) = state.handled.forget() {
+        let mut events = self.events.lock();
+        events.confirm(key, Progress::Handled);
+        while let Some(old) = events.forget() {
             let Some(prefix) = &self.prefix else { continue };
             writes.insert(storage_key(prefix, &old), None);
-            let forgotten = state.handled.forgotten().map(Position::get).unwrap_or_default();
+            let forgotten = events.forgotten().map(Position::get).unwrap_or_default();
             writes.insert(prefix.clone(), Some(forgotten.to_be_bytes().into()));
         }
     }
 
     /// An event that was let in was not handled.
     pub(in crate::delivery) fn give_up(&self, key: &IdempotencyKey, at: Position) {
-        let mut state = self.state.lock();
-        if state.running.get(key) == Some(&at) {
-            state.running.remove(key);
+        let mut events = self.events.lock();
+        let is_it =
+            |event: &Remembered<Progress>| event.value == Progress::Running && event.position == at;
+        if events.get(key).is_some_and(is_it) {
+            events.give_back(key);
         }
     }
 }
@@ -174,7 +176,7 @@ fn load(
     prefix: &[u8],
     window: Window,
     seed: Seeded,
-) -> Result<Recent<IdempotencyKey, ()>, StorageError> {
+) -> Result<Recent<IdempotencyKey, Progress>, StorageError> {
     let stored = journal.scan(prefix)?;
     let own = stored.first().filter(|(key, _)| key.len() == prefix.len());
     let forgotten = own.and_then(|(_, value)| value.as_slice().try_into().ok());
@@ -188,7 +190,7 @@ fn load(
     }
     marks.sort_unstable_by_key(|(_, mark)| mark.position);
     for (key, Mark { position, published_at }) in marks {
-        handled.insert(key, Remembered { position, published_at, value: () });
+        handled.insert(key, Remembered { position, published_at, value: Progress::Handled });
     }
     Ok(handled)
 }

@@ -82,7 +82,7 @@ impl<E: Event, H: Handler<E>> Typed<E, H> {
             let event = open.get::<E>(&mut seen).ok_or_else(wrong_type::<E>)?;
             *entered.borrow_mut() = self.identify(event, &open);
             let entrance = match &*entered.borrow() {
-                Some(event) => once.inbox.enter(&event.key, event.position),
+                Some(event) => once.inbox.enter(&event.key, event.position, event.published_at),
                 None => Entrance::Open,
             };
             match entrance {
