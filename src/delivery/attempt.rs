@@ -44,8 +44,8 @@ pub(super) fn attempt(
     };
     let mut beyond_window = false;
     match enter(registered, held, &event) {
-        Ok(None | Some(Entrance::Open)) => {}
-        Ok(Some(Entrance::BeyondWindow)) => {
+        Ok(None | Some(Entrance::Open(_))) => {}
+        Ok(Some(Entrance::BeyondWindow(_))) => {
             subscriber.note_beyond_window(&held.entry);
             beyond_window = true;
         }
@@ -96,9 +96,9 @@ fn enter(
     let of = || inbox.idempotency.key_of(event, &held.entry.envelope);
     let key = catch_unwind(AssertUnwindSafe(of)).map_err(|panic| panicked(panic.as_ref()))?;
     let Some(key) = key else { return Ok(None) };
-    let entrance = inbox.enter(&key, held.position(), held.entry.envelope.published_at);
-    if matches!(entrance, Entrance::Open | Entrance::BeyondWindow) {
-        held.entered = Some(key);
+    let entrance = inbox.enter(key, held.position(), held.entry.envelope.published_at);
+    if let Entrance::Open(entered) | Entrance::BeyondWindow(entered) = entrance {
+        held.entered = Some(entered);
     }
     Ok(Some(entrance))
 }

@@ -13,7 +13,7 @@ use std::{
 use super::{
     dead_letter::{Failures, Verdict},
     gate::{Deadline, Pass, Start},
-    idempotency::IdempotencyKey,
+    idempotency::Entered,
     quarantine::Stay,
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(crate) struct Held {
     /// While it is handled with care.
     pub(super) stay: Option<Stay>,
     /// By which the inbox knows it while it is being handled.
-    pub(super) entered: Option<IdempotencyKey>,
+    pub(super) entered: Option<Entered>,
 }
 
 impl Held {

@@ -59,9 +59,16 @@ impl Key {
         }
     }
 
+    fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Shared(text) => text.as_bytes(),
+        }
+    }
+
     /// What decides the lane of this key. Stable for ever: cursors on disk depend on it.
     pub(crate) fn hash(&self) -> u32 {
-        crc32c::crc32c(self.as_str().as_bytes())
+        crc32c::crc32c(self.as_bytes())
     }
 
     /// The lane among `lanes` of keys with this hash. Stable for ever, too.
@@ -107,7 +114,7 @@ impl fmt::Display for Key {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -115,7 +122,7 @@ impl Eq for Key {}
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
+        self.as_bytes().hash(state);
     }
 }
 
@@ -127,7 +134,7 @@ impl PartialOrd for Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.as_str().cmp(other.as_str())
+        self.as_bytes().cmp(other.as_bytes())
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;
 use published::{Mark, Published};
 pub(crate) use published::{Place, Places};
-pub(crate) use recent::{Recent, Remembered};
+pub(crate) use recent::{Recent, Remembered, Slot};
 pub(crate) use ring::{
     Batch, CellRef, GroupId, Leaving, Open, Opened, Overrun, Phase, Relieved, Ring, Rouse, Route,
     Seat, Seats, Seen, Shared, Tag,

@@ -2,29 +2,37 @@
 
 use std::{
     collections::{VecDeque, hash_map::Entry},
-    hash::Hash,
+    hash::{BuildHasher, Hash},
 };
 
 use crate::{
     message::Position,
     policy::Window,
-    runtime::{Seeded, Table, Timestamp},
+    runtime::{ByHash, Seeded, Timestamp},
 };
 
-/// What was seen last, within a [`Window`], by key.
-#[derive(Debug)]
-pub(crate) struct Recent<K, V> {
+/// What was seen last, up to a number and an age. Age is counted from publish to publish, so that a
+/// window is the same however fast it is handled, and however often.
+///
+/// All is in one row of slots, which are used in turn: what comes and what goes at a time lies together.
+pub(crate) struct Recent<K, V, S = Seeded> {
     window: Window,
-    by_key: Table<K, Remembered<V>>,
-    /// What is in the window, by position.
-    in_order: VecDeque<Placed<K>>,
+    hashes: S,
+    slots: Vec<Option<Known<K, V>>>,
+    free: Vec<usize>,
+    /// The slots by the hash of what is in them.
+    by_hash: ByHash<usize>,
+    /// The slots of what has the hash of something else.
+    collided: Vec<usize>,
+    /// The slots of what is in the window, by position.
+    in_order: VecDeque<(Position, usize)>,
     /// When the newest one was published.
     newest: Timestamp,
     /// Something at this position was forgotten, and nothing at a later one.
     forgotten: Option<Position>,
 }
 
-/// Something that was seen: where, when it was published, and what is to be known of it.
+/// Something that was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Remembered<V> {
     pub(crate) position: Position,
@@ -32,96 +40,183 @@ pub(crate) struct Remembered<V> {
     pub(crate) value: V,
 }
 
-#[derive(Debug)]
-struct Placed<K> {
-    position: Position,
-    published_at: Timestamp,
+struct Known<K, V> {
+    hash: u64,
     key: K,
+    seen: Remembered<V>,
 }
 
-impl<K: Hash + Eq + Clone, V> Recent<K, V> {
-    pub(crate) fn new(window: Window, forgotten: Option<Position>, seed: Seeded) -> Self {
-        let (by_key, in_order) = (Table::with_hasher(seed), VecDeque::new());
-        Self { window, by_key, in_order, newest: Timestamp::UNIX_EPOCH, forgotten }
+/// Where something is remembered, until it is given back or forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot(usize);
+
+impl<K: Hash + Eq, V, S: BuildHasher> Recent<K, V, S> {
+    pub(crate) fn new(window: Window, forgotten: Option<Position>, hashes: S) -> Self {
+        Self {
+            window,
+            hashes,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_hash: ByHash::default(),
+            collided: Vec::new(),
+            in_order: VecDeque::new(),
+            newest: Timestamp::UNIX_EPOCH,
+            forgotten,
+        }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&Remembered<V>> {
-        self.by_key.get(key)
+        self.at(self.find(self.hashes.hash_one(key), key)?).map(|(_, seen)| seen)
+    }
+
+    /// What a slot has.
+    pub(crate) fn at(&self, Slot(slot): Slot) -> Option<(&K, &Remembered<V>)> {
+        self.known(slot).map(|known| (&known.key, &known.seen))
     }
 
     /// Remembers something that is not remembered yet.
     pub(crate) fn insert(&mut self, key: K, seen: Remembered<V>) {
-        let (position, published_at) = (seen.position, seen.published_at);
-        self.by_key.insert(key.clone(), seen);
-        self.place(Placed { position, published_at, key });
+        let slot = self.add(self.hashes.hash_one(&key), key, seen);
+        self.place(slot);
     }
 
-    /// Takes a key, until it is confirmed or given back. What has it already, if anything does.
-    pub(crate) fn claim(&mut self, key: K, seen: Remembered<V>) -> Option<&Remembered<V>> {
-        match self.by_key.entry(key) {
-            Entry::Occupied(known) => Some(known.into_mut()),
-            Entry::Vacant(vacant) => {
-                vacant.insert(seen);
-                None
-            }
+    /// Takes a key, until it is confirmed or given back. An error is where it is already.
+    pub(crate) fn claim(&mut self, key: K, seen: Remembered<V>) -> Result<Slot, Slot> {
+        let hash = self.hashes.hash_one(&key);
+        match self.find(hash, &key) {
+            Some(slot) => Err(slot),
+            None => Ok(self.add(hash, key, seen)),
         }
     }
 
     /// Remembers what has claimed a key, as this value.
-    pub(crate) fn confirm(&mut self, key: K, value: V) {
-        let Some(seen) = self.by_key.get_mut(&key) else { return };
-        seen.value = value;
-        let (position, published_at) = (seen.position, seen.published_at);
-        self.place(Placed { position, published_at, key });
+    pub(crate) fn confirm(&mut self, slot: Slot, value: V) {
+        if let Some(Some(known)) = self.slots.get_mut(slot.0) {
+            known.seen.value = value;
+            self.place(slot);
+        }
     }
 
     /// Gives a claimed key back.
-    pub(crate) fn give_back(&mut self, key: &K) {
-        self.by_key.remove(key);
-    }
-
-    fn place(&mut self, placed: Placed<K>) {
-        self.newest = self.newest.max(placed.published_at);
-        let is_before = |other: &Placed<K>| other.position < placed.position;
-        // Lanes are not far apart, so that it mostly goes to the end.
-        let at = match self.in_order.back() {
-            Some(last) if !is_before(last) => self.in_order.partition_point(is_before),
-            _ => self.in_order.len(),
-        };
-        self.in_order.insert(at, placed);
+    pub(crate) fn give_back(&mut self, slot: Slot) {
+        self.remove(slot.0);
     }
 
     /// The next one that is outside the window, and not remembered any more.
     pub(crate) fn forget(&mut self) -> Option<K> {
-        let first = self.in_order.front()?;
-        let is_old = self.newest.since(first.published_at) > self.window.age();
+        let (position, slot) = *self.in_order.front()?;
+        let published_at = self.known(slot)?.seen.published_at;
+        let is_old = self.newest.since(published_at) > self.window.age();
         if !is_old && self.in_order.len() <= self.window.count() {
             return None;
         }
-        let Placed { position, key, .. } = self.in_order.pop_front()?;
-        self.by_key.remove(&key);
+        self.in_order.pop_front();
         self.forgotten = self.forgotten.max(Some(position));
-        Some(key)
+        self.remove(slot)
     }
 
     /// The last position of which something was forgotten.
     pub(crate) fn forgotten(&self) -> Option<Position> {
         self.forgotten
     }
+
+    fn known(&self, slot: usize) -> Option<&Known<K, V>> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    fn find(&self, hash: u64, key: &K) -> Option<Slot> {
+        let first = *self.by_hash.get(&hash)?;
+        let is_it = |slot: &usize| self.known(*slot).is_some_and(|known| known.key == *key);
+        Some(first).filter(is_it).or_else(|| self.collided.iter().copied().find(is_it)).map(Slot)
+    }
+
+    fn add(&mut self, hash: u64, key: K, seen: Remembered<V>) -> Slot {
+        let known = Some(Known { hash, key, seen });
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = known;
+                slot
+            }
+            None => {
+                self.slots.push(known);
+                self.slots.len() - 1
+            }
+        };
+        if *self.by_hash.entry(hash).or_insert(slot) != slot {
+            self.collided.push(slot);
+        }
+        Slot(slot)
+    }
+
+    fn remove(&mut self, slot: usize) -> Option<K> {
+        let Known { hash, key, .. } = self.slots.get_mut(slot)?.take()?;
+        self.free.push(slot);
+        self.collided.retain(|other| *other != slot);
+        if let Entry::Occupied(first) = self.by_hash.entry(hash)
+            && *first.get() == slot
+        {
+            first.remove();
+            self.find_heir(hash);
+        }
+        Some(key)
+    }
+
+    /// Puts something else with this hash in the place of what had it.
+    fn find_heir(&mut self, hash: u64) {
+        let has_it = |slot: &usize| self.known(*slot).is_some_and(|known| known.hash == hash);
+        if let Some(at) = self.collided.iter().position(has_it) {
+            self.by_hash.insert(hash, self.collided.swap_remove(at));
+        }
+    }
+
+    fn place(&mut self, Slot(slot): Slot) {
+        let Some(Known { seen, .. }) = self.known(slot) else { return };
+        let position = seen.position;
+        self.newest = self.newest.max(seen.published_at);
+        let is_before = |other: &(Position, usize)| other.0 < position;
+        // Lanes are not far apart, so that it mostly goes to the end.
+        let at = match self.in_order.back() {
+            Some(last) if !is_before(last) => self.in_order.partition_point(is_before),
+            _ => self.in_order.len(),
+        };
+        self.in_order.insert(at, (position, slot));
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // tests, though clippy does not see that
 mod tests {
-    use std::time::Duration;
+    use std::{hash::Hasher, time::Duration};
 
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
     use crate::runtime::simulator::Simulator;
 
-    fn recent<K: Hash + Eq + Clone>(window: Window) -> Recent<K, ()> {
+    fn recent<K: Hash + Eq>(window: Window) -> Recent<K, ()> {
         Recent::new(window, None, Seeded::new(&Simulator::new(1).runtime()))
+    }
+
+    /// Has three hashes in all.
+    #[derive(Default)]
+    struct Colliding(u64);
+
+    impl BuildHasher for Colliding {
+        type Hasher = Self;
+
+        fn build_hasher(&self) -> Self {
+            Self::default()
+        }
+    }
+
+    impl Hasher for Colliding {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0 += bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        }
+
+        fn finish(&self) -> u64 {
+            self.0 % 3
+        }
     }
 
     fn seen(position: u64, second: u64) -> Remembered<()> {
@@ -158,17 +253,23 @@ mod tests {
             age in 0_u64..30,
         ) {
             let window = Window::last(count).max_age(Duration::from_secs(age));
-            let mut recent = recent(window);
+            let mut recent = Recent::new(window, None, Colliding::default());
             let mut model: Vec<(u8, u64)> = Vec::new();
             for (at, key) in (1..).zip(keys) {
-                let is_new = recent.claim(key, seen(at, at)).is_none();
-                prop_assert_eq!(is_new, model.iter().all(|(other, _)| *other != key));
-                match at % 3 {
-                    _ if !is_new => {}
-                    0 => recent.give_back(&key),
-                    _ => {
-                        recent.confirm(key, ());
-                        model.push((key, at));
+                let known = model.iter().find(|(other, _)| *other == key);
+                match recent.claim(key, seen(at, at)) {
+                    Err(slot) => {
+                        let position = recent.at(slot).map(|(_, seen)| seen.position.get());
+                        prop_assert_eq!(position, known.map(|(_, at)| *at));
+                    }
+                    Ok(slot) => {
+                        prop_assert_eq!(known, None);
+                        if at % 3 == 0 {
+                            recent.give_back(slot);
+                        } else {
+                            recent.confirm(slot, ());
+                            model.push((key, at));
+                        }
                     }
                 }
                 let newest = model.last().map_or(0, |(_, at)| *at);

@@ -27,7 +27,7 @@ pub(crate) use pool::{PoolId, Precedence};
 pub use pool::{PoolSize, PoolStatus, Priority};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use random::Random;
-pub(crate) use table::{Seeded, Table};
+pub(crate) use table::{ByHash, Seeded};
 pub(crate) use task::{Step, Task, in_task, inside_task};
 pub use time::Timestamp;
 

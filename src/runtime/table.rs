@@ -4,12 +4,7 @@ use std::hash::{BuildHasher, DefaultHasher, Hasher};
 
 use super::Runtime;
 
-/// A hash table for keys that may come from outside: nobody can choose them to collide. Its order is
-/// that of the runtime's randomness; better not to depend on it at all.
-#[allow(clippy::disallowed_types)] // not of the system's randomness
-pub(crate) type Table<K, V> = std::collections::HashMap<K, V, Seeded>;
-
-/// Hashes under a seed.
+/// Hashes under a seed of the runtime: nobody outside can choose keys that collide.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seeded(u64);
 
@@ -27,6 +22,39 @@ impl BuildHasher for Seeded {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.0);
         hasher
+    }
+}
+
+/// A table by hashes that are made already.
+#[allow(clippy::disallowed_types)] // no randomness in it
+pub(crate) type ByHash<V> = std::collections::HashMap<u64, V, Hashed>;
+
+/// Leaves a hash as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Hashed(u64);
+
+impl BuildHasher for Hashed {
+    type Hasher = Self;
+
+    #[inline]
+    fn build_hasher(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Hasher for Hashed {
+    #[inline]
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -6,7 +6,7 @@ use super::Idempotency;
 use crate::{
     delivery::keys,
     event::Key,
-    journal::{Journal, Recent, Remembered},
+    journal::{Journal, Recent, Remembered, Slot},
     message::{MessageId, Position},
     policy::Window,
     runtime::{Seeded, Timestamp},
@@ -51,13 +51,20 @@ impl IdempotencyKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::delivery) enum Entrance {
     /// It may. The caller says how that ended.
-    Open,
+    Open(Entered),
     /// It may, though a copy of it may have been handled and forgotten.
-    BeyondWindow,
+    BeyondWindow(Entered),
     /// A copy of it is being handled.
     Busy,
     /// A copy of it was handled.
     Duplicate,
+}
+
+/// An event that was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::delivery) struct Entered {
+    slot: Slot,
+    position: Position,
 }
 
 /// What a handler has handled, as far as it is remembered. In storage it changes in the commit that
@@ -95,35 +102,39 @@ impl Inbox {
     /// Asks for an event to be let in, to be handled.
     pub(in crate::delivery) fn enter(
         &self,
-        key: &IdempotencyKey,
+        key: IdempotencyKey,
         position: Position,
         published_at: Timestamp,
     ) -> Entrance {
         let mut events = self.events.lock();
-        let is_old = events.forgotten().is_some_and(|forgotten| position <= forgotten);
         let running = Remembered { position, published_at, value: Progress::Running };
-        match events.claim(key.clone(), running) {
-            Some(Remembered { value: Progress::Handled, .. }) => Entrance::Duplicate,
-            Some(other) if other.position != position => Entrance::Busy,
-            _ if is_old => Entrance::BeyondWindow,
-            _ => Entrance::Open,
+        let slot = match events.claim(key, running) {
+            Ok(slot) => slot,
+            Err(slot) => match events.at(slot) {
+                Some((_, Remembered { value: Progress::Handled, .. })) => {
+                    return Entrance::Duplicate;
+                }
+                Some((_, other)) if other.position != position => return Entrance::Busy,
+                _ => slot,
+            },
+        };
+        let entered = Entered { slot, position };
+        match events.forgotten() {
+            Some(forgotten) if position <= forgotten => Entrance::BeyondWindow(entered),
+            _ => Entrance::Open(entered),
         }
     }
 
-    /// An event that was let in is handled, and will be acknowledged with these writes.
-    pub(in crate::delivery) fn finish(
-        &self,
-        key: IdempotencyKey,
-        position: Position,
-        published_at: Timestamp,
-        writes: &mut keys::Writes,
-    ) {
-        if let Some(prefix) = &self.prefix {
-            let mark = Mark { position, published_at };
-            writes.insert(storage_key(prefix, &key), Some(mark.encode()));
-        }
+    /// An event that was let in was handled. Adds to the writes of the commit that acknowledges it.
+    pub(in crate::delivery) fn finish(&self, entered: Entered, writes: &mut keys::Writes) {
         let mut events = self.events.lock();
-        events.confirm(key, Progress::Handled);
+        let Some((key, running)) = entered.find(&events) else { return };
+        if let Some(prefix) = &self.prefix {
+            let (position, published_at) = (running.position, running.published_at);
+            let mark = Mark { position, published_at };
+            writes.insert(storage_key(prefix, key), Some(mark.encode()));
+        }
+        events.confirm(entered.slot, Progress::Handled);
         while let Some(old) = events.forget() {
             let Some(prefix) = &self.prefix else { continue };
             writes.insert(storage_key(prefix, &old), None);
@@ -133,13 +144,24 @@ impl Inbox {
     }
 
     /// An event that was let in was not handled.
-    pub(in crate::delivery) fn give_up(&self, key: &IdempotencyKey, at: Position) {
+    pub(in crate::delivery) fn give_up(&self, entered: Entered) {
         let mut events = self.events.lock();
-        let is_it =
-            |event: &Remembered<Progress>| event.value == Progress::Running && event.position == at;
-        if events.get(key).is_some_and(is_it) {
-            events.give_back(key);
+        if entered.find(&events).is_some() {
+            events.give_back(entered.slot);
         }
+    }
+}
+
+impl Entered {
+    /// What it is, while it is being handled.
+    fn find(
+        self,
+        events: &Recent<IdempotencyKey, Progress>,
+    ) -> Option<(&IdempotencyKey, &Remembered<Progress>)> {
+        let is_running = |(_, event): &(&IdempotencyKey, &Remembered<Progress>)| {
+            event.value == Progress::Running && event.position == self.position
+        };
+        events.at(self.slot).filter(is_running)
     }
 }
 

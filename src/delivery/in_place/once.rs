@@ -7,13 +7,12 @@ use crate::{
     delivery::{
         Handler, HandlerError,
         handler::wrong_type,
-        idempotency::{CopiesBy, Entrance, IdempotencyKey, Inbox},
+        idempotency::{CopiesBy, Entered, Entrance, IdempotencyKey, Inbox},
         keys,
     },
     event::Event,
     journal::{Batch, Open, Seen},
     message::Position,
-    runtime::Timestamp,
 };
 
 /// What an idempotent handler's events are compared with, and what comes of that.
@@ -42,13 +41,6 @@ impl<'a> Once<'a> {
     }
 }
 
-/// An event that was let in.
-struct Entered {
-    key: IdempotencyKey,
-    position: Position,
-    published_at: Timestamp,
-}
-
 impl<E: Event, H: Handler<E>> Typed<E, H> {
     pub(super) fn run_once(
         &self,
@@ -57,11 +49,11 @@ impl<E: Event, H: Handler<E>> Typed<E, H> {
         turn: &Turn<'_>,
         once: &Once<'_>,
     ) -> Result<(), HandlerError> {
-        let entered = RefCell::new(None);
+        let entered = Cell::new(None);
         let result = super::guarded(|| self.run_each(batch, next, turn, (once, &entered)));
         // Its handler has failed.
-        if let Some(Entered { key, position, .. }) = entered.take() {
-            once.inbox.give_up(&key, position);
+        if let Some(entered) = entered.take() {
+            once.inbox.give_up(entered);
         }
         result
     }
@@ -71,7 +63,7 @@ impl<E: Event, H: Handler<E>> Typed<E, H> {
         batch: &Batch<'_>,
         next: &Cell<usize>,
         turn: &Turn<'_>,
-        (once, entered): (&Once<'_>, &RefCell<Option<Entered>>),
+        (once, entered): (&Once<'_>, &Cell<Option<Entered>>),
     ) -> Result<(), HandlerError> {
         let mut seen = Seen::nothing();
         let Some(kind) = batch.get(next.get()).map(|event| event.kind()) else { return Ok(()) };
@@ -80,31 +72,25 @@ impl<E: Event, H: Handler<E>> Typed<E, H> {
         {
             batch.done_before(&open);
             let event = open.get::<E>(&mut seen).ok_or_else(wrong_type::<E>)?;
-            *entered.borrow_mut() = self.identify(event, &open);
-            let entrance = match &*entered.borrow() {
-                Some(event) => once.inbox.enter(&event.key, event.position, event.published_at),
-                None => Entrance::Open,
-            };
-            match entrance {
-                Entrance::Duplicate => {
-                    entered.take();
-                    once.duplicates.set(once.duplicates.get() + 1);
-                }
-                Entrance::Busy => {
-                    entered.take();
+            match self.enter(event, &open, once.inbox) {
+                Some(Entrance::Duplicate) => once.duplicates.set(once.duplicates.get() + 1),
+                Some(Entrance::Busy) => {
                     once.has_to_wait.set(true);
                     return Ok(());
                 }
-                Entrance::Open | Entrance::BeyondWindow => {
-                    if entrance == Entrance::BeyondWindow {
-                        turn.subscriber.note_beyond_window(&turn.subscriber.entry(&open));
-                    }
+                Some(Entrance::Open(it)) => {
+                    entered.set(Some(it));
                     self.handler.handle_plain(event)?;
-                    if let Some(Entered { key, position, published_at }) = entered.take() {
-                        let writes = &mut **once.writes.borrow_mut();
-                        once.inbox.finish(key, position, published_at, writes);
-                    }
                 }
+                Some(Entrance::BeyondWindow(it)) => {
+                    entered.set(Some(it));
+                    turn.subscriber.note_beyond_window(&turn.subscriber.entry(&open));
+                    self.handler.handle_plain(event)?;
+                }
+                None => self.handler.handle_plain(event)?,
+            }
+            if let Some(entered) = entered.take() {
+                once.inbox.finish(entered, &mut once.writes.borrow_mut());
             }
             next.set(next.get() + 1);
             if turn.is_over() {
@@ -114,15 +100,14 @@ impl<E: Event, H: Handler<E>> Typed<E, H> {
         Ok(())
     }
 
-    /// By what its copies are known. `None` for an event that has none: it has no key, or the bus made
-    /// its id of its position.
-    fn identify(&self, event: &E, open: &Open<'_>) -> Option<Entered> {
+    /// Asks for an event to be let in. `None` for one whose copies cannot be known: it has no key, or
+    /// the bus made its id of its position.
+    fn enter(&self, event: &E, open: &Open<'_>, inbox: &Inbox) -> Option<Entrance> {
         let cell = open.keep();
         let key = match self.handler.copies_by(event) {
             CopiesBy::Id => IdempotencyKey::Id(cell.envelope()?.id),
             CopiesBy::Key(key) => IdempotencyKey::Text(key?),
         };
-        let (position, published_at) = (Position::new(open.position())?, cell.published_at());
-        Some(Entered { key, position, published_at })
+        Some(inbox.enter(key, Position::new(open.position())?, cell.published_at()))
     }
 }

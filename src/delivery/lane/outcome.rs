@@ -58,11 +58,10 @@ impl Lane {
         self.batch.merge(staged);
         if skipped.is_some() {
             self.leave_inbox(held);
-        } else if let Some(key) = held.entered.take()
+        } else if let Some(entered) = held.entered.take()
             && let Some(inbox) = self.subscriber.inbox(&held.entry)
         {
-            let published_at = held.entry.envelope.published_at;
-            inbox.finish(key, held.position(), published_at, &mut self.batch.writes);
+            inbox.finish(entered, &mut self.batch.writes);
         }
         self.settle(held, skipped.map_or(Settled::Acknowledged, Settled::Skipped));
         if skipped.is_none() {
@@ -73,10 +72,10 @@ impl Lane {
 
     /// It was let in to be handled, and was not.
     pub(super) fn leave_inbox(&self, held: &mut Held) {
-        if let Some(key) = held.entered.take()
+        if let Some(entered) = held.entered.take()
             && let Some(inbox) = self.subscriber.inbox(&held.entry)
         {
-            inbox.give_up(&key, held.position());
+            inbox.give_up(entered);
         }
     }
 
