@@ -97,10 +97,10 @@ pub use bus::{
 };
 pub use contract::NameTaken;
 pub use delivery::{
-    BreakerState, Condition, Context, DeadLetter, DeadLetterAlarm, DeadLetterReason, Delivery,
-    DryVerdict, Failure, Handler, HandlerError, HandlerErrorExt, Idempotent, IntoHandler, Layer,
-    Ledger, Loss, MadeBy, Next, Outcome, State, StateError, Status, StoredLane, StoredSubscription,
-    StuckHandler, TimedOut, Unsettled, idempotent, idempotent_by, made_by,
+    Batched, BreakerState, Condition, Context, DeadLetter, DeadLetterAlarm, DeadLetterReason,
+    Delivery, DryVerdict, Failure, Handler, HandlerError, HandlerErrorExt, Idempotent, IntoHandler,
+    Layer, Ledger, Loss, MadeBy, Next, Outcome, State, StateError, Status, StoredLane,
+    StoredSubscription, StuckHandler, TimedOut, Unsettled, idempotent, idempotent_by, made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure};

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -25,46 +26,59 @@ pub(super) enum Attempted {
     Busy,
 }
 
+/// What is to come to its handler.
+pub(super) struct Ready<'a> {
+    pub(super) registered: &'a Registered,
+    pub(super) event: CellRef,
+    beyond_window: bool,
+}
+
+/// Decodes the event where needed, and asks the inbox for it. Breaks where its handler is not to be
+/// called.
+pub(super) fn prepare<'a>(
+    subscriber: &'a Subscriber,
+    held: &mut Held,
+) -> ControlFlow<Attempted, Ready<'a>> {
+    let Some(registered) = subscriber.handlers.get(&held.entry.kind) else {
+        let error = format!("the subscription has no handler for `{}`", held.entry.envelope.name);
+        return hopeless(DeadLetterReason::NoHandler, error);
+    };
+    let event = match event_of(registered, &held.entry) {
+        Ok(event) => event,
+        Err(error) => return hopeless(DeadLetterReason::Undecodable, error),
+    };
+    let beyond_window = match enter(registered, held, &event) {
+        Ok(None | Some(Entrance::Open(_))) => false,
+        Ok(Some(Entrance::BeyondWindow(_))) => {
+            subscriber.note_beyond_window(&held.entry);
+            true
+        }
+        Ok(Some(Entrance::Busy)) => return ControlFlow::Break(Attempted::Busy),
+        Ok(Some(Entrance::Duplicate)) => {
+            let skipped = Staged::skipped(Skip::Duplicate);
+            return ControlFlow::Break(Attempted::Succeeded(skipped));
+        }
+        Err(error) => return ControlFlow::Break(Attempted::Failed(error)),
+    };
+    ControlFlow::Continue(Ready { registered, event, beyond_window })
+}
+
+fn hopeless<T>(reason: DeadLetterReason, error: String) -> ControlFlow<Attempted, T> {
+    ControlFlow::Break(Attempted::Hopeless(Verdict { reason, error }))
+}
+
 /// Makes an attempt. `earlier` is what the lane has written to the state and not committed yet.
 pub(super) fn attempt(
     subscriber: &Arc<Subscriber>,
     held: &mut Held,
     earlier: &mut keys::Writes,
 ) -> Attempted {
-    let Some(registered) = subscriber.handlers.get(&held.entry.kind) else {
-        let error = format!("the subscription has no handler for `{}`", held.entry.envelope.name);
-        return Attempted::Hopeless(Verdict { reason: DeadLetterReason::NoHandler, error });
+    let ready = match prepare(subscriber, held) {
+        ControlFlow::Continue(ready) => ready,
+        ControlFlow::Break(attempted) => return attempted,
     };
-    let event = match event_of(registered, &held.entry) {
-        Ok(event) => event,
-        Err(error) => {
-            let reason = DeadLetterReason::Undecodable;
-            return Attempted::Hopeless(Verdict { reason, error });
-        }
-    };
-    let mut beyond_window = false;
-    match enter(registered, held, &event) {
-        Ok(None | Some(Entrance::Open(_))) => {}
-        Ok(Some(Entrance::BeyondWindow(_))) => {
-            subscriber.note_beyond_window(&held.entry);
-            beyond_window = true;
-        }
-        Ok(Some(Entrance::Busy)) => return Attempted::Busy,
-        Ok(Some(Entrance::Duplicate)) => {
-            return Attempted::Succeeded(Staged::skipped(Skip::Duplicate));
-        }
-        Err(error) => return Attempted::Failed(error),
-    }
-    let mut context = Context {
-        subscriber: Arc::clone(subscriber),
-        entry: Arc::clone(&held.entry),
-        attempt: held.all_attempts() + 1,
-        beyond_window,
-        staged: Staged::default(),
-        earlier: keys::Writes::new(),
-        steps: None,
-        dry_run: None,
-    };
+    let mut context = ready.context(subscriber, held);
+    let Ready { registered, event, .. } = ready;
     match &registered.run.form {
         Form::Called { call, .. } => {
             context.earlier = std::mem::take(earlier);
@@ -82,6 +96,21 @@ pub(super) fn attempt(
             let begun = subscriber.start();
             start(event, context, Completion::new(subscriber, &held.entry, &begun));
             Attempted::Started(begun)
+        }
+    }
+}
+
+impl Ready<'_> {
+    pub(super) fn context(&self, subscriber: &Arc<Subscriber>, held: &Held) -> Context {
+        Context {
+            subscriber: Arc::clone(subscriber),
+            entry: Arc::clone(&held.entry),
+            attempt: held.all_attempts() + 1,
+            beyond_window: self.beyond_window,
+            staged: Staged::default(),
+            earlier: keys::Writes::new(),
+            steps: None,
+            dry_run: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Context, HandlerError,
     attempt::panicked,
+    batched::Batching,
     context::Staged,
     idempotency::{CopiesBy, Idempotency},
     in_place::{self, InPlace},
@@ -222,6 +223,8 @@ pub(crate) struct Run {
     /// How a record from storage becomes an event.
     pub(super) decode: Decode,
     pub(super) form: Form,
+    /// How it gets several events at a time, where it does.
+    pub(super) batching: Option<Batching>,
     /// Where it is called in the first place, if that is not a lane.
     pub(super) inline: Option<Box<dyn Attach>>,
     /// How copies of an event are known, where they are not to be handled.
@@ -240,22 +243,16 @@ pub(super) enum Form {
 }
 
 /// Whether an event passes a filter.
-pub(crate) type Passes = Box<dyn Fn(&CellRef) -> bool + Send + Sync>;
+pub(crate) type Passes = Arc<dyn Fn(&CellRef) -> bool + Send + Sync>;
 
-type Call = dyn Fn(&CellRef, &mut Context) -> Result<(), HandlerError> + Send + Sync;
+pub(super) type Call = dyn Fn(&CellRef, &mut Context) -> Result<(), HandlerError> + Send + Sync;
 
 impl Run {
     pub(super) fn started<E: Event>(
         start: impl Fn(CellRef, Context, Completion) + Send + Sync + 'static,
     ) -> Self {
         let form = Form::Started(Box::new(start));
-        Self {
-            decode: decode::<E>,
-            form,
-            inline: None,
-            idempotency: None,
-            steps: step("started handler"),
-        }
+        Self::of_form::<E>(form, "started handler")
     }
 
     /// A handler of our own, which needs the event as it is.
@@ -266,13 +263,30 @@ impl Run {
             handle(event, ctx);
             Ok(())
         };
-        let form = Form::Called { call: Box::new(call), in_place: None };
-        Self { decode: decode::<E>, form, inline: None, idempotency: None, steps: step("handler") }
+        Self::of_call::<E>(Box::new(call))
+    }
+
+    pub(super) fn of_call<E: Event>(call: Box<Call>) -> Self {
+        Self::of_form::<E>(Form::Called { call, in_place: None }, "handler")
+    }
+
+    fn of_form<E: Event>(form: Form, name: &str) -> Self {
+        Self {
+            decode: decode::<E>,
+            form,
+            batching: None,
+            inline: None,
+            idempotency: None,
+            steps: step(name),
+        }
     }
 
     /// The same for events that pass a filter; the others are passed over.
     pub(crate) fn filtered(mut self, passes: Passes) -> Self {
         self.steps.insert(0, "filter".into());
+        if let Some(batching) = &mut self.batching {
+            batching.passes.push(Arc::clone(&passes));
+        }
         let form = match self.form {
             Form::Called { call, .. } => {
                 let call = move |event: &CellRef, ctx: &mut Context| {
@@ -296,12 +310,13 @@ impl Run {
     }
 
     /// The same within layers, the first one outermost. `None` for a handler that is only started in
-    /// its lane, where layers could not see how it ends, and for one that is called elsewhere.
+    /// its lane, where layers could not see how it ends, for one that is called elsewhere, and for one of
+    /// batches.
     pub(crate) fn layered(mut self, layers: &[NamedLayer]) -> Option<Self> {
         if layers.is_empty() {
             return Some(self);
         }
-        if self.is_inline() {
+        if self.is_inline() || self.batching.is_some() {
             return None;
         }
         let Form::Called { call, .. } = self.form else { return None };
@@ -320,6 +335,10 @@ impl Run {
         if let Form::Called { in_place, .. } = &mut self.form {
             *in_place = None;
         }
+        self.known_by(idempotency)
+    }
+
+    fn known_by(mut self, idempotency: Idempotency) -> Self {
         self.steps.insert(0, "idempotency".into());
         Self { idempotency: Some(idempotency), ..self }
     }
@@ -329,7 +348,7 @@ impl Run {
     }
 }
 
-fn step(name: &str) -> Vec<String> {
+pub(super) fn step(name: &str) -> Vec<String> {
     vec![name.to_owned()]
 }
 
@@ -337,7 +356,7 @@ fn step(name: &str) -> Vec<String> {
 pub(crate) fn erase_filter<E: Event>(
     passes: impl Fn(&E) -> bool + Send + Sync + 'static,
 ) -> Passes {
-    Box::new(move |event| event.get::<E>().is_none_or(&passes))
+    Arc::new(move |event| event.get::<E>().is_none_or(&passes))
 }
 
 pub(crate) fn erase<E: Event>(handler: impl Handler<E>) -> Run {
@@ -345,11 +364,11 @@ pub(crate) fn erase<E: Event>(handler: impl Handler<E>) -> Run {
     let in_place = handler.is_plain().then(|| in_place::erase(Arc::clone(&handler)));
     let idempotency = handler.idempotency();
     let form = Form::Called { call: called(handler), in_place };
-    let mut steps = step("handler");
-    if idempotency.is_some() {
-        steps.insert(0, "idempotency".into());
+    let run = Run::of_form::<E>(form, "handler");
+    match idempotency {
+        Some(idempotency) => run.known_by(idempotency),
+        None => run,
     }
-    Run { decode: decode::<E>, form, inline: None, idempotency, steps }
 }
 
 /// A plain handler, to be called where its events are published.
@@ -357,8 +376,7 @@ pub(crate) fn erase_inline<E: Event>(handler: impl Handler<E>) -> Run {
     let handler = Arc::new(handler);
     let inline = Some(inline::erase(Arc::clone(&handler)));
     let form = Form::Called { call: called(handler), in_place: None };
-    let steps = step("handler on the publishing thread");
-    Run { decode: decode::<E>, form, inline, idempotency: None, steps }
+    Run { inline, ..Run::of_form::<E>(form, "handler on the publishing thread") }
 }
 
 fn called<E: Event>(handler: Arc<impl Handler<E>>) -> Box<Call> {

@@ -16,6 +16,7 @@
 mod asynchronous;
 mod attempt;
 mod batch;
+mod batched;
 mod careful;
 mod conductor;
 mod context;
@@ -53,6 +54,8 @@ mod watch;
 
 #[cfg(feature = "tokio")]
 pub(crate) use asynchronous::erase_async;
+pub use batched::Batched;
+pub(crate) use batched::erase_batch;
 pub use context::Context;
 pub(crate) use dead_letter::{AlarmHook, DeadLetterStore};
 pub use dead_letter::{DeadLetter, DeadLetterAlarm, DeadLetterReason, Failure};

@@ -46,6 +46,8 @@ pub(crate) struct Held {
     pub(super) verdict: Option<Verdict>,
     /// It may have been under way when the last process ended.
     pub(super) is_suspect: bool,
+    /// A batch with it has failed, for whatever of its events: it is handled by itself.
+    pub(super) is_alone: bool,
     /// How many processes have ended while it was handled.
     pub(super) crashes: u32,
     /// While it is handled with care.
@@ -68,6 +70,7 @@ impl Held {
             start: None,
             verdict: None,
             is_suspect: false,
+            is_alone: false,
             crashes: 0,
             stay: None,
             entered: None,
@@ -186,6 +189,34 @@ impl Parked {
         self.occupy(held.key());
         self.due.insert((due, held.position()));
         self.heads.insert(held.position(), held);
+    }
+
+    /// Parks an event that others of its key may have come before: they wait behind it.
+    pub(super) fn put_back(&mut self, held: Held, due: Tick) {
+        let key = held.key().filter(|key| self.busy.contains_key(key)).cloned();
+        self.park(held, due);
+        if let Some(key) = key {
+            self.line_up(&key);
+        }
+    }
+
+    /// Has those of a key wait behind the first of them.
+    pub(super) fn line_up(&mut self, key: &Key) {
+        let heads = self.heads.values().filter(|held| held.key() == Some(key));
+        let later: Vec<_> = heads.skip(1).map(Held::position).collect();
+        for position in later {
+            self.due.retain(|(_, other)| *other != position);
+            if let Some(held) = self.heads.remove(&position) {
+                self.queue(held, Tick::ZERO);
+            }
+        }
+    }
+
+    /// Whether one of a key waits for its time.
+    pub(super) fn has_head(&self, key: Option<&Key>) -> bool {
+        key.is_some_and(|key| {
+            self.busy.contains_key(key) && self.heads.values().any(|held| held.key() == Some(key))
+        })
     }
 
     /// Queues an event behind its busy key. One without a key is due at once.

@@ -6,6 +6,7 @@ mod store;
 
 mod asynchronous;
 mod backup;
+mod batches;
 mod careful;
 mod circuit_breaker;
 mod classes;

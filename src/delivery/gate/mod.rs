@@ -274,10 +274,24 @@ impl Gate {
     }
 
     fn admit_paid(&self, held: &Held, lane: u32, now: Tick) -> Result<Pass, Refusal> {
-        let permit = match &self.slots {
-            Some(slots) => Some(slots.take(lane).ok_or(Refusal::Shut)?),
-            None => None,
-        };
+        let permit = self.permit(lane)?;
+        self.pay(held, now)?;
+        let enter = |breaker: &Breaker| breaker.enter(now, held.is_fresh());
+        match self.breaker.as_ref().map(enter).transpose() {
+            Ok(call) => Ok(Pass { call, began: now, permit }),
+            Err(Broken::Shut(_)) => Err(Refusal::Shut),
+            Err(Broken::ForFailed { until }) => Err(Refusal::Until(until)),
+        }
+    }
+
+    fn permit(&self, lane: u32) -> Result<Option<Permit>, Refusal> {
+        match &self.slots {
+            Some(slots) => slots.take(lane).map(Some).ok_or(Refusal::Shut),
+            None => Ok(None),
+        }
+    }
+
+    fn pay(&self, held: &Held, now: Tick) -> Result<(), Refusal> {
         if let (Some(keys), Some(key)) = (&self.keys, held.key()) {
             keys.lock().take(key, now).map_err(Refusal::Until)?;
         }
@@ -285,12 +299,31 @@ impl Gate {
             // Another lane may have been quicker.
             rate.take(now).map_err(|_| Refusal::Shut)?;
         }
-        let enter = |breaker: &Breaker| breaker.enter(now, held.is_fresh());
-        match self.breaker.as_ref().map(enter).transpose() {
-            Ok(call) => Ok(Pass { call, began: now, permit }),
-            Err(Broken::Shut(_)) => Err(Refusal::Shut),
-            Err(Broken::ForFailed { until }) => Err(Refusal::Until(until)),
+        Ok(())
+    }
+
+    /// Lets an event join others of a batch, or says why not. It has never been tried.
+    pub(super) fn admit_to_batch(&self, held: &Held, now: Tick) -> Result<(), Refusal> {
+        if self.overload(now).is_some() {
+            return Err(Refusal::Shut);
         }
+        self.pay(held, now)?;
+        self.budgets.iter().for_each(|budget| budget.deposit(1, now));
+        Ok(())
+    }
+
+    /// Lets a batch through to its handler, if there is room for one. A broken gate is no way for one.
+    pub(super) fn admit_batch(&self, lane: u32, now: Tick) -> Option<Pass> {
+        let permit = self.permit(lane).ok()?;
+        Some(Pass { call: None, began: now, permit })
+    }
+
+    /// A batch was handled, or has failed as a whole. As for `ended`.
+    pub(super) fn ended_batch(&self, pass: Pass, failed: bool, now: Tick) -> bool {
+        let Pass { began, permit, .. } = pass;
+        drop(permit);
+        let took = now.saturating_sub(began);
+        self.breaker.as_ref().is_some_and(|breaker| breaker.ended(None, failed, took, now))
     }
 
     /// A handler's error, with what is to happen with the event.

@@ -110,7 +110,7 @@ impl Lane {
         Account {
             tally: self.tally,
             open: self.handle.held(),
-            held: (parked + self.unloaded.len()) as u64,
+            held: (parked + self.gatherings.len() + self.unloaded.len()) as u64,
             in_flight: running as u64 + self.batch.settled() + sent,
             unseen: self.backlog.len() as u64,
             scanned: self.scanned.get(),
@@ -122,7 +122,8 @@ impl Lane {
         if !self.subscriber.is_stored {
             return None;
         }
-        let mut holes = holes(self.parked.iter().chain(self.running.values()));
+        let open = self.parked.iter().chain(self.running.values()).chain(self.gatherings.iter());
+        let mut holes = holes(open);
         if !self.unloaded.is_empty() {
             holes.extend(&self.unloaded);
             holes.sort_unstable_by_key(|hole| hole.position);
@@ -138,7 +139,8 @@ impl Lane {
         let running = self.running.values().find(|held| !held.is_revived()).map(Held::position);
         let unloaded = self.unloaded.front().and_then(|hole| Position::new(hole.position));
         let backlog = self.backlog.front().map(|entry| entry.position);
-        held.chain(running).chain(unloaded).chain(backlog).min()
+        let gathered = self.gatherings.iter().map(Held::position);
+        held.chain(running).chain(gathered).chain(unloaded).chain(backlog).min()
     }
 
     pub(in crate::delivery) fn frontier(&self) -> Position {

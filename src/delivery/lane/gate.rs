@@ -78,14 +78,29 @@ impl Lane {
         let now = self.now();
         match gate.admit(&held, self.number, now) {
             Ok(pass) => return Some((held, pass)),
-            Err(Refusal::Shut) => self.parked.park(held, now),
-            Err(Refusal::Until(at)) => self.parked.park(held, at),
-            Err(Refusal::Unpaid) => {
-                let at = now.saturating_add(PUT_OFF + jitter(PUT_OFF, self.random()));
-                self.parked.park(held, at);
-            }
+            Err(refusal) => self.turn_away(held, refusal, now),
         }
         None
+    }
+
+    /// The event, if it may join a batch. Otherwise it is parked.
+    pub(super) fn admit_to_batch(&mut self, held: Held) -> Option<Held> {
+        let Some(gate) = &self.subscriber.gate else { return Some(held) };
+        let now = self.now();
+        match gate.admit_to_batch(&held, now) {
+            Ok(()) => return Some(held),
+            Err(refusal) => self.turn_away(held, refusal, now),
+        }
+        None
+    }
+
+    fn turn_away(&mut self, held: Held, refusal: Refusal, now: Tick) {
+        let due = match refusal {
+            Refusal::Shut => now,
+            Refusal::Until(at) => at,
+            Refusal::Unpaid => now.saturating_add(PUT_OFF + jitter(PUT_OFF, self.random())),
+        };
+        self.parked.park(held, due);
     }
 
     /// A handler is called now. True where that is timed.
@@ -161,6 +176,15 @@ impl Lane {
     pub(super) fn leave_gate(&self, pass: Pass, ended: Ended) {
         if let Some(gate) = &self.subscriber.gate
             && gate.ended(pass, ended, self.now())
+        {
+            self.subscriber.wake();
+        }
+    }
+
+    /// The same for a batch.
+    pub(super) fn leave_gate_with_batch(&self, pass: Pass, failed: bool) {
+        if let Some(gate) = &self.subscriber.gate
+            && gate.ended_batch(pass, failed, self.now())
         {
             self.subscriber.wake();
         }

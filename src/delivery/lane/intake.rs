@@ -134,6 +134,7 @@ impl Lane {
     /// Whether anything is to be known of each event before its handler is called.
     fn looks_at_each(&self) -> bool {
         let is_behind = !self.parked.is_empty() || !self.running.is_empty();
+        let is_behind = is_behind || !self.gatherings.is_empty();
         let gate = || self.subscriber.gate.as_ref().is_some_and(|gate| gate.is_for_each());
         is_behind || self.is_layered() || self.careful > 0 || self.holds_keys() || gate()
     }

@@ -3,7 +3,9 @@
 mod careful;
 mod change;
 mod commit;
+mod deliver;
 mod gate;
+mod gather;
 mod handle;
 mod held_keys;
 mod intake;
@@ -17,21 +19,18 @@ use std::{
     time::Duration,
 };
 
-use careful::Care;
 pub(super) use change::Share;
 use gate::AtGate;
+use gather::Gatherings;
 pub(super) use handle::{Inbound, LaneHandle, Submitted};
 pub(super) use post::Post;
 
 use super::{
     Subscriber,
-    attempt::{Attempted, attempt},
     batch::Batch,
     careful::CAREFUL,
     cursor::{Cursor, Hole},
-    dead_letter::Verdict,
     formation::Formation,
-    gate::{Ended, Pass},
     ledger::Tally,
     parking::{Held, Parked},
 };
@@ -78,6 +77,8 @@ pub(super) struct Lane {
     /// Events before that which are settled by a commit that is not done.
     uncommitted: Vec<Position>,
     parked: Parked,
+    /// Being gathered, to be handled together.
+    gatherings: Gatherings,
     /// Being handled elsewhere.
     running: BTreeMap<Position, Held>,
     /// Dead letters that are being tried again, wherever they are in the lane.
@@ -138,6 +139,7 @@ impl Lane {
             committed: frontier,
             uncommitted: Vec::new(),
             parked: Parked::default(),
+            gatherings: Gatherings::default(),
             running: BTreeMap::new(),
             revived: BTreeSet::new(),
             inbox: VecDeque::new(),
@@ -190,6 +192,9 @@ impl Lane {
         self.unreadable = false;
         self.receive();
         self.take_back_late();
+        if rests || self.formation.muster.is_called() {
+            self.scatter_all();
+        }
         if self.subscriber.is_stopping() {
             return self.finish();
         }
@@ -205,6 +210,7 @@ impl Lane {
         }
         self.deliver_due();
         let more = self.deliver_new();
+        self.call_due_batches();
         if self.commit_batch() || more {
             return self.next_step();
         }
@@ -269,84 +275,6 @@ impl Lane {
         }
     }
 
-    /// Handles an event, and then those of its key that wait behind it, until one has to wait.
-    fn deliver(&mut self, held: Held) {
-        let key = held.key().cloned();
-        if self.try_now(held) {
-            self.go_on_with(key.as_ref());
-        }
-    }
-
-    /// Handles what waits behind a key whose head is done.
-    fn go_on_with(&mut self, key: Option<&crate::event::Key>) {
-        while let Some(next) = self.parked.release(key) {
-            if self.turn_is_over() {
-                return self.parked.park(next, self.now());
-            }
-            if !self.try_now(next) {
-                return;
-            }
-        }
-    }
-
-    /// True if the event is settled, one way or the other.
-    fn try_now(&mut self, held: Held) -> bool {
-        if self.is_discarded(&held) || self.has_expired(&held) || self.is_out_of_turn(&held) {
-            return true;
-        }
-        if self.is_behind(&held) {
-            return self.bury(held, Verdict::behind());
-        }
-        if let Some(verdict) = held.verdict.clone() {
-            self.batch.attempts += 1;
-            return self.bury(held, verdict);
-        }
-        let Some((mut held, pass)) = self.admit(held) else { return false };
-        self.batch.attempts += 1;
-        match self.take_care(&mut held) {
-            Care::Handle => {}
-            Care::Bury(verdict) => {
-                self.leave_gate(pass, Ended::WithoutCall);
-                return self.bury(held, verdict);
-            }
-            Care::Wait => return self.wait_for_others(held, pass),
-        }
-        let subscriber = Arc::clone(&self.subscriber);
-        let clocked_in = self.clock_in(Some(held.position()));
-        let attempted = attempt(&subscriber, &mut held, &mut self.batch.writes);
-        self.clock_out(clocked_in);
-        if !matches!(attempted, Attempted::Started(_)) {
-            self.end_care(&mut held);
-        }
-        match attempted {
-            Attempted::Succeeded(staged) => {
-                self.leave_gate(pass, Ended::of(&staged));
-                self.succeed(&mut held, staged)
-            }
-            Attempted::Failed(error) => self.fail(held, pass, error),
-            Attempted::Hopeless(verdict) => {
-                self.leave_gate(pass, Ended::WithoutCall);
-                self.bury(held, verdict)
-            }
-            Attempted::Busy => self.wait_for_others(held, pass),
-            Attempted::Started(start) => {
-                held.pass = pass;
-                held.start = Some(start);
-                self.note_deadline(&held);
-                self.parked.occupy(held.key());
-                self.running.insert(held.position(), held);
-                false
-            }
-        }
-    }
-
-    /// It must not be handled beside something that is being handled. That was no attempt.
-    fn wait_for_others(&mut self, held: Held, pass: Pass) -> bool {
-        self.leave_gate(pass, Ended::WithoutCall);
-        self.parked.park(held, self.now().saturating_add(OTHERS_PAUSE));
-        false
-    }
-
     /// Sets the phase and the timer for when there is nothing to do right now.
     fn rest(&mut self) -> Step {
         if self.commit_batch() {
@@ -361,10 +289,11 @@ impl Lane {
         {
             self.wake_at(due);
         }
+        self.wake_for_batches(shut_out);
         self.wake_at_deadline();
         let broken = if shut_out { self.broken_phase() } else { None };
         let phase = match () {
-            () if !self.running.is_empty() => Phase::Working,
+            () if !self.running.is_empty() || !self.gatherings.is_empty() => Phase::Working,
             () if paused => Phase::Stopped,
             () if let Some(phase) = broken => phase,
             () if !self.has_room_to_hold() => Phase::Blocked,
@@ -435,7 +364,7 @@ impl Lane {
     }
 
     fn has_room_to_hold(&self) -> bool {
-        self.parked.len() < self.subscriber.policy.max_parked
+        self.parked.len() + self.gatherings.len() < self.subscriber.policy.max_parked
             && !self.subscriber.is_full_of_dead_letters()
     }
 

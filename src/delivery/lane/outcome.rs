@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Ten years: longer waits are as good as this one, and clocks have an end.
-const LONGEST_DELAY: Duration = Duration::from_hours(24 * 3650);
+pub(super) const LONGEST_DELAY: Duration = Duration::from_hours(24 * 3650);
 
 impl Lane {
     /// A started delivery has ended.

@@ -1,0 +1,127 @@
+//! Starting a subscription.
+
+use std::sync::Arc;
+
+use super::{MAX_LANES, SubscribeError, SubscriptionBuilder};
+use crate::{
+    bus::{Deliveries, Subscription, Subscriptions},
+    contract::EventType,
+    delivery::{self, Plan, Protection, PullQueue, Run},
+    event::Event,
+};
+
+impl SubscriptionBuilder {
+    /// Starts the subscription. It runs until the bus or the subscription is stopped, whether or
+    /// not the handle is kept.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`].
+    pub fn start(self) -> Result<Subscription, SubscribeError> {
+        self.start_with(None)
+    }
+
+    /// Starts the subscription, to be pulled from. Each delivery is settled explicitly.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`].
+    pub fn stream<E: Event>(self) -> Result<Deliveries<E>, SubscribeError> {
+        let queue = PullQueue::<E>::new();
+        let closing = Arc::clone(&queue);
+        let subscription =
+            self.add::<E>(queue.feeder()).start_with(Some(Box::new(move || closing.close())))?;
+        Ok(Deliveries::new(queue, subscription))
+    }
+
+    /// Starts a subscription of the bus's own.
+    pub(in crate::bus) fn start_own<E: Event>(
+        mut self,
+        run: Run,
+        on_stop: Box<dyn FnOnce() + Send>,
+    ) -> Result<Subscription, SubscribeError> {
+        self.own = true;
+        self.add::<E>(run).start_with(Some(on_stop))
+    }
+
+    fn start_with(
+        self,
+        on_stop: Option<Box<dyn FnOnce() + Send>>,
+    ) -> Result<Subscription, SubscribeError> {
+        let bus = Arc::clone(&self.bus);
+        let plan = self.plan(on_stop)?;
+        let name = Arc::clone(&plan.name);
+        // The name is taken first, since looking into storage takes its time.
+        bus.subscriptions.lock().reserve(&name)?;
+        let registered = delivery::register(&bus.journal, plan);
+        let mut subscriptions = bus.subscriptions.lock();
+        subscriptions.starting.remove(&name);
+        let subscriber = registered?;
+        if subscriptions.closed {
+            drop(subscriptions);
+            subscriber.leave();
+            return Err(SubscribeError::Closed);
+        }
+        subscriptions.running.insert(name, Arc::clone(&subscriber));
+        Ok(Subscription::new(Arc::downgrade(&bus), subscriber))
+    }
+
+    fn plan(mut self, on_stop: Option<Box<dyn FnOnce() + Send>>) -> Result<Plan, SubscribeError> {
+        let name = self.name.to_string();
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        if !self.own && !crate::event::is_valid_name(&name) {
+            return Err(SubscribeError::InvalidName { name });
+        }
+        if self.handlers.iter().any(|(_, run)| run.is_inline()) && self.bus.journal.is_durable() {
+            return Err(SubscribeError::Inline { name });
+        }
+        if self.handlers.is_empty() {
+            return Err(SubscribeError::NoHandler { name });
+        }
+        self.wrap_handlers()?;
+        let ignored = |(event, _): &&(Arc<EventType>, Run)| self.ignored.contains(&*event.name);
+        if let Some((event, _)) = self.handlers.iter().find(ignored) {
+            return Err(SubscribeError::Ignored { name, event: event.name.to_string() });
+        }
+        let (least, most) = (self.lanes.least(), self.lanes.most());
+        if least == 0 || least > most || most > MAX_LANES {
+            return Err(SubscribeError::Lanes { lanes: self.lanes });
+        }
+        if !crate::event::is_valid_name(&self.pool) {
+            return Err(SubscribeError::UnknownPool { pool: self.pool });
+        }
+        let Some(pool) = self.bus.journal.runtime().find_pool(&self.pool) else {
+            return Err(SubscribeError::UnknownPool { pool: self.pool });
+        };
+        Ok(Plan {
+            name: self.name,
+            handlers: self.handlers,
+            ignored: self.ignored,
+            lanes: self.lanes,
+            pool,
+            start: self.start,
+            policy: self.policy,
+            alarm: self.alarm,
+            protection: Protection {
+                shared_budget: self.bus.budgets.get(&self.pool).map(Arc::clone),
+                ..self.protection
+            },
+            ephemeral: self.ephemeral,
+            on_stop,
+            quarantine: Arc::clone(&self.bus.quarantine),
+        })
+    }
+}
+
+impl Subscriptions {
+    /// Takes a name for a subscription that is about to run.
+    fn reserve(&mut self, name: &Arc<str>) -> Result<(), SubscribeError> {
+        if self.closed {
+            return Err(SubscribeError::Closed);
+        }
+        if self.running.contains_key(name) || !self.starting.insert(Arc::clone(name)) {
+            return Err(SubscribeError::DuplicateName { name: name.to_string() });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! How an event comes to its handler, and the next one of its key after it.
+
+use std::sync::Arc;
+
+use super::{Held, Lane, OTHERS_PAUSE, careful::Care};
+use crate::{
+    delivery::{
+        attempt::{Attempted, attempt},
+        dead_letter::Verdict,
+        gate::{Ended, Pass},
+    },
+    event::Key,
+};
+
+impl Lane {
+    /// Handles an event, and then those of its key that wait behind it, until one has to wait.
+    pub(super) fn deliver(&mut self, held: Held) {
+        let key = held.key().cloned();
+        if self.try_now(held) {
+            self.go_on_with(key.as_ref());
+        }
+    }
+
+    /// Handles what waits behind a key whose head is done.
+    pub(super) fn go_on_with(&mut self, key: Option<&Key>) {
+        while let Some(next) = self.parked.release(key) {
+            if self.turn_is_over() {
+                return self.parked.park(next, self.now());
+            }
+            if !self.try_now(next) {
+                return;
+            }
+        }
+    }
+
+    /// True if the event is settled, one way or the other, or joins a batch: its key goes on.
+    fn try_now(&mut self, held: Held) -> bool {
+        if !self.is_next_of_its_key(&held) {
+            self.parked.put_back(held, self.now());
+            return false;
+        }
+        if self.is_discarded(&held) || self.has_expired(&held) || self.is_out_of_turn(&held) {
+            return true;
+        }
+        if self.is_behind(&held) {
+            return self.bury(held, Verdict::behind());
+        }
+        if let Some(verdict) = held.verdict.clone() {
+            self.batch.attempts += 1;
+            return self.bury(held, verdict);
+        }
+        if self.joins_batch(&held) {
+            return self.gather(held);
+        }
+        let Some((mut held, pass)) = self.admit(held) else { return false };
+        self.batch.attempts += 1;
+        match self.take_care(&mut held) {
+            Care::Handle => {}
+            Care::Bury(verdict) => {
+                self.leave_gate(pass, Ended::WithoutCall);
+                return self.bury(held, verdict);
+            }
+            Care::Wait => return self.wait_for_others(held, pass),
+        }
+        let subscriber = Arc::clone(&self.subscriber);
+        let clocked_in = self.clock_in(Some(held.position()));
+        let attempted = attempt(&subscriber, &mut held, &mut self.batch.writes);
+        self.clock_out(clocked_in);
+        if !matches!(attempted, Attempted::Started(_)) {
+            self.end_care(&mut held);
+        }
+        self.conclude(held, pass, attempted)
+    }
+
+    /// True if the event is settled by its attempt.
+    pub(super) fn conclude(&mut self, mut held: Held, pass: Pass, attempted: Attempted) -> bool {
+        match attempted {
+            Attempted::Succeeded(staged) => {
+                self.leave_gate(pass, Ended::of(&staged));
+                self.succeed(&mut held, staged)
+            }
+            Attempted::Failed(error) => self.fail(held, pass, error),
+            Attempted::Hopeless(verdict) => {
+                self.leave_gate(pass, Ended::WithoutCall);
+                self.bury(held, verdict)
+            }
+            Attempted::Busy => self.wait_for_others(held, pass),
+            Attempted::Started(start) => {
+                held.pass = pass;
+                held.start = Some(start);
+                self.note_deadline(&held);
+                self.parked.occupy(held.key());
+                self.running.insert(held.position(), held);
+                false
+            }
+        }
+    }
+
+    /// It must not be handled beside something that is being handled. That was no attempt.
+    fn wait_for_others(&mut self, held: Held, pass: Pass) -> bool {
+        self.leave_gate(pass, Ended::WithoutCall);
+        self.parked.park(held, self.now().saturating_add(OTHERS_PAUSE));
+        false
+    }
+}
