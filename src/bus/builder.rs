@@ -25,6 +25,7 @@ pub struct BusBuilder {
     ring: usize,
     queue: usize,
     dedup: Window,
+    max_hops: u32,
     pools: Vec<(String, PoolSize)>,
     budgets: BTreeMap<String, RetryBudget>,
 }
@@ -39,6 +40,7 @@ impl BusBuilder {
             ring: 8192,
             queue: 65_536,
             dedup: Window::default(),
+            max_hops: 64,
             pools: Vec::new(),
             budgets: BTreeMap::new(),
         }
@@ -88,6 +90,29 @@ impl BusBuilder {
         self
     }
 
+    /// Through how many handlers an event may come, from 1: a handler publishes the next event through
+    /// its [`Context`](crate::Context), whose handler publishes another one, and so on. 64 by default.
+    ///
+    /// It ends circles: where a handler would publish beyond it, the event that it handles becomes a dead
+    /// letter, [`TooManyHops`](crate::DeadLetterReason::TooManyHops), nothing that it published for that
+    /// event is kept, and all else goes on. The count is in [`Envelope::hops`](crate::Envelope::hops);
+    /// the retry of a dead letter keeps it. Handlers that do long work step by step, each of which
+    /// publishes the next one, need more.
+    ///
+    /// What a handler publishes with [`Bus::publish`] is nobody's output as far as the bus knows, and
+    /// counts as if no handler had published it.
+    ///
+    /// ```
+    /// use tidings::Bus;
+    ///
+    /// let bus = Bus::builder().max_hops(8).build()?;
+    /// # Ok::<(), tidings::OpenError>(())
+    /// ```
+    pub fn max_hops(mut self, handlers: u32) -> Self {
+        self.max_hops = handlers;
+        self
+    }
+
     /// Adds a pool of threads for subscriptions to run on: a number of them, from 1, or a
     /// [`PoolSize`] that follows the load. Handlers of one pool cannot starve those of another.
     /// The pool [`Runtime::DEFAULT_POOL`] is always there; naming it here has no effect, as for any
@@ -133,6 +158,9 @@ impl BusBuilder {
             if value == 0 {
                 return Err(OpenError::Zero { setting });
             }
+        }
+        if self.max_hops == 0 {
+            return Err(OpenError::Zero { setting: "max_hops" });
         }
         self.check_budgets()?;
         Ok(self.assemble())
@@ -202,6 +230,7 @@ impl BusBuilder {
             subscriptions: Mutex::default(),
             replies: Mutex::default(),
             quarantine: Arc::default(),
+            max_hops: self.max_hops,
             report: Mutex::default(),
             budgets: self.budgets.into_iter().map(budget).collect(),
         };

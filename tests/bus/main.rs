@@ -21,6 +21,7 @@ mod edited_letters;
 mod effects;
 mod handlers;
 mod held_keys;
+mod hops;
 mod idempotency;
 mod inline;
 mod lane_changes;
