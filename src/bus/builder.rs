@@ -9,6 +9,7 @@ use crate::{
     delivery::Budget,
     event::{Durability, is_valid_name},
     journal::Journal,
+    message::Position,
     policy::{Retention, RetryBudget, Window},
     runtime::{PoolSize, Runtime},
     storage::{FileStorage, Storage},
@@ -149,7 +150,7 @@ impl BusBuilder {
     /// Builds the bus: durable if it was given storage, volatile otherwise.
     ///
     /// # Errors
-    /// A setting is out of range.
+    /// A setting is out of range, or the storage's log ends too far on.
     pub fn build(self) -> Result<Bus, OpenError> {
         self.check_pools()?;
         let pools = self.pools.iter().map(|(_, size)| ("pool", size.least()));
@@ -163,6 +164,7 @@ impl BusBuilder {
             return Err(OpenError::Zero { setting: "max_hops" });
         }
         self.check_budgets()?;
+        self.check_positions()?;
         Ok(self.assemble())
     }
 
@@ -192,6 +194,13 @@ impl BusBuilder {
             }
         }
         Ok(())
+    }
+
+    fn check_positions(&self) -> Result<(), OpenError> {
+        match self.storage.as_ref().map(|storage| storage.end()) {
+            Some(end) if end > Position::HIGHEST => Err(OpenError::PositionsUsedUp { end }),
+            _ => Ok(()),
+        }
     }
 
     fn check_budgets(&self) -> Result<(), OpenError> {

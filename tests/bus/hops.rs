@@ -2,7 +2,7 @@
 
 use tidings::{
     Backoff, Bus, BusBuilder, Context, DeadLetter, DeadLetterReason, HandlerError, OpenError,
-    testing::Simulator,
+    PublishError, testing::Simulator,
 };
 
 use crate::{
@@ -13,13 +13,13 @@ use crate::{
 /// `ping` answers each order with a shipment, `pong` each shipment with an order, and so on.
 fn circle(bus: &Bus, handled: &Seen<u64>) {
     let list = handled.clone();
-    let ping = move |e: &Placed, ctx: &mut Context| {
+    let ship = move |e: &Placed, ctx: &mut Context| {
         list.lock().push(e.order);
         ctx.publish(Shipped { order: e.order })
     };
-    bus.subscribe("ping").on(ping).start().unwrap();
-    let pong = |e: &Shipped, ctx: &mut Context| ctx.publish(placed(e.order, 0));
-    bus.subscribe("pong").on(pong).start().unwrap();
+    bus.subscribe("ping").on(ship).start().unwrap();
+    let place = |e: &Shipped, ctx: &mut Context| ctx.publish(placed(e.order, 0));
+    bus.subscribe("pong").on(place).start().unwrap();
 }
 
 fn letters(bus: &Bus, subscription: &str) -> Vec<DeadLetter> {
@@ -128,7 +128,7 @@ async fn e5_async_handlers_and_answers_count_too() {
         let next = Tick(tick.0 + 1);
         tick.publish(next).ok();
     };
-    bus.subscribe("answers").on_async(move |tick| answers(tick)).start().unwrap();
+    bus.subscribe("answers").on_async(answers).start().unwrap();
     let answer = bus.ask::<_, Tick>(Tick(0)).unwrap().await.unwrap();
     assert_eq!(answer.0, 1);
     while letters(&bus, "answers").is_empty() {
@@ -192,7 +192,7 @@ fn what_a_handler_publishes_past_its_context_begins_anew() {
     let own = bus.clone();
     let again = move |tick: &Tick| match tick.0 {
         0 => Ok(()),
-        left => own.publish(Tick(left - 1)).map(drop).map_err(|error| error.into_failure()),
+        left => own.publish(Tick(left - 1)).map(drop).map_err(PublishError::into_failure),
     };
     let subscription = bus.subscribe("again").on(again).start().unwrap();
     bus.publish(Tick(9)).unwrap();

@@ -27,6 +27,7 @@ mod inline;
 mod lane_changes;
 mod lanes;
 mod layers;
+mod limits;
 mod old_letters;
 mod overflow;
 mod pools;
