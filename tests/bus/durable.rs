@@ -307,8 +307,8 @@ fn f19_an_event_of_an_older_or_newer_version_is_never_filled_in() {
     bus.publish(PlacedV2 { everything_else: true }).unwrap();
     let handled = seen();
     let list = handled.clone();
-    let handler = move |e: &PlacedV2| list.lock().push(e.everything_else);
-    bus.subscribe("newer").on(handler).start().unwrap();
+    let newer = bus.subscribe("newer");
+    newer.on(move |e: &PlacedV2| list.lock().push(e.everything_else)).start().unwrap();
     store.sim.run_until_idle();
     let letters = bus.dead_letters("newer").list().unwrap();
     assert_eq!((letters.len(), letters[0].reason()), (1, DeadLetterReason::Undecodable));
