@@ -131,9 +131,12 @@ async fn e5_async_handlers_and_answers_count_too() {
     bus.subscribe("answers").on_async(answers).start().unwrap();
     let answer = bus.ask::<_, Tick>(Tick(0)).unwrap().await.unwrap();
     assert_eq!(answer.0, 1);
-    while letters(&bus, "answers").is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let end = async {
+        while letters(&bus, "answers").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(20 * SECOND, end).await.unwrap();
     let letter = &letters(&bus, "answers")[0];
     assert_eq!((letter.reason(), letter.envelope().hops()), (DeadLetterReason::TooManyHops, 5));
 }
