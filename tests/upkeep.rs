@@ -109,7 +109,7 @@ fn what_allows_a_trim_is_durable_before_it() {
 }
 
 #[test]
-fn a_reader_whose_segments_are_dropped_under_it_is_told() {
+fn g3_a_reader_whose_segments_are_dropped_under_it_is_told() {
     let disk = MemoryDisk::new();
     let storage = open(&disk);
     for number in 1..=200 {

@@ -9,6 +9,7 @@ use crate::{
     delivery::Budget,
     event::{Durability, is_valid_name},
     journal::Journal,
+    message::Position,
     policy::{Retention, RetryBudget, Window},
     runtime::{PoolSize, Runtime},
     storage::{FileStorage, Storage},
@@ -25,6 +26,7 @@ pub struct BusBuilder {
     ring: usize,
     queue: usize,
     dedup: Window,
+    max_hops: u32,
     pools: Vec<(String, PoolSize)>,
     budgets: BTreeMap<String, RetryBudget>,
 }
@@ -39,6 +41,7 @@ impl BusBuilder {
             ring: 8192,
             queue: 65_536,
             dedup: Window::default(),
+            max_hops: 64,
             pools: Vec::new(),
             budgets: BTreeMap::new(),
         }
@@ -88,6 +91,29 @@ impl BusBuilder {
         self
     }
 
+    /// Through how many handlers an event may come, from 1: a handler publishes the next event through
+    /// its [`Context`](crate::Context), whose handler publishes another one, and so on. 64 by default.
+    ///
+    /// It ends circles: where a handler would publish beyond it, the event that it handles becomes a dead
+    /// letter, [`TooManyHops`](crate::DeadLetterReason::TooManyHops), nothing that it published for that
+    /// event is kept, and all else goes on. The count is in [`Envelope::hops`](crate::Envelope::hops);
+    /// the retry of a dead letter keeps it. Handlers that do long work step by step, each of which
+    /// publishes the next one, need more.
+    ///
+    /// What a handler publishes with [`Bus::publish`] is nobody's output as far as the bus knows, and
+    /// counts as if no handler had published it.
+    ///
+    /// ```
+    /// use tidings::Bus;
+    ///
+    /// let bus = Bus::builder().max_hops(8).build()?;
+    /// # Ok::<(), tidings::OpenError>(())
+    /// ```
+    pub fn max_hops(mut self, handlers: u32) -> Self {
+        self.max_hops = handlers;
+        self
+    }
+
     /// Adds a pool of threads for subscriptions to run on: a number of them, from 1, or a
     /// [`PoolSize`] that follows the load. Handlers of one pool cannot starve those of another.
     /// The pool [`Runtime::DEFAULT_POOL`] is always there; naming it here has no effect, as for any
@@ -124,7 +150,7 @@ impl BusBuilder {
     /// Builds the bus: durable if it was given storage, volatile otherwise.
     ///
     /// # Errors
-    /// A setting is out of range.
+    /// A setting is out of range, or the storage's log ends too far on.
     pub fn build(self) -> Result<Bus, OpenError> {
         self.check_pools()?;
         let pools = self.pools.iter().map(|(_, size)| ("pool", size.least()));
@@ -134,7 +160,11 @@ impl BusBuilder {
                 return Err(OpenError::Zero { setting });
             }
         }
+        if self.max_hops == 0 {
+            return Err(OpenError::Zero { setting: "max_hops" });
+        }
         self.check_budgets()?;
+        self.check_positions()?;
         Ok(self.assemble())
     }
 
@@ -164,6 +194,13 @@ impl BusBuilder {
             }
         }
         Ok(())
+    }
+
+    fn check_positions(&self) -> Result<(), OpenError> {
+        match self.storage.as_ref().map(|storage| storage.end()) {
+            Some(end) if end > Position::HIGHEST => Err(OpenError::PositionsUsedUp { end }),
+            _ => Ok(()),
+        }
     }
 
     fn check_budgets(&self) -> Result<(), OpenError> {
@@ -202,6 +239,7 @@ impl BusBuilder {
             subscriptions: Mutex::default(),
             replies: Mutex::default(),
             quarantine: Arc::default(),
+            max_hops: self.max_hops,
             report: Mutex::default(),
             budgets: self.budgets.into_iter().map(budget).collect(),
         };

@@ -6,7 +6,7 @@ use crate::{
     delivery::StateError,
     event::Event,
     journal::{PublishAllError, PublishError, PublishFailure},
-    message::HeaderError,
+    message::{HeaderError, Position},
     storage::StorageError,
 };
 
@@ -19,6 +19,12 @@ pub enum OpenError {
     PoolName {
         /// The name.
         name: String,
+    },
+    /// The log ends so far on that there are no more positions for it.
+    #[error("the log ends at position {end}, and no bus goes on from there; begin another one")]
+    PositionsUsedUp {
+        /// Where it ends.
+        end: Position,
     },
     /// The range of a pool's size is empty.
     #[error("the pool `{name}` cannot have at least {least} and at most {most} threads")]

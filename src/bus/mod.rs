@@ -66,6 +66,7 @@ pub(crate) struct Inner {
     /// Who waits for answers, by their type.
     replies: Mutex<BTreeMap<TypeId, Arc<Replies>>>,
     quarantine: Arc<Quarantine>,
+    max_hops: u32,
     /// Set once the bus has shut down.
     report: Mutex<Option<Report>>,
     /// What retries cost that run on a pool, by its name.

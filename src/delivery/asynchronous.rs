@@ -36,14 +36,17 @@ where
             let future = async move { future.await.into_result() };
             let ended = catch(future, cancel.as_deref()).await;
             let result = ended.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-            completion.finish(result.and_then(|()| staged(&returned)));
+            completion.finish(staged(&returned, result));
         });
     })
 }
 
-fn staged(returned: &Returned) -> Result<Staged, HandlerError> {
-    let staged = returned.lock().take();
-    staged.ok_or_else(|| HandlerError::retry("the delivery outlived its handler"))
+fn staged(returned: &Returned, result: Result<(), HandlerError>) -> Result<Staged, HandlerError> {
+    let Some(staged) = returned.lock().take() else {
+        result?;
+        return Err(HandlerError::retry("the delivery outlived its handler"));
+    };
+    staged.ended(result)
 }
 
 /// Runs a future to its end, its panic or its cancellation, its drop included.

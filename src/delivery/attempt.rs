@@ -84,10 +84,10 @@ pub(super) fn attempt(
             context.earlier = std::mem::take(earlier);
             let result = catch_unwind(AssertUnwindSafe(|| call(&event, &mut context)));
             *earlier = context.earlier;
-            match result {
-                Ok(Ok(())) => Attempted::Succeeded(context.staged),
-                Ok(Err(error)) => Attempted::Failed(error),
-                Err(panic) => Attempted::Failed(panicked(panic.as_ref())),
+            let result = result.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+            match context.staged.ended(result) {
+                Ok(staged) => Attempted::Succeeded(staged),
+                Err(error) => Attempted::Failed(error),
             }
         }
         Form::Started(start) => {

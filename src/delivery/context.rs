@@ -35,6 +35,8 @@ pub(crate) struct Staged {
     pub(super) writes: keys::Writes,
     /// About how much all that takes in storage.
     pub(super) bytes: usize,
+    /// How many hops are allowed, where something was to be published that goes beyond that.
+    pub(super) too_far: Option<u32>,
     /// The event was passed over, and so nothing else is here.
     pub(super) skipped: Option<Skip>,
 }
@@ -140,17 +142,20 @@ impl Context {
         format!("{}:{}:{step}", self.id(), self.subscriber.name)
     }
 
-    /// Publishes together with the acknowledgement. Correlation and causation are inherited.
+    /// Publishes together with the acknowledgement. Correlation and causation are inherited, and the
+    /// message counts as one [hop](crate::Envelope::hops) further than the one being handled.
     ///
     /// Never waits: nothing is visible before the handler has succeeded.
     ///
     /// # Errors
     /// The event cannot be published whatever the state of the bus: it does not encode, a key,
     /// header or payload is outside the bounds, or this call publishes and stores more than 8 MiB.
-    /// The event is handed back.
+    /// Or it would be a hop more than [`BusBuilder::max_hops`](crate::BusBuilder::max_hops) allows:
+    /// whatever the handler returns, the attempt has failed then, and the event being handled becomes a
+    /// dead letter, [`TooManyHops`](crate::DeadLetterReason::TooManyHops). The event is handed back.
     pub fn publish<P: Publishable>(&mut self, message: P) -> Result<(), PublishError<P::Event>> {
-        let journal = &self.subscriber.journal;
-        let draft = journal.draft(message.into_message(), Some(self.envelope()))?;
+        let message = self.one_hop_on(message.into_message())?;
+        let draft = self.subscriber.journal.draft(message, Some(self.envelope()))?;
         match self.staged.reserve(draft.bytes()) {
             Ok(()) => {
                 self.staged.drafts.push(draft);

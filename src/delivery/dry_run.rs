@@ -95,10 +95,10 @@ impl Subscriber {
         if let Some(step) = context.dry_run.and_then(|dry_run| dry_run.reached) {
             return DryVerdict::ReachesEffect(step);
         }
-        match called {
-            Ok(Ok(())) => DryVerdict::WouldSucceed,
-            Ok(Err(error)) => DryVerdict::WouldFail(error.describe()),
-            Err(panic) => DryVerdict::WouldFail(panicked(panic.as_ref()).describe()),
+        let called = called.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+        match context.staged.ended(called) {
+            Ok(_) => DryVerdict::WouldSucceed,
+            Err(error) => DryVerdict::WouldFail(error.describe()),
         }
     }
 }

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use crate::error::BoxError;
+use super::DeadLetterReason;
+use crate::{error::BoxError, journal::PublishFailure};
 
 /// How much of an error's text a dead letter keeps, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -25,6 +26,8 @@ enum Then {
     Retry,
     RetryAfter(Duration),
     Reject,
+    /// As `Reject`: the handler has published in a circle.
+    BreakCircle,
 }
 
 impl HandlerError {
@@ -41,6 +44,12 @@ impl HandlerError {
     /// Do not try again: the event goes to the dead letters at once.
     pub fn reject(error: impl Into<BoxError>) -> Self {
         Self { error: error.into(), then: Then::Reject }
+    }
+
+    /// What was to be published would have come through more handlers than this.
+    pub(super) fn too_many_hops(limit: u32) -> Self {
+        let error = PublishFailure::TooManyHops { limit };
+        Self { error: error.into(), then: Then::BreakCircle }
     }
 
     /// Whether the handler has left it to others what is to happen.
@@ -67,7 +76,16 @@ impl HandlerError {
     /// Whether the event is not to be tried again.
     #[must_use]
     pub fn is_rejection(&self) -> bool {
-        self.then == Then::Reject
+        self.rejection().is_some()
+    }
+
+    /// As what kind of dead letter the event ends, if it is not to be tried again.
+    pub(super) fn rejection(&self) -> Option<DeadLetterReason> {
+        match self.then {
+            Then::Reject => Some(DeadLetterReason::Rejected),
+            Then::BreakCircle => Some(DeadLetterReason::TooManyHops),
+            Then::Retry | Then::RetryAfter(_) => None,
+        }
     }
 
     /// The delay asked for in place of the policy's.
@@ -75,7 +93,7 @@ impl HandlerError {
     pub fn delay(&self) -> Option<Duration> {
         match self.then {
             Then::RetryAfter(delay) => Some(delay),
-            Then::Retry | Then::Reject => None,
+            Then::Retry | Then::Reject | Then::BreakCircle => None,
         }
     }
 }

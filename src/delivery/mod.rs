@@ -28,6 +28,7 @@ mod formation;
 mod gate;
 mod handler;
 mod handler_error;
+mod hops;
 mod idempotency;
 mod in_place;
 mod inline;

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Context, Delivery, HandlerError, Run, context::Staged, started::Completion};
+use super::{Context, Delivery, HandlerError, Run, started::Completion};
 use crate::{
     error::BoxError,
     event::Event,
@@ -44,8 +44,7 @@ impl<E: Event> Unsettled<E> {
     ///
     /// Once the [`Deliveries`](crate::Deliveries) are dropped it is too late: the event comes again.
     pub fn ack(mut self) {
-        let staged = self.delivery.take_staged();
-        self.settle(Ok(staged));
+        self.settle(Ok(()));
     }
 
     /// The attempt failed: the event comes again by the subscription's policy, or as the error says.
@@ -60,9 +59,9 @@ impl<E: Event> Unsettled<E> {
 }
 
 impl<E> Unsettled<E> {
-    fn settle(&mut self, result: Result<Staged, HandlerError>) {
+    fn settle(&mut self, result: Result<(), HandlerError>) {
         if let Some(completion) = self.completion.take() {
-            completion.finish(result);
+            completion.finish(self.delivery.take_staged().ended(result));
         }
     }
 

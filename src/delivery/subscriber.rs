@@ -49,6 +49,8 @@ pub(crate) struct Policy {
     pub(crate) max_dead_letters: u64,
     /// How many processes in a row may end while an event is handled.
     pub(crate) max_crashes: u32,
+    /// Through how many handlers what its handlers publish may have come.
+    pub(crate) max_hops: u32,
     /// How long dead letters are kept, if not until somebody decides about them.
     pub(crate) dead_letter_retention: Option<Duration>,
     pub(crate) on_dead_letter: OnDeadLetter,

@@ -72,6 +72,14 @@ pub enum PublishFailure {
         /// The bound.
         limit: usize,
     },
+    /// A handler publishes it, and it would have come through more handlers than
+    /// [`BusBuilder::max_hops`](crate::BusBuilder::max_hops) allows, as what is published in a circle
+    /// does. The event that is being handled becomes a dead letter.
+    #[error("it would have come through more than {limit} handlers: is it published in a circle?")]
+    TooManyHops {
+        /// The bound.
+        limit: u32,
+    },
 }
 
 impl PublishFailure {

@@ -52,6 +52,15 @@ impl Envelope {
         self.correlation.clone().unwrap_or(CorrelationId::Id(self.id))
     }
 
+    /// Through how many handlers the message came, each of which published the next through its
+    /// [`Context`](crate::Context): 0 for what no handler published. Of more than one the header
+    /// [`Headers::HOPS`] tells; a message with a cause came through one at least.
+    #[must_use]
+    pub fn hops(&self) -> u32 {
+        let told = self.headers.get(Headers::HOPS).and_then(|hops| hops.parse().ok());
+        told.unwrap_or(0).max(self.causation.is_some().into())
+    }
+
     /// When subscriptions begin to pass over the event, if ever.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {

@@ -38,6 +38,10 @@ impl Headers {
     pub const EXPIRES_AFTER: &str = "tidings-expires-after-ms";
     /// The header with the position of the dead letter whose event, corrected, this message is.
     pub const EDITED_FROM: &str = "tidings-edited-from";
+    /// The header that says through how many handlers a message came, from 2. See [`Envelope::hops`].
+    ///
+    /// [`Envelope::hops`]: crate::Envelope::hops
+    pub const HOPS: &str = "tidings-hops";
 
     /// Adds a header, or replaces the one of that name.
     ///

@@ -149,6 +149,12 @@ impl<E: Event> Message<E> {
         self.header(Headers::EXPIRES_AFTER, &millis.to_string())
     }
 
+    /// Notes through how many handlers it came. That it was one follows from its cause, so that most
+    /// outputs of handlers need no header.
+    pub(crate) fn hops(self, hops: u32) -> Self {
+        if hops < 2 { self } else { self.header(Headers::HOPS, &hops.to_string()) }
+    }
+
     /// What the acknowledged publish survives, where that is to be less or more than the event's type
     /// or the bus promises. What commits together has the highest level that any of it asks for.
     #[must_use]

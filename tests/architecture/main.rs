@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod code;
+mod failure_modes;
 mod imports;
 mod layers;
 mod planted;
@@ -116,6 +117,36 @@ fn unsafe_stays_in_the_ring() {
         found.extend(lines.iter().map(|line| format!("{}:{line}", source.path)));
     }
     assert_none("`unsafe` is allowed under src/journal/ring only", found);
+}
+
+#[test]
+fn every_failure_mode_has_a_row() {
+    let rows = failure_modes::rows();
+    let ids: Vec<_> = rows.iter().map(|row| &*row.id).collect();
+    let all = [("E", 9), ("F", 20), ("G", 9)];
+    let expected = all.map(|(group, last)| (1..=last).map(move |n| format!("{group}{n}")));
+    assert_eq!(ids, expected.into_iter().flatten().collect::<Vec<_>>());
+    assert_none(
+        "name a test in docs/failure-modes.md for what is built, and none for what is not",
+        rows.iter().filter(|row| row.is_built == row.tests.is_empty()).map(|row| row.id.clone()),
+    );
+}
+
+#[test]
+fn rows_of_failure_modes_name_the_tests_that_are_there_and_all_of_them() {
+    let rows = failure_modes::rows();
+    assert_none(
+        "begin the name of a test with the id of its row",
+        rows.iter().flat_map(failure_modes::Row::tests_of_others),
+    );
+    let named: BTreeSet<_> = rows.into_iter().flat_map(|row| row.tests).collect();
+    let sources = ["src", "tests"].into_iter().flat_map(sources::under);
+    let there = sources.flat_map(|source| failure_modes::tests_in(&source)).collect();
+    assert_none(
+        "docs/failure-modes.md names tests that are not there",
+        named.difference(&there).cloned(),
+    );
+    assert_none("name these in docs/failure-modes.md", there.difference(&named).cloned());
 }
 
 /// The crate itself. The tool is another one, which may import anything that is public.

@@ -58,9 +58,9 @@ impl Deadly {
     }
 }
 
-/// F3: three careful processes may die of it, after the one that was not.
+/// Three careful processes may die of it, after the one that was not.
 #[test]
-fn a_deadly_event_becomes_a_dead_letter() {
+fn f3_a_deadly_event_becomes_a_dead_letter() {
     for lanes in [1, 3] {
         let deadly = Deadly::new(lanes);
         let orders = || [1, 2, 13, 4, 5, 13 + 8].map(|order| placed(order, order));

@@ -122,7 +122,7 @@ fn it_happens_by_itself_and_a_new_subscription_gets_what_is_left() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn a_crash_at_any_call_leaves_the_newest_of_each_key(stop in 0_u64..120, seed in any::<u64>()) {
+    fn g4_a_crash_at_any_call_leaves_the_newest_of_each_key(stop in 0_u64..120, seed in any::<u64>()) {
         let store = Store::in_small_segments();
         let bus = store.open();
         for cents in 0..300 {

@@ -247,9 +247,9 @@ fn a_run_takes_only_the_first_letter_of_a_held_key() {
     assert_eq!((run.progress().total, billing.status().handled), (1, 10));
 }
 
-/// F9: wherever the commit of a letter fails, either it is there afterwards or its event comes again.
+/// Wherever the commit of a letter fails, either it is there afterwards or its event comes again.
 /// Without room for it the subscription rests: see
-/// `durable::a_subscription_with_no_room_for_dead_letters_rests`.
+/// `durable::f9_a_subscription_with_no_room_for_dead_letters_rests`.
 #[test]
 fn f9_a_letter_whose_commit_fails_is_not_lost_and_its_event_not_acknowledged() {
     let (mut kept, mut again) = (0, 0);

@@ -13,9 +13,9 @@ fn keyed(tick: u64, key: &str) -> Message<Tick> {
     Message::new(Tick(tick)).idempotency_key(key)
 }
 
-/// E1: the same message again gets the same receipt.
+/// The same message again gets the same receipt.
 #[test]
-fn a_copy_gets_the_receipt_of_the_original() {
+fn e1_a_copy_gets_the_receipt_of_the_original() {
     let (_sim, volatile) = simulated(1);
     for bus in [volatile, Store::new().open()] {
         let first = bus.publish(keyed(1, "a")).unwrap();
@@ -67,9 +67,9 @@ fn copies_are_handed_back_where_the_disk_fails() {
     assert_eq!(ticks, [3, 1, 3, 4].map(Tick));
 }
 
-/// E1: a key that stands for something else is an error, and nothing of its batch is published.
+/// A key that stands for something else is an error, and nothing of its batch is published.
 #[test]
-fn another_payload_under_a_known_key_is_refused() {
+fn e1_another_payload_under_a_known_key_is_refused() {
     let bus = Store::new().open();
     bus.publish(keyed(1, "a")).unwrap();
     let error = bus.publish(keyed(2, "a")).unwrap_err();
@@ -103,10 +103,10 @@ fn copies_are_known_after_a_restart_and_within_the_window() {
     assert_eq!(bus.publish(keyed(9, "b")).unwrap().position.get(), 5);
 }
 
-/// E2: whether a publish that failed survived or not, publishing it again as it was handed back makes
+/// Whether a publish that failed survived or not, publishing it again as it was handed back makes
 /// one event.
 #[test]
-fn a_message_that_is_handed_back_is_published_once() {
+fn e2_a_message_that_is_handed_back_is_published_once() {
     let mut failed = 0;
     for fails_after in 0..40 {
         let store = Store::new();
@@ -132,9 +132,9 @@ fn a_message_that_is_handed_back_is_published_once() {
     assert!(failed > 0);
 }
 
-/// F15, for publishers: of copies that are published at once, one is in the journal.
+/// Of copies that are published at once, one is in the journal.
 #[test]
-fn copies_from_many_threads_are_one_event() {
+fn f15_copies_from_many_threads_are_one_event() {
     let dir = tempfile::tempdir().unwrap();
     let durable = Bus::builder().durability(Durability::Buffered).open(dir.path()).unwrap();
     for bus in [Bus::builder().ring(64).build().unwrap(), durable] {

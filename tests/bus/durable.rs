@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidings::{
-    Backoff, Bus, Context, DeadLetterReason, Event, HandlerError, OpenError, Start,
+    Backoff, Bus, Context, DeadLetterReason, Event, HandlerError, OpenError, Rate, Start,
+    SubscribeError,
     storage::{MemoryStorage, Query, Storage, StorageError},
 };
 
@@ -236,7 +237,7 @@ fn a_retry_while_nobody_runs_waits_for_the_start() {
 }
 
 #[test]
-fn a_subscription_with_no_room_for_dead_letters_rests() {
+fn f9_a_subscription_with_no_room_for_dead_letters_rests() {
     let store = Store::new();
     let bus = store.open();
     let subscription = bus
@@ -275,9 +276,9 @@ struct ShippedOtherwise {
     order: String,
 }
 
-/// F8: the letter has the payload as it was published.
+/// The letter has the payload as it was published.
 #[test]
-fn what_cannot_be_decoded_becomes_a_dead_letter() {
+fn f8_what_cannot_be_decoded_becomes_a_dead_letter() {
     let store = Store::new();
     let bus = store.open();
     bus.publish(PlacedV2 { everything_else: true }).unwrap();
@@ -294,8 +295,39 @@ fn what_cannot_be_decoded_becomes_a_dead_letter() {
     assert_eq!(letters[1].payload(), br#"{"order":"seven"}"#);
 }
 
+/// What is not there is not made up, and what is not known is not passed over.
 #[test]
-fn events_of_a_handler_that_is_gone_are_never_skipped() {
+fn f19_an_event_of_an_older_or_newer_version_is_never_filled_in() {
+    let store = Store::new();
+    let bus = store.open();
+    bus.publish(placed(1, 0)).unwrap();
+    bus.shutdown(SECOND).unwrap();
+
+    let bus = store.open();
+    bus.publish(PlacedV2 { everything_else: true }).unwrap();
+    let handled = seen();
+    let list = handled.clone();
+    let newer = bus.subscribe("newer");
+    newer.on(move |e: &PlacedV2| list.lock().push(e.everything_else)).start().unwrap();
+    store.sim.run_until_idle();
+    let letters = bus.dead_letters("newer").list().unwrap();
+    assert_eq!((letters.len(), letters[0].reason()), (1, DeadLetterReason::Undecodable));
+    assert_eq!(letters[0].error(), "it has version 1, and this build knows version 2");
+    assert_eq!(*handled.lock(), [true]);
+    bus.shutdown(SECOND).unwrap();
+
+    let bus = store.open();
+    let handled = seen();
+    collect(&bus, "older", &handled);
+    store.sim.run_until_idle();
+    let letters = bus.dead_letters("older").list().unwrap();
+    assert_eq!((letters.len(), letters[0].position().get()), (1, 2));
+    assert_eq!(letters[0].payload(), br#"{"everything_else":true}"#);
+    assert_eq!(*handled.lock(), [(1, 0)]);
+}
+
+#[test]
+fn f19_events_of_a_handler_that_is_gone_are_never_skipped() {
     let store = Store::new();
     let bus = store.open();
     bus.subscribe("reader").on(|_: &Placed| ()).on(|_: &Shipped| ()).start().unwrap();
@@ -360,7 +392,54 @@ fn an_ephemeral_subscription_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_lagging_reader_gets_everything_from_storage_and_catches_up() {
+fn f6_a_slow_subscription_lags_alone() {
+    let store = Store::new(); // a ring of 16
+    let bus = store.open();
+    let (quick, slow) = (seen(), seen());
+    collect(&bus, "quick", &quick);
+    let list = slow.clone();
+    let limited = bus
+        .subscribe("slow")
+        .rate_limit(Rate::per_second(1).burst(1))
+        .on(move |e: &Placed| list.lock().push(e.step))
+        .start()
+        .unwrap();
+    for step in 0..1000 {
+        bus.publish(placed(step % 7, step)).unwrap();
+    }
+    store.sim.advance(10 * SECOND);
+    assert_eq!(quick.lock().len(), 1000);
+    let handled = slow.lock().len() as u64;
+    assert!((5..50).contains(&handled), "{handled}");
+    assert_eq!(limited.lag(), 1000 - handled);
+    store.sim.run_until_idle();
+    assert_eq!(*slow.lock(), (0..1000).collect::<Vec<_>>(), "it loses nothing");
+}
+
+#[test]
+fn f18_a_name_has_one_subscription_at_a_time() {
+    let store = Store::new();
+    let bus = store.open();
+    let start = |list: &Seen<u64>| {
+        let list = list.clone();
+        bus.subscribe("reader").on(move |tick: &Tick| list.lock().push(tick.0)).start()
+    };
+    let (first, second) = (seen(), seen());
+    let reader = start(&first).unwrap();
+    let refused = start(&second).unwrap_err();
+    assert!(matches!(refused, SubscribeError::DuplicateName { .. }), "{refused}");
+    bus.publish(Tick(1)).unwrap();
+    store.sim.run_until_idle();
+    assert_eq!(*first.lock(), [1], "the one that runs is as it was");
+    assert!(reader.stop(SECOND));
+    start(&second).unwrap();
+    bus.publish(Tick(2)).unwrap();
+    store.sim.run_until_idle();
+    assert_eq!((first.lock().len(), &*second.lock()), (1, &vec![2]));
+}
+
+#[test]
+fn f7_a_lagging_reader_gets_everything_from_storage_and_catches_up() {
     let store = Store::new(); // a ring of 16
     let bus = store.open();
     let list = seen();

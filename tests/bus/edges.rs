@@ -161,9 +161,9 @@ impl<E> Codec<E> for Fragile {
 #[event(name = "fragile", codec = "Fragile")]
 struct Broken;
 
-/// F8: so does one that panics.
+/// So does one that panics.
 #[test]
-fn a_panic_in_decoding_makes_a_dead_letter() {
+fn f8_a_panic_in_decoding_makes_a_dead_letter() {
     let sim = Simulator::new(4);
     let storage = MemoryStorage::new();
     let bus = Bus::builder().runtime(sim.runtime()).storage(storage).ring(1).build().unwrap();

@@ -157,7 +157,7 @@ fn retry_after_overrides_the_backoff_but_not_the_attempts() {
 }
 
 #[test]
-fn a_panic_is_an_error_like_any_other() {
+fn f1_a_panic_is_an_error_like_any_other() {
     let (sim, bus) = simulated(7);
     let handled = seen();
     let list = handled.clone();

@@ -107,9 +107,9 @@ fn a_failed_attempt_is_made_again() {
     assert_eq!((reader.ledger().duplicate, reader.ledger().dead), (1, 0), "now its copy was");
 }
 
-/// F13: the effect, the mark and the acknowledgement are one commit, wherever the process dies.
+/// The effect, the mark and the acknowledgement are one commit, wherever the process dies.
 #[test]
-fn effects_happen_once_whenever_the_process_dies() {
+fn f13_effects_happen_once_whenever_the_process_dies() {
     for steps in 0..60 {
         let store = Store::new();
         let start = |bus: &Bus| {
@@ -152,9 +152,9 @@ fn effects_happen_once_whenever_the_process_dies() {
     }
 }
 
-/// F14: what may have been forgotten is flagged, not passed over and not taken for new in silence.
+/// What may have been forgotten is flagged, not passed over and not taken for new in silence.
 #[test]
-fn an_event_older_than_the_window_is_flagged() {
+fn f14_an_event_older_than_the_window_is_flagged() {
     let store = Store::new();
     let flags = seen();
     let start = |bus: &Bus| {
@@ -192,9 +192,9 @@ fn an_event_older_than_the_window_is_flagged() {
     assert_eq!(flags.lock().last(), Some(&(2, false)), "a new event is in no doubt");
 }
 
-/// F15: of copies that come at once, one is handled, and the others wait for how that ends.
+/// Of copies that come at once, one is handled, and the others wait for how that ends.
 #[test]
-fn copies_on_several_lanes_never_run_at_once() {
+fn f15_copies_on_several_lanes_never_run_at_once() {
     for seed in 0..50 {
         let (sim, bus) = simulated(seed);
         let mut pulled = bus

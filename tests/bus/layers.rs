@@ -50,7 +50,7 @@ fn layers_are_around_the_handler_the_first_one_outermost() {
 }
 
 #[test]
-fn a_layer_may_fail_panic_or_leave_the_rest_out() {
+fn f20_a_layer_may_fail_panic_or_leave_the_rest_out() {
     let (sim, bus) = simulated(1);
     let handled = seen();
     let orders = Arc::clone(&handled);
@@ -127,9 +127,9 @@ impl Handler<Tick> for Fragile {
     }
 }
 
-/// F1, F2: an instance that has panicked is not used again.
+/// An instance that has panicked is not used again.
 #[test]
-fn a_handler_that_panics_is_made_anew() {
+fn f2_a_handler_that_panics_is_made_anew() {
     let (sim, bus) = simulated(1);
     let (log, count) = (seen(), AtomicU64::new(0));
     let instances = Arc::clone(&log);

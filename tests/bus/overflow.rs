@@ -14,7 +14,7 @@ use tidings::{Bus, Overflow, PublishFailure, testing::Simulator};
 use crate::events::Tick;
 
 #[test]
-fn a_subscription_may_have_publishing_fail() {
+fn e6_a_subscription_may_have_publishing_fail() {
     let sim = Simulator::new(1);
     let bus = Bus::builder().runtime(sim.runtime()).ring(4).build().unwrap();
     let slow = bus.subscribe("slow").on_lag(Overflow::Fail).on(|_: &Tick| ()).start().unwrap();
@@ -31,7 +31,7 @@ fn a_subscription_may_have_publishing_fail() {
 }
 
 #[test]
-fn a_subscription_may_miss_events_and_counts_them() {
+fn f7_a_subscription_may_miss_events_and_counts_them() {
     let sim = Simulator::new(1);
     let bus = Bus::builder().runtime(sim.runtime()).ring(16).build().unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));

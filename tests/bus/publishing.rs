@@ -1,14 +1,27 @@
 //! Publishing, and what handlers publish.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tidings::{
-    Backoff, Bus, Context, CorrelationId, HandlerError, Message, MessageId, PublishFailure,
+    Backoff, Bus, Context, CorrelationId, Event, HandlerError, Message, MessageId, PublishFailure,
     testing::Simulator,
 };
 
-use crate::events::{Placed, SECOND, Shipped, Tick, placed, seen, simulated};
+use crate::{
+    events::{Placed, SECOND, Shipped, Tick, placed, seen, simulated},
+    store::Store,
+};
+
+#[derive(Serialize, Deserialize, Event)]
+#[event(name = "orders.billed", key = "order")]
+struct Billed {
+    order: u64,
+}
 
 #[test]
 fn positions_are_dense_and_ids_are_unique() {
@@ -114,7 +127,7 @@ fn after_a_shutdown_the_event_is_handed_back() {
 }
 
 #[test]
-fn a_full_volatile_bus_makes_publishers_wait_but_never_handlers() {
+fn e4_a_full_volatile_bus_makes_publishers_wait_but_never_handlers() {
     let bus = Bus::builder().ring(4).build().unwrap();
     let sum = seen();
     let list = sum.clone();
@@ -135,7 +148,7 @@ fn a_full_volatile_bus_makes_publishers_wait_but_never_handlers() {
 }
 
 #[test]
-fn a_full_volatile_bus_fails_where_waiting_could_be_for_ever() {
+fn e6_a_full_volatile_bus_fails_where_waiting_could_be_for_ever() {
     let bus = Bus::builder().ring(2).build().unwrap();
     let subscription = bus.subscribe("resting").on(|_: &Tick| ()).start().unwrap();
     subscription.pause();
@@ -144,6 +157,80 @@ fn a_full_volatile_bus_fails_where_waiting_could_be_for_ever() {
     subscription.resume();
     assert!(bus.wait_idle(60 * SECOND));
     bus.publish(full.into_message()).unwrap();
+}
+
+/// A handler whose bus has room for one event publishes to itself, and around a circle of three.
+#[test]
+fn e4_handlers_may_publish_whatever_is_full_to_themselves_and_in_circles() {
+    let store = tempfile::tempdir().unwrap();
+    let durable = Bus::builder().ring(1).queue(1).open(store.path()).unwrap();
+    for bus in [Bus::builder().ring(1).build().unwrap(), durable] {
+        let handled = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&handled);
+        let own = move |tick: &Tick, ctx: &mut Context| {
+            count.fetch_add(1, Relaxed);
+            if tick.0 > 0 { ctx.publish(Tick(tick.0 - 1)) } else { Ok(()) }
+        };
+        bus.subscribe("own").on(own).start().unwrap();
+        let order = |e: &Placed, ctx: &mut Context| ctx.publish(Shipped { order: e.order });
+        bus.subscribe("orders").on(order).start().unwrap();
+        let ship = |e: &Shipped, ctx: &mut Context| ctx.publish(Billed { order: e.order });
+        bus.subscribe("shipments").on(ship).start().unwrap();
+        let count = Arc::clone(&handled);
+        let bill = move |e: &Billed, ctx: &mut Context| {
+            count.fetch_add(1, Relaxed);
+            if e.order > 0 { ctx.publish(placed(e.order - 1, 0)) } else { Ok(()) }
+        };
+        bus.subscribe("bills").on(bill).start().unwrap();
+        for _ in 0..20 {
+            bus.publish(Tick(9)).unwrap();
+            bus.publish(placed(9, 0)).unwrap();
+        }
+        assert!(bus.wait_idle(60 * SECOND));
+        assert_eq!(handled.load(Relaxed), 2 * 20 * 10);
+        bus.shutdown(SECOND).unwrap();
+    }
+}
+
+#[test]
+fn e6_a_full_queue_hands_enqueued_events_back_and_a_publisher_waits_and_nothing_is_dropped() {
+    let store = Store::new();
+    let builder = Bus::builder().runtime(store.sim.runtime()).storage(store.storage());
+    let bus = builder.queue(3).build().unwrap();
+    let ticks = seen();
+    let list = ticks.clone();
+    bus.subscribe("reader").on(move |tick: &Tick| list.lock().push(tick.0)).start().unwrap();
+    store.sim.run_until_idle();
+    let pending: Vec<_> = (0..3).map(|n| bus.enqueue(Tick(n)).unwrap()).collect();
+    let full = bus.enqueue(Tick(3)).unwrap_err();
+    assert!(matches!(full.failure(), PublishFailure::Full { capacity: 3 }), "{full}");
+    bus.publish(full.into_message()).unwrap();
+    for pending in pending {
+        pending.wait().unwrap();
+    }
+    store.sim.run_until_idle();
+    assert_eq!(*ticks.lock(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn e8_a_batch_with_one_bad_message_is_handed_back_as_a_whole() {
+    let store = Store::new();
+    for bus in [Bus::volatile(), store.open()] {
+        let publish = |bad: u64| {
+            let message = |n: u64| match Message::new(Tick(n)) {
+                message if n == bad => message.key("k".repeat(1025)),
+                message => message,
+            };
+            bus.publish_all((0..5).map(message))
+        };
+        for bad in 0..5 {
+            let back = publish(bad).unwrap_err().into_messages();
+            let ticks: Vec<_> = back.into_iter().map(|message| message.into_event().0).collect();
+            assert_eq!(ticks, [0, 1, 2, 3, 4]);
+            assert_eq!(bus.end().get(), 1, "nothing was published");
+        }
+        assert_eq!(publish(5).unwrap().len(), 5);
+    }
 }
 
 #[test]
@@ -170,7 +257,7 @@ fn what_a_publisher_is_told_is_what_a_handler_sees() {
 }
 
 #[test]
-fn a_batch_is_published_as_a_whole_or_handed_back() {
+fn e8_a_batch_is_published_as_a_whole_or_handed_back() {
     let sim = Simulator::new(1);
     let bus = Bus::builder().runtime(sim.runtime()).ring(4).build().unwrap();
     let slow = bus.subscribe("slow").on(|_: &Tick| ()).start().unwrap();

@@ -80,7 +80,7 @@ fn events_that_are_too_old_go() {
 }
 
 #[test]
-fn what_a_subscription_has_not_handled_stays_also_while_it_does_not_run() {
+fn f6_what_a_subscription_has_not_handled_stays_also_while_it_does_not_run() {
     let store = store(Retention::forever().max_bytes(1));
     let bus = store.open();
     let list = seen();
@@ -121,7 +121,7 @@ fn a_subscription_that_needs_old_events_is_named() {
 }
 
 #[test]
-fn a_loss_by_choice_is_counted_and_named_and_the_rest_comes() {
+fn f6_a_loss_by_choice_is_counted_and_named_and_the_rest_comes() {
     let store = store(Retention::forever());
     let bus = store.open();
     let reader = collect(&bus, "reader", &seen());
@@ -146,7 +146,7 @@ fn a_loss_by_choice_is_counted_and_named_and_the_rest_comes() {
 }
 
 #[test]
-fn a_lane_that_lags_notices_what_was_dropped_under_it() {
+fn g3_a_lane_that_lags_notices_what_was_dropped_under_it() {
     let store = store(Retention::forever());
     let bus = store.open();
     let list = seen();
@@ -161,7 +161,7 @@ fn a_lane_that_lags_notices_what_was_dropped_under_it() {
 }
 
 #[test]
-fn a_reader_of_what_was_dropped_is_told() {
+fn g3_a_reader_of_what_was_dropped_is_told() {
     let store = store(Retention::forever());
     let bus = store.open();
     publish(&bus, 0..300);

@@ -28,9 +28,9 @@ fn a_filter_keeps_events_from_the_handler() {
     assert_eq!(reader.status().handled, 3, "what is filtered out was not handled");
 }
 
-/// F20: as a handler that panics.
+/// As a handler that panics.
 #[test]
-fn a_filter_that_panics_is_a_failed_attempt() {
+fn f20_a_filter_that_panics_is_a_failed_attempt() {
     let (sim, bus) = simulated(1);
     let calls = seen();
     let called = Arc::clone(&calls);

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use tidings::{Bus, Context};
 
-use crate::events::{Placed, SECOND, Shipped, placed};
+use crate::events::{Placed, SECOND, Shipped, placed, seen};
 
 const PUBLISHERS: u64 = 8;
 const EVENTS: u64 = 400;
@@ -86,7 +86,7 @@ fn a_durable_bus_under_load() {
 }
 
 #[test]
-fn subscriptions_that_come_and_go_under_load_resume_exactly() {
+fn f17_subscriptions_that_come_and_go_under_load_resume_exactly() {
     let dir = tempfile::tempdir().unwrap();
     let bus = Bus::builder().ring(16).open(dir.path()).unwrap();
     let handled = Arc::new(AtomicU64::new(0));
@@ -122,4 +122,35 @@ fn subscriptions_that_come_and_go_under_load_resume_exactly() {
     last.start().unwrap();
     assert!(bus.wait_idle(60 * SECOND));
     assert_eq!(handled.load(Ordering::Relaxed), 2 * EVENTS, "each event once");
+}
+
+#[test]
+fn e7_all_subscriptions_see_one_order_and_that_of_each_publisher_within_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for bus in [Bus::volatile(), Bus::open(dir.path()).unwrap()] {
+        let lists = [seen(), seen()];
+        for (number, list) in lists.iter().enumerate() {
+            let list = Arc::clone(list);
+            let handler = move |event: &Placed, ctx: &mut Context| {
+                list.lock().push((ctx.position().get(), event.order, event.step));
+            };
+            bus.subscribe(&format!("reader-{number}")).on(handler).start().unwrap();
+        }
+        thread::scope(|scope| {
+            for publisher in 0..PUBLISHERS {
+                let bus = &bus;
+                scope.spawn(move || publish(bus, publisher));
+            }
+        });
+        assert!(bus.wait_idle(60 * SECOND));
+        let [one, other] = lists.map(|list| std::mem::take(&mut *list.lock()));
+        assert_eq!(one, other);
+        let positions: Vec<_> = one.iter().map(|(position, ..)| *position).collect();
+        assert_eq!(positions, (1..=PUBLISHERS * EVENTS).collect::<Vec<_>>());
+        for publisher in 0..PUBLISHERS {
+            let own = one.iter().filter(|(_, order, _)| *order == publisher);
+            let steps: Vec<_> = own.map(|(.., step)| *step).collect();
+            assert_eq!(steps, (0..EVENTS).collect::<Vec<_>>(), "of publisher {publisher}");
+        }
+    }
 }

@@ -74,7 +74,7 @@ fn a_store_survives_every_crash_that_tears_what_is_smaller_than_a_sector() {
 }
 
 #[test]
-fn a_store_from_which_things_are_dropped_survives_every_crash() {
+fn g4_a_store_from_which_things_are_dropped_survives_every_crash() {
     all_of(&DROPPING, &Setup::wide(true), 512, 2, 80_000);
     all_of(&DROPPING, &Setup::wide(false), 512, 2, 80_000);
 }

@@ -35,9 +35,8 @@ fn handle(dir: &Path) {
     bus.shutdown(Duration::from_secs(10)).unwrap();
 }
 
-/// F3
 #[test]
-fn an_event_that_ends_its_process_becomes_a_dead_letter() {
+fn f3_an_event_that_ends_its_process_becomes_a_dead_letter() {
     let dir = TempDir::new().unwrap();
     let bus = Bus::open(dir.path()).unwrap();
     bus.publish_all((0..20).map(Handled)).unwrap();

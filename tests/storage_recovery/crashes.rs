@@ -88,7 +88,7 @@ fn crash_rounds(seed: u64) {
 }
 
 #[test]
-fn no_crash_loses_or_tears_what_was_promised() {
+fn e8_no_crash_loses_or_tears_what_was_promised() {
     for seed in 0..1500 {
         crash_rounds(seed);
     }

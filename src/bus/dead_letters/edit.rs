@@ -16,7 +16,7 @@ impl DeadLetters {
     /// event gets it**, those too that have handled the old one. It names the old one as its
     /// [cause](crate::Context::causation_id), belongs to the same conversation, and has the old
     /// position in the header [`Headers::EDITED_FROM`]. Other headers are kept, but for the
-    /// idempotency key and the expiry. Its key is the one that the edited event names.
+    /// idempotency key, the expiry and the [hops](crate::Envelope::hops). Its key is the one that the edited event names.
     ///
     /// With [`OnDeadLetter::HoldKey`](crate::OnDeadLetter::HoldKey) the old key goes on with its next
     /// letter, and the new event comes after all that is there of its key. The ledger and
@@ -81,8 +81,8 @@ impl DeadLetters {
 
 /// What the old message was published with, but for what is true of that one alone.
 fn with_headers<E: Event>(message: Message<E>, old: &Entry) -> Message<E> {
-    let is_its_own = |name| [Headers::IDEMPOTENCY_KEY, Headers::EXPIRES_AFTER].contains(&name);
-    let kept = old.envelope.headers.iter().filter(|(name, _)| !is_its_own(name));
+    let its_own = [Headers::IDEMPOTENCY_KEY, Headers::EXPIRES_AFTER, Headers::HOPS];
+    let kept = old.envelope.headers.iter().filter(|(name, _)| !its_own.contains(name));
     let message = kept.fold(message, |message, (name, value)| message.header(name, value));
     message.header(Headers::EDITED_FROM, &old.position.get().to_string())
 }

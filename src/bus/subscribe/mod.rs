@@ -55,6 +55,7 @@ impl SubscriptionBuilder {
             max_in_flight: 64,
             max_dead_letters: 100_000,
             max_crashes: 3,
+            max_hops: bus.max_hops,
             dead_letter_retention: None,
             on_dead_letter: OnDeadLetter::default(),
             overflow: Overflow::default(),

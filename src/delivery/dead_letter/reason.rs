@@ -22,6 +22,9 @@ pub enum DeadLetterReason {
     NoHandler,
     /// The handler said that it is not to be tried again.
     Rejected,
+    /// What its handler published would have come through more handlers than
+    /// [`BusBuilder::max_hops`](crate::BusBuilder::max_hops) allows: events are published in a circle.
+    TooManyHops,
     /// The payload does not decode, or is of a version or codec that this build does not know.
     Undecodable,
 }
@@ -34,6 +37,7 @@ impl fmt::Display for DeadLetterReason {
             Self::Exhausted => "exhausted",
             Self::NoHandler => "no handler",
             Self::Rejected => "rejected",
+            Self::TooManyHops => "too many hops",
             Self::Undecodable => "undecodable",
         })
     }
@@ -49,6 +53,11 @@ pub(crate) struct Verdict {
 impl Verdict {
     pub(in crate::delivery) fn new(reason: DeadLetterReason, error: &HandlerError) -> Self {
         Self { reason, error: error.describe() }
+    }
+
+    /// If the event is not to be tried again after this error.
+    pub(in crate::delivery) fn of_rejection(error: &HandlerError) -> Option<Self> {
+        Some(Self::new(error.rejection()?, error))
     }
 
     pub(in crate::delivery) fn behind() -> Self {

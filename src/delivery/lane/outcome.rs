@@ -125,8 +125,8 @@ impl Lane {
         let now = self.subscriber.runtime().wall();
         held.failures.note(now, held.all_attempts(), error);
         let first_failed = *held.first_failed.get_or_insert(now);
-        if error.is_rejection() {
-            return self.bury(held, Verdict::new(DeadLetterReason::Rejected, error));
+        if let Some(verdict) = Verdict::of_rejection(error) {
+            return self.bury(held, verdict);
         }
         let (failed, previous) = (held.attempts, held.previous);
         let attempt = Attempt { failed, elapsed: now.since(first_failed), previous };

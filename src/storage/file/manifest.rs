@@ -10,7 +10,7 @@ use super::{
     planted::Mistake,
     segment::{StoreId, VERSION},
 };
-use crate::storage::StorageError;
+use crate::{message::Position, storage::StorageError};
 
 const MAGIC: [u8; 8] = *b"tidmanif";
 
@@ -21,7 +21,7 @@ const HEADER: usize = 20;
 const MOST: u64 = 1 << 28;
 
 /// Numbers that only rise never get so far, so that one can always count on from them.
-const HIGHEST: u64 = u64::MAX / 4;
+const HIGHEST: u64 = Position::HIGHEST.get();
 
 /// Which files a store has, and what is known about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_from_which_one_cannot_count_on_are_refused() {
+    fn e9_numbers_from_which_one_cannot_count_on_are_refused() {
         let wrong = [
             |manifest: &mut Manifest| manifest.generation = u64::MAX,
             |manifest: &mut Manifest| manifest.epoch = u64::MAX,
