@@ -107,6 +107,12 @@ impl Item {
     pub(super) fn new(event: CellRef, context: Context) -> Self {
         Self { event, context, failure: None }
     }
+
+    /// Why it failed by itself, if it did.
+    pub(super) fn take_failure(&mut self) -> Option<HandlerError> {
+        let too_far = self.context.staged.too_far.map(HandlerError::too_many_hops);
+        too_far.or_else(|| self.failure.take())
+    }
 }
 
 impl Batching {

@@ -1,8 +1,8 @@
 //! E5: events that handlers publish in a circle.
 
 use tidings::{
-    Backoff, Bus, BusBuilder, Context, DeadLetter, DeadLetterReason, HandlerError, OpenError,
-    PublishError, testing::Simulator,
+    Backoff, Batched, Bus, BusBuilder, Context, DeadLetter, DeadLetterReason, HandlerError,
+    OpenError, PublishError, testing::Simulator,
 };
 
 use crate::{
@@ -202,4 +202,29 @@ fn what_a_handler_publishes_past_its_context_begins_anew() {
     sim.run_until_idle();
     assert_eq!(subscription.status().handled, 10);
     subscription.stop(SECOND);
+}
+
+#[test]
+fn e5_of_a_batch_only_the_event_that_goes_too_far_is_a_dead_letter() {
+    each_kind_of_bus(|sim, builder| {
+        let bus = builder.max_hops(1).build().unwrap();
+        bus.subscribe("first")
+            .on(|e: &Shipped, ctx: &mut Context| ctx.publish(placed(e.order, 1)))
+            .start()
+            .unwrap();
+        let handler = |orders: &mut [Batched<'_, Placed>]| {
+            let shipped = |order: &mut Batched<'_, Placed>| {
+                let shipped = Shipped { order: order.order };
+                order.publish(shipped).is_ok()
+            };
+            assert_eq!(orders.iter_mut().map(shipped).filter(|published| *published).count(), 1);
+        };
+        let both = bus.subscribe("both").on_batch(2, SECOND, handler).start().unwrap();
+        bus.publish(Shipped { order: 1 }).unwrap();
+        bus.publish(placed(2, 0)).unwrap();
+        sim.advance(2 * SECOND);
+        let dead = letters(&bus, "both");
+        assert_eq!((dead.len(), both.status().handled > 0), (1, true));
+        assert_eq!(dead[0].reason(), DeadLetterReason::TooManyHops);
+    });
 }

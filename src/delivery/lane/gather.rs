@@ -223,7 +223,7 @@ impl Lane {
             only.failure = only.failure.take().or(std::mem::replace(&mut result, Ok(())).err());
         }
         for item in &mut items {
-            item.failure = item.failure.take().map(|error| self.judge(error));
+            item.failure = item.take_failure().map(|error| self.judge(error));
         }
         self.leave_gate_with_batch(pass, has_failed(&items, &result));
         let mut waiting = BTreeSet::new();
