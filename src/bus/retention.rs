@@ -11,7 +11,7 @@ use crate::{
     message::Position,
     policy::{Retention, Unread},
     runtime::{Tick, Timestamp},
-    storage::{Compaction, Query, StorageError, Trim},
+    storage::{Compaction, StorageError, Trim},
 };
 
 /// How often old events are looked for, at most.
@@ -127,7 +127,7 @@ impl Retainer {
         }
         let first = journal.trim(&trim)?;
         let Some(slowest) = slowest.filter(|slow| slow.position < end) else { return Ok(()) };
-        let newest = || oldest_time(journal, first).unwrap_or(Timestamp::from_nanos(u64::MAX));
+        let newest = || journal.published_at(first).unwrap_or(Timestamp::from_nanos(u64::MAX));
         if last.named.as_ref() != Some(&slowest.subscription)
             && trim.is_due(newest, journal.log_bytes())
         {
@@ -154,9 +154,4 @@ fn compact(journal: &Journal, only_if_due: bool) -> Result<u64, StorageError> {
 fn before(now: Timestamp, age: Duration) -> Timestamp {
     let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
     Timestamp::from_nanos(now.as_nanos().saturating_sub(age))
-}
-
-fn oldest_time(journal: &Journal, first: Position) -> Option<Timestamp> {
-    let page = journal.query(&Query::from(first).records(1)).ok()?;
-    Some(page.records.first()?.1.envelope.published_at)
 }

@@ -10,7 +10,7 @@ use super::{
     Draft, Journal, Places, PublishFailure,
     log::{Log, Request},
     published::PREFIX,
-    scan,
+    reading::scan,
 };
 use crate::{
     event::Durability,
