@@ -109,8 +109,8 @@ pub use message::{
     Publishable,
 };
 pub use policy::{
-    Attempt, Backoff, CircuitBreaker, Lanes, OnDeadLetter, Overflow, Rate, Retention, RetryBudget,
-    Start, Unread, Window,
+    Attempt, Backoff, CircuitBreaker, Forecast, LagObjective, Lanes, OnDeadLetter, Overflow, Rate,
+    Retention, RetryBudget, Start, Unread, Window,
 };
 pub use runtime::{PoolSize, PoolStatus, Priority, Runtime, Timestamp};
 #[cfg(feature = "derive")]

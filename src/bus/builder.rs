@@ -240,6 +240,7 @@ impl BusBuilder {
             replies: Mutex::default(),
             quarantine: Arc::default(),
             max_hops: self.max_hops,
+            retention: self.retention,
             report: Mutex::default(),
             budgets: self.budgets.into_iter().map(budget).collect(),
         };

@@ -43,6 +43,7 @@ use crate::{
     event::Event,
     journal::{Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
+    policy::Retention,
     runtime::{PoolStatus, in_task},
     storage::StorageError,
 };
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     replies: Mutex<BTreeMap<TypeId, Arc<Replies>>>,
     quarantine: Arc<Quarantine>,
     max_hops: u32,
+    retention: Retention,
     /// Set once the bus has shut down.
     report: Mutex<Option<Report>>,
     /// What retries cost that run on a pool, by its name.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::SubscriptionBuilder;
 use crate::{
-    policy::{CircuitBreaker, Rate, RetryBudget},
+    policy::{CircuitBreaker, LagObjective, Rate, RetryBudget},
     runtime::Priority,
 };
 
@@ -113,6 +113,14 @@ impl SubscriptionBuilder {
     /// not come to an `.await`. A plain handler costs a few nanoseconds more for each batch of events.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.protection.timeout = Some(time);
+        self
+    }
+
+    /// How long events may wait for their turn, and whom to tell where they wait longer:
+    /// [`Status::late`](crate::Status::late) shows it. None unless set.
+    /// [`Subscription::forecast`](crate::Subscription::forecast) says when it will be up to date.
+    pub fn lag_objective(mut self, objective: LagObjective) -> Self {
+        self.objective = Some(objective);
         self
     }
 

@@ -9,6 +9,7 @@ use std::{
 use super::Inner;
 use crate::{
     delivery::{Ledger, Loss, Status, Subscriber},
+    policy::Forecast,
     runtime::{Runtime, Tick},
     storage::StorageError,
 };
@@ -48,6 +49,14 @@ impl Subscription {
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.subscriber.lag()
+    }
+
+    /// How far the subscription is behind, and what comes of it if all goes on as it did since the last
+    /// look: this was called at least a second ago, or an objective was looked at. The first look
+    /// knows of no pace yet. Where the log's retention is by age, this reads one event.
+    #[must_use]
+    pub fn forecast(&self) -> Forecast {
+        self.subscriber.forecast()
     }
 
     /// How the subscription is doing.

@@ -33,6 +33,7 @@ mod idempotency;
 mod in_place;
 mod inline;
 mod keys;
+mod lag;
 mod lane;
 mod layer;
 mod ledger;

@@ -21,6 +21,7 @@ use super::{
     idempotency::Inbox,
     inline::{self, InlineSide},
     keys,
+    lag::Lag,
     lane::{Lane, Post},
     ledger::Tally,
     loss::{self, Loss},
@@ -35,7 +36,7 @@ use crate::{
     event::Key,
     journal::{Journal, Overrun, Rouse, Seat},
     message::Position,
-    policy::{Lanes, Overflow, Start},
+    policy::{LagObjective, Lanes, Overflow, Start},
     runtime::{PoolId, Task, Timestamp},
     storage::{Filter, StorageError, Write},
 };
@@ -53,6 +54,7 @@ pub(crate) struct Plan {
     /// Told when dead letters pile up.
     pub(crate) alarm: Option<AlarmHook>,
     pub(crate) protection: Protection,
+    pub(crate) objective: Option<LagObjective>,
     /// Leaves nothing behind: no cursor, no stored dead letters.
     pub(crate) ephemeral: bool,
     pub(crate) on_stop: Option<Box<dyn FnOnce() + Send>>,
@@ -120,6 +122,7 @@ pub(crate) fn register(
         dead: DeadLetterStore::open(journal, &plan.name, is_stored)?,
         alarm: Alarm::new(&plan.name, plan.policy.max_dead_letters, plan.alarm),
         sweep: OnceLock::new(),
+        lag: Lag::new(plan.objective),
         effects: Effects::open(journal, &plan.name, is_stored)?,
         careful: if is_stored {
             Careful::begin(journal, &plan.name, low, plan.policy.max_crashes)?
@@ -160,6 +163,7 @@ pub(crate) fn register(
     if let Some(gate) = &subscriber.gate {
         gate.begin(&subscriber);
     }
+    subscriber.lag.begin(&subscriber);
     let marked = subscriber.dead.marked()?;
     let ready = subscriber.dead.ready_keys();
     if plan.lanes.is_adaptive() {

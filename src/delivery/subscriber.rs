@@ -22,6 +22,7 @@ use super::{
     idempotency::Inbox,
     inline::InlineSide,
     keys,
+    lag::Lag,
     lane::Inbound,
     ledger::{Ledger, Outside},
     loss::{self, Loss},
@@ -33,7 +34,7 @@ use crate::{
     contract::{EventType, NameId},
     journal::{Entry, Journal, Open, Route, Tag},
     message::Position,
-    policy::{Backoff, Lanes, OnDeadLetter, Overflow},
+    policy::{Backoff, Lanes, OnDeadLetter, Overflow, Retention},
     runtime::{Clock, Precedence, Runtime, Tick},
     storage::{Filter, StorageError, Write},
 };
@@ -55,6 +56,8 @@ pub(crate) struct Policy {
     pub(crate) dead_letter_retention: Option<Duration>,
     pub(crate) on_dead_letter: OnDeadLetter,
     pub(crate) overflow: Overflow,
+    /// Of the whole bus.
+    pub(crate) retention: Retention,
     /// How long a lane looks for events before it rests.
     pub(crate) spin: Duration,
     pub(crate) precedence: Precedence,
@@ -94,6 +97,7 @@ pub(crate) struct Subscriber {
     pub(super) alarm: Alarm,
     /// Gives up old letters, where they are not kept for ever.
     pub(super) sweep: OnceLock<Sweep>,
+    pub(super) lag: Lag,
     pub(super) effects: Effects,
     /// After a process that did not end cleanly.
     pub(super) careful: Option<Careful>,
@@ -180,6 +184,8 @@ pub struct Status {
     pub stuck: Vec<StuckHandler>,
     /// It rests because its pool is overloaded, and it is sheddable.
     pub shed: bool,
+    /// Its [`LagObjective`](crate::LagObjective) is missed.
+    pub late: bool,
 }
 
 /// Whether a subscription runs.
@@ -392,6 +398,7 @@ impl Subscriber {
         if let Some(sweep) = self.sweep.get() {
             sweep.stop();
         }
+        self.lag.stop();
         formation.muster.disband();
         self.journal.quiet().notify();
         self.tell_stop();
@@ -537,6 +544,7 @@ impl Subscriber {
             dead_letters: self.dead.count(),
             discarded: self.counters.discarded.get(),
             breaker: gate.and_then(|gate| gate.breaker_state(self.runtime())),
+            late: self.lag.is_missed(),
             shed: gate.is_some_and(|gate| gate.is_shed(self.runtime().now())),
             stuck: gate.map_or_else(Vec::new, |gate| gate.stuck(&formation.lanes, self.runtime())),
         }

@@ -25,6 +25,7 @@ mod held_keys;
 mod hops;
 mod idempotency;
 mod inline;
+mod lag;
 mod lane_changes;
 mod lanes;
 mod layers;

@@ -14,7 +14,7 @@ use crate::{
     delivery::{
         AlarmHook, DeadLetterAlarm, Idempotency, NamedLayer, Passes, Policy, Protection, Run,
     },
-    policy::{Backoff, Lanes, OnDeadLetter, Overflow, Start},
+    policy::{Backoff, LagObjective, Lanes, OnDeadLetter, Overflow, Start},
     runtime::{Precedence, Runtime},
 };
 
@@ -40,6 +40,7 @@ pub struct SubscriptionBuilder {
     pub(super) policy: Policy,
     alarm: Option<AlarmHook>,
     pub(super) protection: Protection,
+    pub(super) objective: Option<LagObjective>,
     ephemeral: bool,
     /// A subscription of the bus's own, whose name users cannot take.
     own: bool,
@@ -59,6 +60,7 @@ impl SubscriptionBuilder {
             dead_letter_retention: None,
             on_dead_letter: OnDeadLetter::default(),
             overflow: Overflow::default(),
+            retention: bus.retention,
             spin: Duration::ZERO,
             precedence: Precedence::default(),
         };
@@ -76,6 +78,7 @@ impl SubscriptionBuilder {
             policy,
             alarm: None,
             protection: Protection::default(),
+            objective: None,
             ephemeral: false,
             own: false,
             wrong: None,

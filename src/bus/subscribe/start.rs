@@ -106,6 +106,7 @@ impl SubscriptionBuilder {
                 shared_budget: self.bus.budgets.get(&self.pool).map(Arc::clone),
                 ..self.protection
             },
+            objective: self.objective,
             ephemeral: self.ephemeral,
             on_stop,
             quarantine: Arc::clone(&self.bus.quarantine),

@@ -168,6 +168,7 @@ impl Lane {
             seat.begin();
         }
         self.stopped_at = None;
+        self.subscriber.lag.arm();
         let step = self.turn();
         self.step_aside();
         if self.commit.is_none() {
