@@ -24,6 +24,8 @@ pub struct SubscriptionDescription {
     pub lanes: Lanes,
     /// Whether it goes on after a restart where it stopped.
     pub is_stored: bool,
+    /// What protects whatever its handlers call, in the order in which an event comes by.
+    pub protection: Vec<String>,
     /// By name of the event.
     pub handlers: Vec<HandlerDescription>,
 }
@@ -65,6 +67,7 @@ impl SubscriptionDescription {
             name: subscriber.name.to_string(),
             lanes: subscriber.status().lane_bounds,
             is_stored: subscriber.is_stored(),
+            protection: subscriber.protection().to_vec(),
             handlers,
         }
     }
@@ -75,6 +78,9 @@ impl fmt::Display for Description {
         for subscription in &self.subscriptions {
             let kind = if subscription.is_stored { "durable" } else { "leaves nothing behind" };
             writeln!(f, "{} ({} lanes, {kind})", subscription.name, subscription.lanes)?;
+            if !subscription.protection.is_empty() {
+                writeln!(f, "  protected: {}", subscription.protection.join(" > "))?;
+            }
             for handler in &subscription.handlers {
                 write!(f, "  {} v{}", handler.event, handler.version)?;
                 handler.steps.iter().try_for_each(|step| write!(f, " > {step}"))?;

@@ -129,6 +129,7 @@ pub(crate) fn register(
         } else {
             None
         },
+        protection: plan.protection.describe(),
         gate: Gate::new(plan.protection, &plan.name, shed),
         name: plan.name,
         journal: Arc::clone(journal),

@@ -87,6 +87,8 @@ pub(crate) struct Subscriber {
     /// The same, for storage.
     pub(super) filter: Filter,
     pub(super) policy: Policy,
+    /// The gate in words.
+    pub(super) protection: Vec<String>,
     /// What protects whatever the handlers call, where anything does.
     pub(super) gate: Option<Box<Gate>>,
     /// Attempts that were started to go on elsewhere.
@@ -212,6 +214,11 @@ impl Subscriber {
     /// What it does with each type of event, from the outside to the handler.
     pub(crate) fn steps(&self) -> impl Iterator<Item = (&EventType, &[String])> {
         self.handlers.values().map(|registered| (&*registered.event, &*registered.run.steps))
+    }
+
+    /// What protects whatever its handlers call, in the order in which an event comes by.
+    pub(crate) fn protection(&self) -> &[String] {
+        &self.protection
     }
 
     pub(crate) fn is_stored(&self) -> bool {

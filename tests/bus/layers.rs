@@ -7,7 +7,8 @@ use std::sync::{
 
 use parking_lot::Mutex;
 use tidings::{
-    Backoff, Bus, Context, Handler, HandlerError, Next, SubscribeError, Window, made_by,
+    Backoff, Batched, Bus, CircuitBreaker, Context, Handler, HandlerError, Next, Rate, RetryBudget,
+    SubscribeError, Window, made_by,
 };
 
 use crate::events::{Placed, SECOND, Seen, Tick, placed, seen, simulated};
@@ -96,6 +97,28 @@ fn the_bus_describes_the_order() {
          orders.placed v1 > idempotency > filter > {layer} > handler\n  \
          ticks v1 > {layer} > handler\n"
     );
+    assert_eq!(bus.describe().to_string(), text);
+}
+
+#[test]
+fn the_bus_describes_what_protects_handlers() {
+    let sim = tidings::testing::Simulator::new(1);
+    let bus = Bus::builder().runtime(sim.runtime());
+    let bus = bus.pool_retry_budget("default", RetryBudget::new(0.1)).build().unwrap();
+    bus.subscribe("mails")
+        .timeout(SECOND)
+        .circuit_breaker(CircuitBreaker::new())
+        .rate_limit(Rate::per_second(4))
+        .rate_limit_per_key(Rate::per_minute(6))
+        .retry_budget(RetryBudget::new(0.25))
+        .max_concurrency(3)
+        .on_batch(50, SECOND, |_: &mut [Batched<'_, Placed>]| ())
+        .start()
+        .unwrap();
+    let text = "mails (1 lanes, leaves nothing behind)\n  \
+         protected: 3 at work > retry budget of 25% > retry budget of its pool > \
+         each key once in 10s > once in 250ms > circuit breaker at 50% of 100 > timeout of 1s\n  \
+         orders.placed v1 > handler of up to 50 within 1s\n";
     assert_eq!(bus.describe().to_string(), text);
 }
 

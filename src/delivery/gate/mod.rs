@@ -10,6 +10,7 @@ mod budget;
 mod circuit;
 mod classes;
 mod deadline;
+mod protection;
 mod slots;
 mod timesheet;
 mod window;
@@ -28,6 +29,7 @@ pub(crate) use classes::Classes;
 pub(super) use deadline::Cancel;
 pub use deadline::TimedOut;
 pub(super) use deadline::{Deadline, Start};
+pub(crate) use protection::Protection;
 pub use timesheet::StuckHandler;
 pub(super) use timesheet::Timesheet;
 
@@ -41,26 +43,11 @@ use super::{HandlerError, Subscriber, context::Staged, lane::LaneHandle, parking
 use crate::{
     event::Key,
     message::Position,
-    policy::{CircuitBreaker, Rate, RetryBudget},
     runtime::{PoolId, Runtime, Task, Tick},
 };
 
 /// So many keys can be busy at one time under a rate for each.
 const MOST_KEYS: usize = 100_000;
-
-/// How a subscription is to be protected, as its builder says.
-#[derive(Default)]
-pub(crate) struct Protection {
-    pub(crate) rate: Option<Rate>,
-    pub(crate) rate_per_key: Option<Rate>,
-    pub(crate) breaker: Option<CircuitBreaker>,
-    pub(crate) retry_budget: Option<RetryBudget>,
-    /// Those that are shared with other subscriptions.
-    pub(crate) shared_budget: Option<Arc<Budget>>,
-    pub(crate) classes: Classes,
-    pub(crate) max_concurrency: Option<usize>,
-    pub(crate) timeout: Option<Duration>,
-}
 
 /// What stands between a subscription's lanes and its handlers. Shared by the lanes.
 pub(crate) struct Gate {
