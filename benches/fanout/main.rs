@@ -21,6 +21,7 @@ mod pace;
 mod participants;
 mod peers;
 mod probe;
+mod protected;
 mod tally;
 mod workloads;
 

@@ -9,6 +9,7 @@ use crate::{
     idle, latency, memory,
     pace::Pace,
     participants::{FAN_IN, FAN_OUT, FAN_OUT_BATCHES, INLINE},
+    protected,
 };
 
 pub(crate) const ALL: &[Workload] = &[
@@ -24,6 +25,7 @@ pub(crate) const ALL: &[Workload] = &[
     Workload { name: "latency/idle", run: latency::idle },
     Workload { name: "latency/spin", run: latency::spin },
     Workload { name: "cost/idle", run: idle::curve },
+    Workload { name: "cost/protected", run: protected::curve },
     Workload { name: "memory/subscriptions", run: memory::subscriptions },
     Workload { name: "memory/parked", run: memory::parked },
 ];
