@@ -1,7 +1,7 @@
 //! What was seen last, to know it again.
 
 use std::{
-    collections::{VecDeque, hash_map::Entry},
+    collections::{BTreeMap, VecDeque, hash_map::Entry},
     hash::{BuildHasher, Hash},
 };
 
@@ -19,13 +19,13 @@ pub(crate) struct Recent<K, V, S = Seeded> {
     window: Window,
     hashes: S,
     slots: Vec<Option<Known<K, V>>>,
-    free: Vec<usize>,
-    /// The slots by the hash of what is in them.
-    by_hash: ByHash<usize>,
+    free: Vec<u32>,
+    /// The slots by the hash of what is in them. Small, since every look at it misses the caches.
+    by_hash: ByHash<u32>,
     /// The slots of what has the hash of something else.
-    collided: Vec<usize>,
+    collided: BTreeMap<u32, Vec<u32>>,
     /// The slots of what is in the window, by position.
-    in_order: VecDeque<(Position, usize)>,
+    in_order: VecDeque<(Position, u32)>,
     /// When the newest one was published.
     newest: Timestamp,
     /// Something at this position was forgotten, and nothing at a later one.
@@ -41,14 +41,14 @@ pub(crate) struct Remembered<V> {
 }
 
 struct Known<K, V> {
-    hash: u64,
+    hash: u32,
     key: K,
     seen: Remembered<V>,
 }
 
 /// Where something is remembered, until it is given back or forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slot(usize);
+pub(crate) struct Slot(u32);
 
 impl<K: Hash + Eq, V, S: BuildHasher> Recent<K, V, S> {
     pub(crate) fn new(window: Window, forgotten: Option<Position>, hashes: S) -> Self {
@@ -58,7 +58,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Recent<K, V, S> {
             slots: Vec::new(),
             free: Vec::new(),
             by_hash: ByHash::default(),
-            collided: Vec::new(),
+            collided: BTreeMap::new(),
             in_order: VecDeque::new(),
             newest: Timestamp::UNIX_EPOCH,
             forgotten,
@@ -66,7 +66,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Recent<K, V, S> {
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&Remembered<V>> {
-        self.at(self.find(self.hashes.hash_one(key), key)?).map(|(_, seen)| seen)
+        self.at(self.find(self.hash(key), key)?).map(|(_, seen)| seen)
     }
 
     /// What a slot has.
@@ -76,13 +76,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Recent<K, V, S> {
 
     /// Remembers something that is not remembered yet.
     pub(crate) fn insert(&mut self, key: K, seen: Remembered<V>) {
-        let slot = self.add(self.hashes.hash_one(&key), key, seen);
+        let slot = self.add(self.hash(&key), key, seen);
         self.place(slot);
     }
 
     /// Takes a key, until it is confirmed or given back. An error is where it is already.
     pub(crate) fn claim(&mut self, key: K, seen: Remembered<V>) -> Result<Slot, Slot> {
-        let hash = self.hashes.hash_one(&key);
+        let hash = self.hash(&key);
         match self.find(hash, &key) {
             Some(slot) => Err(slot),
             None => Ok(self.add(hash, key, seen)),
@@ -91,7 +91,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Recent<K, V, S> {
 
     /// Remembers what has claimed a key, as this value.
     pub(crate) fn confirm(&mut self, slot: Slot, value: V) {
-        if let Some(Some(known)) = self.slots.get_mut(slot.0) {
+        if let Some(Some(known)) = self.slots.get_mut(slot.0 as usize) {
             known.seen.value = value;
             self.place(slot);
         }
@@ -120,60 +120,65 @@ impl<K: Hash + Eq, V, S: BuildHasher> Recent<K, V, S> {
         self.forgotten
     }
 
-    fn known(&self, slot: usize) -> Option<&Known<K, V>> {
-        self.slots.get(slot)?.as_ref()
+    fn known(&self, slot: u32) -> Option<&Known<K, V>> {
+        self.slots.get(slot as usize)?.as_ref()
     }
 
-    fn find(&self, hash: u64, key: &K) -> Option<Slot> {
+    #[allow(clippy::cast_possible_truncation)] // that is what is wanted
+    fn hash(&self, key: &K) -> u32 {
+        self.hashes.hash_one(key) as u32
+    }
+
+    fn find(&self, hash: u32, key: &K) -> Option<Slot> {
         let first = *self.by_hash.get(&hash)?;
-        let is_it = |slot: &usize| self.known(*slot).is_some_and(|known| known.key == *key);
-        Some(first).filter(is_it).or_else(|| self.collided.iter().copied().find(is_it)).map(Slot)
+        let is_it = |slot: &u32| self.known(*slot).is_some_and(|known| known.key == *key);
+        let others = || self.collided.get(&hash)?.iter().copied().find(is_it);
+        Some(first).filter(is_it).or_else(others).map(Slot)
     }
 
-    fn add(&mut self, hash: u64, key: K, seen: Remembered<V>) -> Slot {
+    fn add(&mut self, hash: u32, key: K, seen: Remembered<V>) -> Slot {
         let known = Some(Known { hash, key, seen });
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.slots[slot] = known;
+                self.slots[slot as usize] = known;
                 slot
             }
             None => {
                 self.slots.push(known);
-                self.slots.len() - 1
+                // Memory ends long before.
+                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
             }
         };
         if *self.by_hash.entry(hash).or_insert(slot) != slot {
-            self.collided.push(slot);
+            self.collided.entry(hash).or_default().push(slot);
         }
         Slot(slot)
     }
 
-    fn remove(&mut self, slot: usize) -> Option<K> {
-        let Known { hash, key, .. } = self.slots.get_mut(slot)?.take()?;
+    fn remove(&mut self, slot: u32) -> Option<K> {
+        let Known { hash, key, .. } = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
-        self.collided.retain(|other| *other != slot);
-        if let Entry::Occupied(first) = self.by_hash.entry(hash)
-            && *first.get() == slot
-        {
-            first.remove();
-            self.find_heir(hash);
+        if let Entry::Occupied(mut first) = self.by_hash.entry(hash) {
+            let mut others = self.collided.remove(&hash).unwrap_or_default();
+            if *first.get() != slot {
+                others.retain(|other| *other != slot);
+            } else if let Some(heir) = others.pop() {
+                first.insert(heir);
+            } else {
+                first.remove();
+            }
+            if !others.is_empty() {
+                self.collided.insert(hash, others);
+            }
         }
         Some(key)
-    }
-
-    /// Puts something else with this hash in the place of what had it.
-    fn find_heir(&mut self, hash: u64) {
-        let has_it = |slot: &usize| self.known(*slot).is_some_and(|known| known.hash == hash);
-        if let Some(at) = self.collided.iter().position(has_it) {
-            self.by_hash.insert(hash, self.collided.swap_remove(at));
-        }
     }
 
     fn place(&mut self, Slot(slot): Slot) {
         let Some(Known { seen, .. }) = self.known(slot) else { return };
         let position = seen.position;
         self.newest = self.newest.max(seen.published_at);
-        let is_before = |other: &(Position, usize)| other.0 < position;
+        let is_before = |other: &(Position, u32)| other.0 < position;
         // Lanes are not far apart, so that it mostly goes to the end.
         let at = match self.in_order.back() {
             Some(last) if !is_before(last) => self.in_order.partition_point(is_before),

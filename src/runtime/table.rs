@@ -25,9 +25,9 @@ impl BuildHasher for Seeded {
     }
 }
 
-/// A table by hashes that are made already.
+/// A table by hashes that are made already, of 32 bits.
 #[allow(clippy::disallowed_types)] // no randomness in it
-pub(crate) type ByHash<V> = std::collections::HashMap<u64, V, Hashed>;
+pub(crate) type ByHash<V> = std::collections::HashMap<u32, V, Hashed>;
 
 /// Leaves a hash as it is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,8 +44,9 @@ impl BuildHasher for Hashed {
 
 impl Hasher for Hashed {
     #[inline]
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    fn write_u32(&mut self, hash: u32) {
+        // A table uses the bits of both ends.
+        self.0 = u64::from(hash) << 32 | u64::from(hash);
     }
 
     fn write(&mut self, bytes: &[u8]) {

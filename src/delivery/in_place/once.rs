@@ -103,7 +103,7 @@ impl<E: Event, H: Handler<E>> Typed<E, H> {
     /// Asks for an event to be let in. `None` for one whose copies cannot be known: it has no key, or
     /// the bus made its id of its position.
     fn enter(&self, event: &E, open: &Open<'_>, inbox: &Inbox) -> Option<Entrance> {
-        let cell = open.keep();
+        let cell = open.look();
         let key = match self.handler.copies_by(event) {
             CopiesBy::Id => IdempotencyKey::Id(cell.envelope()?.id),
             CopiesBy::Key(key) => IdempotencyKey::Text(key?),

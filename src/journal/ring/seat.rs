@@ -1,6 +1,6 @@
 //! Reading: a reader's seat, and what it has open.
 
-use std::{marker::PhantomData, ptr::NonNull, sync::Arc};
+use std::{marker::PhantomData, mem::ManuallyDrop, ops::Deref, ptr::NonNull, sync::Arc};
 
 use super::{
     CellRef, Ring, Tag, Wants,
@@ -350,6 +350,23 @@ impl<'a> Open<'a> {
     pub(super) fn watch(&self) -> impl Sized + use<> {
         // SAFETY: as above.
         unsafe { self.item.cell.as_ref() }.watch()
+    }
+
+    /// Itself, as long as the batch is open, without the cost of a share.
+    #[inline]
+    pub(crate) fn look(&self) -> impl Deref<Target = CellRef> + use<'a> {
+        struct Look<'a>(ManuallyDrop<CellRef>, PhantomData<&'a ()>);
+
+        impl Deref for Look<'_> {
+            type Target = CellRef;
+
+            fn deref(&self) -> &CellRef {
+                &self.0
+            }
+        }
+
+        // SAFETY: as above; what never took a share gives none back.
+        Look(ManuallyDrop::new(unsafe { CellRef::from_raw(self.item.cell) }), PhantomData)
     }
 
     /// A share of it, to keep it.
