@@ -23,7 +23,8 @@ use crate::{
     runtime::{Tick, Timestamp},
 };
 
-/// An event in a lane, with the story of its attempts.
+/// An event in a lane, with the story of its attempts. There may be many, so that what few have is in a
+/// box.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(super) entry: Arc<Entry>,
@@ -35,15 +36,15 @@ pub(crate) struct Held {
     /// The delay before the last attempt.
     pub(super) previous: Duration,
     /// It comes from the dead letters, and stays there until it succeeds. The cursor has passed it.
-    pub(super) revival: Option<Revival>,
+    pub(super) revival: Option<Box<Revival>>,
     /// A circuit breaker tried it, and it failed.
     pub(super) failed_probe: bool,
     /// How it got through the gate, while it is being handled elsewhere.
-    pub(super) pass: Pass,
+    pub(super) pass: Option<Box<Pass>>,
     /// Which attempt that is.
-    pub(super) start: Option<Start>,
+    pub(super) start: Option<Box<Start>>,
     /// It is to become a dead letter as soon as there is room for one.
-    pub(super) verdict: Option<Verdict>,
+    pub(super) verdict: Option<Box<Verdict>>,
     /// It may have been under way when the last process ended.
     pub(super) is_suspect: bool,
     /// A batch with it has failed, for whatever of its events: it is handled by itself.
@@ -66,7 +67,7 @@ impl Held {
             previous: Duration::ZERO,
             revival: None,
             failed_probe: false,
-            pass: Pass::default(),
+            pass: None,
             start: None,
             verdict: None,
             is_suspect: false,
@@ -78,7 +79,7 @@ impl Held {
     }
 
     pub(super) fn revived(entry: Arc<Entry>, revival: Revival) -> Self {
-        Self { revival: Some(revival), ..Self::new(entry) }
+        Self { revival: Some(Box::new(revival)), ..Self::new(entry) }
     }
 
     /// Whether it is a dead letter that is tried again.
@@ -104,12 +105,12 @@ impl Held {
     /// Failed attempts in all: those before it became a dead letter, and those that ended the process
     /// included.
     pub(super) fn all_attempts(&self) -> u32 {
-        self.attempts + self.crashes + self.revival.map_or(0, |revival| revival.attempts)
+        self.attempts + self.crashes + self.revival.as_ref().map_or(0, |revival| revival.attempts)
     }
 
     /// When the first of all attempts failed.
     pub(super) fn first_failure(&self) -> Option<Timestamp> {
-        self.revival.map(|revival| revival.first_failed_at).or(self.first_failed)
+        self.revival.as_ref().map(|revival| revival.first_failed_at).or(self.first_failed)
     }
 
     pub(super) fn position(&self) -> Position {
@@ -118,6 +119,11 @@ impl Held {
 
     pub(super) fn key(&self) -> Option<&Key> {
         self.entry.envelope.key.as_ref()
+    }
+
+    /// Takes what it had at the gate.
+    pub(super) fn take_pass(&mut self) -> Pass {
+        self.pass.take().map_or_else(Pass::default, |pass| *pass)
     }
 
     /// The number of its lane among so many.

@@ -34,6 +34,7 @@ impl Failures {
         if self.0.len() >= KEPT {
             self.0.remove(0);
         }
+        self.0.reserve_exact(1); // most fail once or twice
         self.0.push(Failure { at, attempt, error });
     }
 

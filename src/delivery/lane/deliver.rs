@@ -45,7 +45,7 @@ impl Lane {
         if self.is_behind(&held) {
             return self.bury(held, Verdict::behind());
         }
-        if let Some(verdict) = held.verdict.clone() {
+        if let Some(verdict) = held.verdict.as_deref().cloned() {
             self.batch.attempts += 1;
             return self.bury(held, verdict);
         }
@@ -86,8 +86,8 @@ impl Lane {
             }
             Attempted::Busy => self.wait_for_others(held, pass),
             Attempted::Started(start) => {
-                held.pass = pass;
-                held.start = Some(start);
+                held.pass = Some(Box::new(pass));
+                held.start = Some(Box::new(start));
                 self.note_deadline(&held);
                 self.parked.occupy(held.key());
                 self.running.insert(held.position(), held);

@@ -28,7 +28,7 @@ impl Lane {
         result: Result<Staged, HandlerError>,
     ) {
         let Some(mut held) = self.end_started(position, serial) else { return };
-        let pass = std::mem::take(&mut held.pass);
+        let pass = held.take_pass();
         self.batch.attempts += 1;
         let key = held.key().cloned();
         let settled = match result {
@@ -46,7 +46,7 @@ impl Lane {
     /// A started delivery was never looked at. It comes again, and this was no attempt.
     pub(super) fn given_back(&mut self, position: Position, serial: u64) {
         if let Some(mut held) = self.end_started(position, serial) {
-            let pass = std::mem::take(&mut held.pass);
+            let pass = held.take_pass();
             self.leave_gate(pass, Ended::WithoutCall);
             self.leave_inbox(&mut held);
             self.parked.park(held, self.now().saturating_add(PAUSE));
@@ -150,7 +150,7 @@ impl Lane {
             return true;
         }
         // It is behind others only as long as they are there.
-        held.verdict = (verdict.reason != DeadLetterReason::Behind).then_some(verdict);
+        held.verdict = (verdict.reason != DeadLetterReason::Behind).then(|| Box::new(verdict));
         self.parked.make_way(held, self.now().saturating_add(PAUSE))
     }
 
