@@ -1,8 +1,15 @@
 //! The conservation of events: each one that a subscription is to get is in exactly one place.
 
-use std::{fmt, iter::Sum, ops::AddAssign};
+use std::{fmt, iter::Sum, ops::AddAssign, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+
+use super::{Subscriber, formation::Formation};
+use crate::{
+    journal::{Entry, Tag},
+    message::Position,
+    runtime::Tick,
+};
 
 /// Where the events are that a subscription is to get: each of them in exactly one place.
 ///
@@ -255,6 +262,48 @@ pub(super) struct Outside {
     pub(super) discarded: u64,
     /// Handled where they were published.
     pub(super) inline: u64,
+}
+
+impl Subscriber {
+    /// Where the events are that it is to get, as of the last turn of each lane. Reads on in the log
+    /// for what no lane has taken yet, until `deadline`: at least so many wait then.
+    pub(crate) fn ledger(&self, deadline: Tick) -> Ledger {
+        // Locked, so that events do not go from one lane to another in between.
+        let formation = self.formation.read();
+        let accounts: Vec<_> = formation.lanes.iter().map(|lane| lane.account()).collect();
+        let formation = Arc::clone(&formation);
+        let from: Vec<_> = accounts.iter().map(|account| account.scanned).collect();
+        let outside = Outside {
+            untaken: self.count_untaken(&formation, &from, deadline),
+            missed: self.counters.missed.get(),
+            discarded: self.counters.discarded.get(),
+            inline: self.inline.as_ref().map_or(0, |side| side.handled()),
+        };
+        Ledger::new(&accounts, outside)
+    }
+
+    /// How many events it is still to take, where each lane has come so far.
+    fn count_untaken(&self, formation: &Formation, frontiers: &[u64], deadline: Tick) -> u64 {
+        let ring = self.journal.ring();
+        let untaken = |position: u64, tag: Tag| {
+            let is_for = |lanes| tag.lane(position, lanes) as usize;
+            let is_new = frontiers.get(is_for(formation.count())).is_some_and(|at| position >= *at);
+            is_new && self.kinds.contains(&tag.kind()) && !formation.is_inherited(position, tag)
+        };
+        let (first, tags) = ring.tags();
+        let in_ring = (first..).zip(tags).filter(|(at, tag)| untaken(*at, *tag)).count() as u64;
+        let first = Position::new(first).unwrap_or(Position::FIRST);
+        let mut from = frontiers.iter().min().and_then(|at| Position::new(*at)).unwrap_or(first);
+        let mut behind = 0;
+        while from < first && self.runtime().now() < deadline {
+            let read = self.journal.read(from, first, &self.filter);
+            let Some((entries, next)) = read.ok().filter(|(_, next)| *next > from) else { break };
+            from = next;
+            let left = |entry: &&Entry| untaken(entry.position.get(), entry.tag());
+            behind += entries.iter().filter(left).count() as u64;
+        }
+        in_ring + behind
+    }
 }
 
 #[cfg(test)]

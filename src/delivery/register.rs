@@ -27,7 +27,8 @@ use super::{
     loss::{self, Loss},
     muster::Muster,
     quarantine::Quarantine,
-    subscriber::{Counters, Policy, Registered},
+    status::Counters,
+    subscriber::{Policy, Registered},
     sweep::Sweep,
     watch::Watches,
 };

@@ -18,21 +18,21 @@ use super::{
     dead_letter::Alarm,
     effects::Effects,
     formation::Formation,
-    gate::{BreakerState, Gate, Start, StuckHandler},
+    gate::{Gate, Start},
     idempotency::Inbox,
     inline::InlineSide,
     keys,
     lag::Lag,
     lane::Inbound,
-    ledger::{Ledger, Outside},
     loss::{self, Loss},
     quarantine::Quarantine,
+    status::Counters,
     sweep::Sweep,
     watch::Watches,
 };
 use crate::{
     contract::{EventType, NameId},
-    journal::{Entry, Journal, Open, Route, Tag},
+    journal::{Entry, Journal, Open, Route},
     message::Position,
     policy::{Backoff, Lanes, OnDeadLetter, Overflow, Retention},
     runtime::{Clock, Precedence, Runtime, Tick},
@@ -120,90 +120,6 @@ pub(crate) struct Subscriber {
     /// Set once `failure` is.
     pub(super) failed: AtomicBool,
     pub(super) failure: Mutex<Option<String>>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) handled: Counter,
-    pub(super) retried: Counter,
-    pub(super) beyond_window: Counter,
-    pub(super) dead_lettered: Counter,
-    pub(super) missed: Counter,
-    /// Dead letters that were given up, in earlier runs too.
-    pub(super) discarded: Counter,
-    /// Positions, in earlier runs too.
-    pub(super) lost: Counter,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// How a subscription is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// Whether it runs.
-    pub condition: Condition,
-    /// How many lanes it has now.
-    pub lanes: u32,
-    /// How many it may have.
-    pub lane_bounds: Lanes,
-    /// How often the number has changed since the subscription started.
-    pub lane_changes: u64,
-    /// Events handled since the process started.
-    pub handled: u64,
-    /// Failed attempts that were followed, or will be, by another one.
-    pub retried: u64,
-    /// Events that became dead letters since the process started.
-    pub dead_lettered: u64,
-    /// Events that it missed since the process started because it was too far behind, as
-    /// [`Overflow::Skip`] has it.
-    pub skipped: u64,
-    /// Calls of idempotent handlers with an event so old that a copy of it may have been handled and
-    /// forgotten, since the process started.
-    pub beyond_window: u64,
-    /// Positions that it never got, because the log no longer has them; see `Subscription::losses`.
-    pub lost: u64,
-    /// Events in its lanes: being handled, waiting for a retry, or behind such a one.
-    pub held: u64,
-    /// Dead letters that are kept.
-    pub dead_letters: u64,
-    /// Dead letters that were discarded, in earlier runs too.
-    pub discarded: u64,
-    /// Where its circuit breaker stands, if it has one.
-    pub breaker: Option<BreakerState>,
-    /// Handlers that have taken longer than its timeout and cannot be cancelled.
-    pub stuck: Vec<StuckHandler>,
-    /// It rests because its pool is overloaded, and it is sheddable.
-    pub shed: bool,
-    /// Its [`LagObjective`](crate::LagObjective) is missed.
-    pub late: bool,
-}
-
-/// Whether a subscription runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Condition {
-    /// It handles what comes.
-    Running,
-    /// It rests until it is resumed.
-    Paused,
-    /// It rests until dead letters are retried or discarded: there is no room for another one.
-    DeadLettersFull,
-    /// It has stopped for good, because the bus or the subscription was shut down.
-    Stopped,
-    /// It has stopped, because storage takes no more or the engine has failed. Says why.
-    Failed(String),
 }
 
 impl Subscriber {
@@ -425,61 +341,6 @@ impl Subscriber {
         formation.lanes.iter().map(|lane| lane.running()).sum::<u64>().max(stuck)
     }
 
-    /// Where the events are that it is to get, as of the last turn of each lane. Reads on in the log
-    /// for what no lane has taken yet, until `deadline`: at least so many wait then.
-    pub(crate) fn ledger(&self, deadline: Tick) -> Ledger {
-        // Locked, so that events do not go from one lane to another in between.
-        let formation = self.formation.read();
-        let accounts: Vec<_> = formation.lanes.iter().map(|lane| lane.account()).collect();
-        let formation = Arc::clone(&formation);
-        let from: Vec<_> = accounts.iter().map(|account| account.scanned).collect();
-        let outside = Outside {
-            untaken: self.count_untaken(&formation, &from, deadline),
-            missed: self.counters.missed.get(),
-            discarded: self.counters.discarded.get(),
-            inline: self.inline.as_ref().map_or(0, |side| side.handled()),
-        };
-        Ledger::new(&accounts, outside)
-    }
-
-    /// How many events it is still to take, where each lane has come so far.
-    fn count_untaken(&self, formation: &Formation, frontiers: &[u64], deadline: Tick) -> u64 {
-        let ring = self.journal.ring();
-        let untaken = |position: u64, tag: Tag| {
-            let is_for = |lanes| tag.lane(position, lanes) as usize;
-            let is_new = frontiers.get(is_for(formation.count())).is_some_and(|at| position >= *at);
-            is_new && self.kinds.contains(&tag.kind()) && !formation.is_inherited(position, tag)
-        };
-        let (first, tags) = ring.tags();
-        let in_ring = (first..).zip(tags).filter(|(at, tag)| untaken(*at, *tag)).count() as u64;
-        let first = Position::new(first).unwrap_or(Position::FIRST);
-        let mut from = frontiers.iter().min().and_then(|at| Position::new(*at)).unwrap_or(first);
-        let mut behind = 0;
-        while from < first && self.runtime().now() < deadline {
-            let read = self.journal.read(from, first, &self.filter);
-            let Some((entries, next)) = read.ok().filter(|(_, next)| *next > from) else { break };
-            from = next;
-            let left = |entry: &&Entry| untaken(entry.position.get(), entry.tag());
-            behind += entries.iter().filter(left).count() as u64;
-        }
-        in_ring + behind
-    }
-
-    /// Positions from the first one that is not settled to the end of the journal.
-    pub(crate) fn lag(&self) -> u64 {
-        let end = self.journal.end();
-        // Locked, so that the lanes are not replaced in between.
-        let formation = self.formation.read();
-        let low = formation.numbers().zip(&formation.lanes).map(|(lane, handle)| {
-            // A reader that has left stands where its last commit put it.
-            let ring = self.journal.ring();
-            let frontier = ring.frontier(formation.group, lane).and_then(Position::new);
-            let frontier = frontier.or(handle.low()).unwrap_or(end);
-            handle.low().map_or(frontier, |low| low.min(frontier))
-        });
-        low.map(|low| end.since(low)).max().unwrap_or(0)
-    }
-
     /// What it never got, because the log no longer has it.
     pub(crate) fn losses(&self) -> Result<Vec<Loss>, StorageError> {
         loss::list(&self.journal, &self.name)
@@ -521,54 +382,5 @@ impl Subscriber {
         let gate = self.gate.as_ref();
         let deadline = gate.and_then(|gate| gate.deadline(self.clock().tick()));
         Start { serial: self.starts.fetch_add(1, Ordering::Relaxed), deadline }
-    }
-
-    /// Attempts made since it started.
-    pub(super) fn attempts(&self) -> u64 {
-        let Counters { handled, retried, dead_lettered, .. } = &self.counters;
-        handled.get() + retried.get() + dead_lettered.get()
-    }
-
-    pub(crate) fn handled(&self) -> u64 {
-        let inline = self.inline.as_ref().map_or(0, |side| side.handled());
-        self.counters.handled.get() + inline
-    }
-
-    pub(crate) fn status(&self) -> Status {
-        let (formation, gate) = (self.formation(), self.gate.as_ref());
-        Status {
-            condition: self.condition(),
-            lanes: formation.count(),
-            lane_bounds: self.lanes,
-            lane_changes: self.conductor.get().map_or(0, Conductor::changes),
-            handled: self.handled(),
-            retried: self.counters.retried.get(),
-            dead_lettered: self.counters.dead_lettered.get(),
-            skipped: self.counters.missed.get(),
-            beyond_window: self.counters.beyond_window.get(),
-            lost: self.counters.lost.get(),
-            held: formation.in_lanes(),
-            dead_letters: self.dead.count(),
-            discarded: self.counters.discarded.get(),
-            breaker: gate.and_then(|gate| gate.breaker_state(self.runtime())),
-            late: self.lag.is_missed(),
-            shed: gate.is_some_and(|gate| gate.is_shed(self.runtime().now())),
-            stuck: gate.map_or_else(Vec::new, |gate| gate.stuck(&formation.lanes, self.runtime())),
-        }
-    }
-
-    fn condition(&self) -> Condition {
-        if let Some(failure) = &*self.failure.lock() {
-            return Condition::Failed(failure.clone());
-        }
-        if self.is_stopping() {
-            Condition::Stopped
-        } else if self.is_paused() {
-            Condition::Paused
-        } else if self.is_full_of_dead_letters() {
-            Condition::DeadLettersFull
-        } else {
-            Condition::Running
-        }
     }
 }

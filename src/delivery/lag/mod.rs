@@ -101,6 +101,21 @@ impl Lag {
 }
 
 impl Subscriber {
+    /// Positions from the first one that is not settled to the end of the journal.
+    pub(crate) fn lag(&self) -> u64 {
+        let end = self.journal.end();
+        // Locked, so that the lanes are not replaced in between.
+        let formation = self.formation.read();
+        let low = formation.numbers().zip(&formation.lanes).map(|(lane, handle)| {
+            // A reader that has left stands where its last commit put it.
+            let ring = self.journal.ring();
+            let frontier = ring.frontier(formation.group, lane).and_then(Position::new);
+            let frontier = frontier.or(handle.low()).unwrap_or(end);
+            handle.low().map_or(frontier, |low| low.min(frontier))
+        });
+        low.map(|low| end.since(low)).max().unwrap_or(0)
+    }
+
     pub(crate) fn forecast(&self) -> Forecast {
         self.lag.compare(self.look())
     }
