@@ -107,10 +107,11 @@ impl SubscriptionBuilder {
     /// How long a handler may take.
     ///
     /// An async handler is cancelled then: its future is dropped where it stands. An event that was
-    /// pulled is taken back, and settling it later changes nothing. Both attempts have failed, with
-    /// [`TimedOut`](crate::TimedOut). A handler that is no future cannot be cancelled: it goes on, its
-    /// lane with it, and shows in [`Status::stuck`](crate::Status::stuck); so does an async one that does
-    /// not come to an `.await`. A plain handler costs a few nanoseconds more for each batch of events.
+    /// pulled so long ago is taken back, and settling it later changes nothing. Both attempts have
+    /// failed, with [`TimedOut`](crate::TimedOut). A handler that is no future cannot be cancelled: it
+    /// goes on, its lane with it, and shows in [`Status::stuck`](crate::Status::stuck); so does an async
+    /// one that does not come to an `.await`. A plain handler costs a few nanoseconds more for each batch
+    /// of events.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.protection.timeout = Some(time);
         self

@@ -59,6 +59,14 @@ impl<E: Event> Unsettled<E> {
 }
 
 impl<E> Unsettled<E> {
+    /// Its time runs from now on.
+    fn begin(self) -> Self {
+        if let Some(completion) = &self.completion {
+            completion.begin();
+        }
+        self
+    }
+
     fn settle(&mut self, result: Result<(), HandlerError>) {
         if let Some(completion) = self.completion.take() {
             completion.finish(self.delivery.take_staged().ended(result));
@@ -160,7 +168,8 @@ impl<E: Event> PullQueue<E> {
             let state = self.state.lock();
             state.closed || !state.ready.is_empty()
         });
-        self.state.lock().ready.pop_front()
+        let pulled = self.state.lock().ready.pop_front();
+        pulled.map(Unsettled::begin)
     }
 
     #[cfg(feature = "tokio")]
@@ -169,7 +178,8 @@ impl<E: Event> PullQueue<E> {
 
         let mut state = self.state.lock();
         if let Some(event) = state.ready.pop_front() {
-            return Poll::Ready(Some(event));
+            drop(state);
+            return Poll::Ready(Some(event.begin()));
         }
         if state.closed {
             return Poll::Ready(None);

@@ -186,6 +186,7 @@ pub(crate) struct Completion {
     entry: Option<Arc<Entry>>,
     /// Which attempt it is.
     serial: u64,
+    is_timed: bool,
     #[cfg(feature = "tokio")]
     cancel: Option<Arc<super::gate::Cancel>>,
 }
@@ -196,6 +197,7 @@ impl Completion {
             subscriber: Arc::clone(subscriber),
             entry: Some(Arc::clone(entry)),
             serial: start.serial,
+            is_timed: start.deadline.is_some(),
             #[cfg(feature = "tokio")]
             cancel: start.deadline.as_ref().map(|deadline| Arc::clone(&deadline.cancel)),
         }
@@ -207,6 +209,14 @@ impl Completion {
         let cancel = self.cancel.clone()?;
         cancel.heed();
         Some(cancel)
+    }
+
+    /// Somebody has pulled the event, whose time runs from now on.
+    pub(super) fn begin(&self) {
+        if let Some(entry) = self.entry.as_ref().filter(|_| self.is_timed) {
+            let (entry, at) = (Arc::clone(entry), self.subscriber.clock().tick());
+            self.subscriber.tell(Inbound::Pulled { entry, serial: self.serial, at });
+        }
     }
 
     pub(super) fn finish(mut self, result: Result<Staged, HandlerError>) {

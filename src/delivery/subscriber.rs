@@ -380,7 +380,7 @@ impl Subscriber {
     /// An attempt begins that goes on elsewhere.
     pub(super) fn start(&self) -> Start {
         let gate = self.gate.as_ref();
-        let deadline = gate.and_then(|gate| gate.deadline(self.clock().tick()));
+        let deadline = gate.and_then(|gate| gate.deadline(self.clock().tick(), self.is_pulled()));
         Start { serial: self.starts.fetch_add(1, Ordering::Relaxed), deadline }
     }
 }

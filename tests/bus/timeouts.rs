@@ -42,6 +42,23 @@ fn f4_an_event_that_is_pulled_and_not_settled_is_taken_back() {
 }
 
 #[test]
+fn an_event_that_nobody_has_pulled_yet_is_not_too_late() {
+    let (sim, bus) = simulated(7);
+    let mut events = pull(&bus);
+    bus.publish_all([placed(1, 0), placed(2, 0)]).unwrap();
+    sim.advance(60 * SECOND);
+    for order in [1, 2] {
+        let event = events.next().unwrap();
+        assert_eq!((event.order, event.attempt()), (order, 1));
+        sim.advance(9 * SECOND);
+        event.ack();
+    }
+    assert!(bus.wait_idle(60 * SECOND));
+    let status = events.subscription().status();
+    assert_eq!((status.handled, status.retried), (2, 0));
+}
+
+#[test]
 fn f5_a_late_ack_is_ignored_and_publishes_nothing() {
     let (_, bus) = simulated(2);
     let mut events = pull(&bus);

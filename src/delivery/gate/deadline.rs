@@ -45,14 +45,22 @@ pub(in crate::delivery) struct Start {
 #[derive(Debug)]
 pub(in crate::delivery) struct Deadline {
     pub(in crate::delivery) began: Tick,
-    pub(in crate::delivery) at: Tick,
+    /// Unknown as long as nobody has begun, where the event is to be pulled.
+    pub(in crate::delivery) at: Option<Tick>,
     pub(in crate::delivery) cancel: Arc<Cancel>,
 }
 
 impl Deadline {
-    pub(super) fn new(now: Tick, timeout: Duration) -> Self {
+    pub(super) fn new(now: Tick, timeout: Duration, is_pulled: bool) -> Self {
         let cancel = Arc::new(Cancel { timeout, state: Mutex::default() });
-        Self { began: now, at: now.saturating_add(timeout), cancel }
+        let at = (!is_pulled).then(|| now.saturating_add(timeout));
+        Self { began: now, at, cancel }
+    }
+
+    /// The event was pulled.
+    pub(in crate::delivery) fn begin(&mut self, now: Tick) {
+        self.began = now;
+        self.at = Some(now.saturating_add(self.cancel.timeout));
     }
 }
 

@@ -170,9 +170,9 @@ impl Gate {
         true
     }
 
-    /// When an attempt is too late that begins now.
-    pub(super) fn deadline(&self, now: Tick) -> Option<Deadline> {
-        self.timeout.map(|timeout| Deadline::new(now, timeout))
+    /// When an attempt is too late that begins now, or when its event is pulled.
+    pub(super) fn deadline(&self, now: Tick, is_pulled: bool) -> Option<Deadline> {
+        self.timeout.map(|timeout| Deadline::new(now, timeout, is_pulled))
     }
 
     /// The handlers of these lanes that take too long.

@@ -118,15 +118,26 @@ impl Lane {
 
     /// An attempt was started that goes on elsewhere.
     pub(super) fn note_deadline(&mut self, held: &Held) {
-        if let Some(deadline) = held.deadline() {
-            self.at_gate.deadlines.insert((deadline.at, held.position()));
+        if let Some(at) = held.deadline().and_then(|deadline| deadline.at) {
+            self.at_gate.deadlines.insert((at, held.position()));
+        }
+    }
+
+    /// An event was pulled: its time runs from then on.
+    pub(super) fn pulled(&mut self, position: Position, serial: u64, at: Tick) {
+        if let Some(held) = self.running.get_mut(&position)
+            && let Some(start) = held.start.as_mut().filter(|start| start.serial == serial)
+            && let Some(deadline) = &mut start.deadline
+        {
+            deadline.begin(at);
+            self.at_gate.deadlines.extend(deadline.at.map(|at| (at, position)));
         }
     }
 
     /// The same for all that others had started.
     pub(super) fn note_deadlines(&mut self) {
         let running = self.running.values();
-        let deadlines = running.filter_map(|held| Some((held.deadline()?.at, held.position())));
+        let deadlines = running.filter_map(|held| Some((held.deadline()?.at?, held.position())));
         self.at_gate.deadlines = deadlines.collect();
     }
 
@@ -145,7 +156,9 @@ impl Lane {
         let mut held = self.running.remove(&position)?;
         self.end_care(&mut held);
         if let Some(deadline) = held.start.take().and_then(|start| start.deadline) {
-            self.at_gate.deadlines.remove(&(deadline.at, position));
+            if let Some(at) = deadline.at {
+                self.at_gate.deadlines.remove(&(at, position));
+            }
             self.handle.timesheet.note_ended(position);
         }
         Some(held)

@@ -15,7 +15,7 @@ use crate::{
     event::Key,
     journal::{Entry, Journal, Ticket, Transaction},
     message::Position,
-    runtime::Task,
+    runtime::{Task, Tick},
 };
 
 /// What others tell a lane.
@@ -24,6 +24,8 @@ pub(in crate::delivery) enum Inbound {
     Finished { entry: Arc<Entry>, serial: u64, result: Result<Staged, HandlerError> },
     /// A started delivery was given back without being looked at.
     GivenBack { entry: Arc<Entry>, serial: u64 },
+    /// A started delivery was pulled at that time.
+    Pulled { entry: Arc<Entry>, serial: u64, at: Tick },
     /// A dead letter is to be tried again.
     Revive(Held),
     /// A dead letter of this key is gone, and what was put behind it may follow.
@@ -35,7 +37,9 @@ impl Inbound {
     pub(in crate::delivery) fn lane(&self, lanes: u32) -> u32 {
         let lane_of = |entry: &Entry| entry.envelope.lane(entry.position, lanes);
         match self {
-            Self::Finished { entry, .. } | Self::GivenBack { entry, .. } => lane_of(entry),
+            Self::Finished { entry, .. }
+            | Self::GivenBack { entry, .. }
+            | Self::Pulled { entry, .. } => lane_of(entry),
             Self::Revive(held) => lane_of(&held.entry),
             Self::Follow(key) => key.lane(lanes),
         }

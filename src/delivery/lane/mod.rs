@@ -228,6 +228,7 @@ impl Lane {
                 Inbound::Finished { entry, serial, result } => {
                     self.finished(entry.position, serial, result);
                 }
+                Inbound::Pulled { entry, serial, at } => self.pulled(entry.position, serial, at),
                 Inbound::GivenBack { entry, serial } => self.given_back(entry.position, serial),
                 Inbound::Revive(held) => self.revive(held),
                 Inbound::Follow(key) => self.follow(Some(&key)),
