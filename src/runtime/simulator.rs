@@ -55,6 +55,7 @@ struct State {
     /// Tasks below this id died in a crash.
     first_alive: u64,
     pools: Vec<(Arc<str>, PoolSize)>,
+    overloaded_until: Tick,
     trace: u64,
     steps: u64,
 }
@@ -72,6 +73,7 @@ impl Simulator {
             next_task: 0,
             first_alive: 0,
             pools: vec![(Runtime::DEFAULT_POOL.into(), PoolSize::fixed(1))],
+            overloaded_until: Tick::ZERO,
             trace: seed,
             steps: 0,
         };
@@ -112,6 +114,13 @@ impl Simulator {
         state.timers.clear();
         drop(state);
         drop(runnable);
+    }
+
+    /// Has every pool count as overloaded for the next `duration` of virtual time, in which sheddable
+    /// subscriptions rest. Without it none ever is, since the clock stands still while a task can run.
+    pub fn overload(&self, duration: Duration) {
+        let mut state = self.driver.state.lock();
+        state.overloaded_until = state.now.saturating_add(duration);
     }
 
     /// A random number below `bound`, from the seed.
@@ -241,9 +250,8 @@ impl Driver for Simulated {
             .collect()
     }
 
-    /// Never: no task waits while the clock goes on.
     fn overloaded_until(&self, _: PoolId) -> Tick {
-        Tick::ZERO
+        self.state.lock().overloaded_until
     }
 
     fn new_task_id(&self) -> u64 {

@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use tidings::{Bus, Priority, Subscription};
 
-use crate::events::{Placed, SECOND, Shipped, Tick, placed, seen};
+use crate::events::{Placed, SECOND, Shipped, Tick, placed, seen, simulated};
 
 /// One thread, and a handler of `Tick` that keeps it until it is told to go on.
 fn one_thread() -> (Bus, impl Fn()) {
@@ -91,6 +91,22 @@ fn what_is_sheddable_rests_while_others_wait_too_long() {
     assert!(bus.wait_idle(60 * SECOND), "it goes on after that");
     assert_eq!((trends.status().handled, trends.status().shed), (3, false));
     bus.shutdown(30 * SECOND).unwrap();
+}
+
+#[test]
+fn nothing_is_lost_while_a_sheddable_subscription_rests() {
+    let (sim, bus) = simulated(1);
+    let trends = bus.subscribe("trends").sheddable().on(|_: &Tick| ()).start().unwrap();
+    let ticks = bus.subscribe("ticks").on(|_: &Tick| ()).start().unwrap();
+    sim.overload(10 * SECOND);
+    bus.publish_all((0..5).map(Tick)).unwrap();
+    sim.advance(9 * SECOND);
+    assert_eq!((ticks.status().handled, trends.status().handled), (5, 0));
+    assert!(trends.status().shed && !ticks.status().shed);
+    assert_eq!(trends.ledger().to_string(), "5 matched = 0 acknowledged + 5 waiting");
+    sim.advance(2 * SECOND);
+    assert_eq!((trends.status().handled, trends.status().shed), (5, false));
+    assert_eq!(trends.ledger().to_string(), "5 matched = 5 acknowledged");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use tidings::testing::{End, Ending, Fact, History, Skip};
 
+use crate::notes::Notes;
+
 /// How often each state of interest was reached.
 #[derive(Debug, Default)]
 pub(crate) struct Coverage {
@@ -12,7 +14,7 @@ pub(crate) struct Coverage {
 }
 
 /// What is to happen, in how many of 1,000 runs at least.
-const EXPECTED: [(&str, u64); 30] = [
+const EXPECTED: &[(&str, u64)] = &[
     ("calls", 1000),
     ("retries", 1000),
     ("panics", 300),
@@ -43,6 +45,30 @@ const EXPECTED: [(&str, u64); 30] = [
     ("answered questions", 200),
     ("cursors", 1000),
     ("simulated steps", 1000),
+    ("as many handlers as may be", 50),
+    ("async calls", 1000),
+    ("async handlers cancelled", 50),
+    ("batches of several", 300),
+    ("batches that failed as a whole", 15),
+    ("calls as early as the rate of their key allows", 200),
+    ("calls as early as their rate allows", 500),
+    ("calls through layers", 1000),
+    ("closed breakers", 15),
+    ("opened breakers", 100),
+    ("handlers that were made", 300),
+    ("layers that failed", 200),
+    ("letters behind others", 50),
+    ("letters edited", 2),
+    ("letters given up by a filter", 1),
+    ("letters gone when they were old", 100),
+    ("letters retried by a filter", 2),
+    ("letters retried in runs", 1),
+    ("letters tried again at a start", 20),
+    ("letters tried without effect", 1),
+    ("processes that ended in a handler", 30),
+    ("pulled events that were taken back", 15),
+    ("settled too late", 3),
+    ("subscriptions that were shed", 300),
 ];
 
 /// What one fact is an example of.
@@ -76,8 +102,8 @@ fn names(fact: &Fact) -> &'static [&'static str] {
 }
 
 impl Coverage {
-    pub(crate) fn of(history: &History) -> Self {
-        let mut coverage = Self { runs: 1, counts: BTreeMap::new() };
+    pub(crate) fn of(history: &History, notes: &Notes) -> Self {
+        let mut coverage = Self { runs: 1, counts: notes.counts() };
         let facts = history.facts();
         for name in facts.iter().flat_map(names) {
             coverage.note(name, 1);
@@ -116,7 +142,7 @@ impl Coverage {
         }
     }
 
-    pub(crate) fn note(&mut self, name: &'static str, count: u64) {
+    fn note(&mut self, name: &'static str, count: u64) {
         *self.counts.entry(name).or_default() += count;
     }
 

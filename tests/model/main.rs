@@ -8,10 +8,17 @@
 //! `TIDINGS_SEEDS=100000` runs more seeds; `TIDINGS_SEED=17` runs one, and prints what happened.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
+mod asynchronous;
 mod audit;
+mod batches;
 mod coverage;
 mod draws;
+mod fate;
 mod flow;
+mod letters;
+mod meter;
+mod notes;
+mod protection;
 mod publishing;
 mod pulled;
 mod run;

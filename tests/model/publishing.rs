@@ -7,7 +7,8 @@ use std::{
 };
 
 use tidings::{
-    Bus, Event, Message, MessageId, Pending, PublishError, Receipt, RequestFailure,
+    Bus, DeadLetterError, Event, Message, MessageId, Pending, PublishError, Receipt,
+    RequestFailure,
     testing::{Fact, Simulator},
 };
 
@@ -26,7 +27,8 @@ pub(crate) struct Publishing {
     expiring: RefCell<BTreeSet<u64>>,
     receipts: RefCell<Vec<(u64, Receipt)>>,
     pending: RefCell<Vec<(u64, Pending<Source>)>>,
-    pub(crate) answers: Cell<u64>,
+    /// What the edited letters stand for that were published anew.
+    edited: RefCell<BTreeMap<u64, u64>>,
 }
 
 impl Publishing {
@@ -38,7 +40,7 @@ impl Publishing {
             expiring: RefCell::default(),
             receipts: RefCell::default(),
             pending: RefCell::default(),
-            answers: 0.into(),
+            edited: RefCell::default(),
         }
     }
 
@@ -102,7 +104,7 @@ impl Publishing {
         match bus.request::<_, Counted>(message, timeout) {
             Ok(answer) => {
                 assert_eq!(answer.source, event, "the answer to another question");
-                self.answers.set(self.answers.get() + 1);
+                self.scene.notes.note("answered questions");
                 // The answer committed together with the acknowledgement.
                 self.scene.history.add(Fact::Settled { subscription: "counting".into(), event });
                 self.scene.history.add(Fact::Unknown { event });
@@ -119,14 +121,38 @@ impl Publishing {
         }
     }
 
-    /// Some wait for their answers, some never ask.
+    /// Some wait for their answers, some never ask, and some cannot any more.
     pub(crate) fn finish(&self) {
         for (event, under_way) in self.pending.take() {
-            if self.draw(2) == 0 {
+            if !self.scene.fate.has_struck() && self.draw(2) == 0 {
                 self.record(event, &under_way.wait());
             } else {
                 self.scene.history.add(Fact::Unknown { event });
             }
+        }
+    }
+
+    /// Makes a new event of a dead letter's, about to be published in its place.
+    pub(crate) fn begin_edited(&self, old: &Source) -> Source {
+        let event = self.next.replace(self.next.get() + 1);
+        let key = if self.draw(2) == 0 { old.key } else { self.draw(self.scene.draws.keys + 1) };
+        let source = Source { event, key, thing: old.thing };
+        self.edited.borrow_mut().insert(event, old.thing);
+        self.begin(event, &source);
+        source
+    }
+
+    pub(crate) fn record_edited(&self, event: u64, result: Result<Receipt, DeadLetterError>) {
+        match result {
+            Ok(receipt) => {
+                let position = receipt.position;
+                self.scene.history.add(Fact::Acknowledged { event, position });
+                self.receipts.borrow_mut().push((event, receipt));
+            }
+            Err(DeadLetterError::Publish(failure)) => {
+                self.scene.history.publish_failed(event, &failure);
+            }
+            Err(_) => self.scene.history.add(Fact::Refused { event }),
         }
     }
 
@@ -162,7 +188,8 @@ impl Publishing {
 
     /// The first event that stands for the same.
     pub(crate) fn thing_of(&self, event: u64) -> u64 {
-        self.messages.borrow().get(&event).map_or(event, |message| message.event().thing)
+        let published = self.messages.borrow().get(&event).map(|message| message.event().thing);
+        published.or_else(|| self.edited.borrow().get(&event).copied()).unwrap_or(event)
     }
 
     fn begin(&self, event: u64, source: &Source) {

@@ -1,18 +1,24 @@
 //! One run under a seed.
 
-use std::{cell::Cell, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use tidings::{
-    Bus, DeadLetterError, Position, SettleError, Window,
+    Bus, Position, Runtime, SettleError, SubscribeError, Window,
     storage::FileStorage,
     testing::{Anomaly, End, Fact, History, MemoryDisk, Promises, Simulator},
 };
 
 use crate::{
+    asynchronous::Tokio,
     audit,
     coverage::Coverage,
     draws::{Draws, Faults},
+    fate::Fate,
     flow,
+    letters::Undertaker,
+    meter::Meter,
+    notes::Notes,
+    protection::draw_budget,
     publishing::Publishing,
     pulled::Running,
     subscriptions::{ATTEMPTS, MOST_LANES, SUBSCRIPTIONS, Scene},
@@ -34,16 +40,22 @@ pub(crate) fn run(seed: u64) -> Run {
     }
     world.last_life();
     let (sim, history) = (&world.scene.sim, world.scene.history.clone());
+    world.scene.notes.add("simulated steps", sim.steps());
+    world.scene.notes.assert_nothing_wrong();
+    let coverage = Coverage::of(&history, &world.scene.notes);
+    let checked = history.check(&promises(&world.scene.draws));
+    Run { checked, history, trace_hash: sim.trace_hash(), coverage }
+}
+
+fn promises(draws: &Draws) -> Promises {
     let promises = Promises::durable()
-        .durability(world.scene.draws.durability)
+        .durability(draws.durability)
         .max_attempts(ATTEMPTS)
         .idempotent("charging");
-    let mut coverage = Coverage::of(&history);
-    coverage.note("simulated steps", sim.steps());
-    coverage.note("changes of lanes", world.lane_changes.get());
-    coverage.note("answered questions", world.publishing.answers.get());
-    coverage.note("processes with a broken disk", world.broken.get());
-    Run { checked: history.check(&promises), history, trace_hash: sim.trace_hash(), coverage }
+    SUBSCRIPTIONS.iter().fold(promises, |promises, by| {
+        let promises = if draws.holds_keys { promises.holds_keys(by) } else { promises };
+        if draws.protections.breakers { promises.probes(by) } else { promises }
+    })
 }
 
 /// Tells what happened if the run panics.
@@ -63,22 +75,34 @@ impl Drop for Story {
 pub(crate) struct World {
     pub(crate) scene: Scene,
     pub(crate) publishing: Publishing,
+    pub(crate) letters: Undertaker,
     disk: MemoryDisk,
-    lane_changes: Cell<u64>,
-    broken: Cell<u64>,
+    tokio: Tokio,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         let sim = Simulator::new(seed);
         let draws = Draws::new(&sim);
-        let scene = Scene { faults: draws.handlers, draws, sim, history: History::new() };
+        let disk = MemoryDisk::new();
+        let scene = Scene {
+            faults: draws.handlers,
+            draws,
+            sim,
+            history: History::new(),
+            notes: Notes::default(),
+            fate: Fate::new(disk.clone()),
+            tokio: None,
+            meter: Arc::new(Meter::default()),
+            over: Arc::default(),
+            dry: Arc::default(),
+        };
         Self {
             publishing: Publishing::new(scene.clone()),
+            letters: Undertaker::new(scene.clone()),
             scene,
-            disk: MemoryDisk::new(),
-            lane_changes: 0.into(),
-            broken: 0.into(),
+            disk,
+            tokio: Tokio::default(),
         }
     }
 
@@ -100,8 +124,14 @@ impl World {
 
     fn open(&self) -> Bus {
         self.add(Fact::Began);
+        self.scene.fate.begin();
+        self.tokio.begin();
         let draws = &self.scene.draws;
-        let bus = Bus::builder()
+        let mut builder = Bus::builder();
+        if draws.protections.pool_budget {
+            builder = builder.pool_retry_budget(Runtime::DEFAULT_POOL, draw_budget(&self.scene));
+        }
+        let bus = builder
             .runtime(self.scene.sim.runtime())
             .storage(self.storage())
             .durability(draws.durability)
@@ -120,32 +150,49 @@ impl World {
         // A broken disk need not tell.
         let Ok(stored) = bus.stored_subscriptions() else { return };
         for stored in stored {
+            self.letters.note_behind(bus, &stored.name);
             let position = bus.end().get() - stored.lag;
             let position = Position::new(position).unwrap();
             self.add(Fact::Cursor { subscription: stored.name.into(), position });
         }
     }
 
-    fn start(&self, by: &'static str, bus: &Bus) -> Running {
-        Running::start(by, bus, &self.scene, self.scene.draws.pulls).unwrap()
+    fn start(&self, by: &'static str, bus: &Bus) -> Result<Running, SubscribeError> {
+        let scene = Scene { tokio: self.tokio.handle(), ..self.scene.clone() };
+        Running::start(by, bus, &scene, scene.draws.pulls)
     }
 
     fn live(&self) {
         let bus = self.open();
-        let mut subscriptions: Vec<_> = SUBSCRIPTIONS.map(|by| self.start(by, &bus)).into();
+        let mut subscriptions: Vec<_> =
+            SUBSCRIPTIONS.map(|by| self.start(by, &bus).unwrap()).into();
         let (breaks, how) = self.draw_end();
         if breaks {
-            self.broken.set(self.broken.get() + 1);
+            self.scene.notes.note("processes with a broken disk");
             self.disk.fail_after(self.draw(60));
         }
         for _ in 0..self.draw(40) {
             self.act(&bus, &mut subscriptions);
-            subscriptions.iter().for_each(audit::assert_balance);
+            if self.scene.fate.has_struck() {
+                break;
+            }
+            for running in &mut subscriptions {
+                self.look_after(&bus, running);
+            }
         }
         for running in &subscriptions {
             self.count_changes(running);
         }
         self.end(how, bus, subscriptions);
+    }
+
+    fn look_after(&self, bus: &Bus, running: &mut Running) {
+        running.note_late();
+        audit::assert_balance(running);
+        self.letters.watch(bus, running.by);
+        if running.subscription.status().shed {
+            self.scene.notes.note("subscriptions that were shed");
+        }
     }
 
     /// Whether storage fails from some call on, and how the process then ends.
@@ -165,15 +212,15 @@ impl World {
     fn act(&self, bus: &Bus, subscriptions: &mut [Running]) {
         let any = self.draw(subscriptions.len() as u64) as usize;
         let publishing = &self.publishing;
-        match self.draw(24) {
+        match self.draw(26) {
             0..3 => publishing.publish(bus),
             3..5 => publishing.enqueue(bus),
             5 => publishing.publish_all(bus),
             6 => publishing.republish(bus),
             7 => publishing.request(bus),
             8 => drop(bus.publish(flow::Noise)),
-            9..12 => (0..self.draw(20)).for_each(|_| _ = self.scene.sim.step()),
-            12 => self.scene.sim.advance(Duration::from_millis(self.draw(3000))),
+            9..12 => self.steps(20),
+            12 => self.advance(Duration::from_millis(self.draw(3000))),
             13 => self.jump(),
             14 => {
                 let subscription = &subscriptions[any].subscription;
@@ -181,22 +228,42 @@ impl World {
                 self.scene.sim.advance(Duration::from_millis(self.draw(100)));
                 subscription.resume();
             }
-            15 => self.mend(bus, SUBSCRIPTIONS[any]),
+            15 | 24 => self.letters.mend(bus, publishing, &subscriptions[any].subscription),
             16..18 => {
                 let lanes = 1 + self.draw(u64::from(MOST_LANES)) as u32;
                 subscriptions[any].subscription.ask_for_lanes(lanes);
-                (0..self.draw(8)).for_each(|_| _ = self.scene.sim.step());
+                self.steps(8);
             }
             18 => self.wait_settled(bus),
-            19..21 => subscriptions.iter_mut().for_each(|running| running.pull(&self.scene)),
-            21..23 => subscriptions.iter_mut().for_each(|running| running.settle(&self.scene)),
+            19..21 => subscriptions.iter_mut().for_each(Running::pull),
+            21..23 => subscriptions.iter_mut().for_each(Running::settle),
+            23 if self.scene.draws.protections.sheds => {
+                self.scene.sim.overload(Duration::from_millis(self.draw(5000)));
+            }
             _ => self.restart(bus, &mut subscriptions[any]),
         }
     }
 
     fn jump(&self) {
         if self.scene.draws.jumps {
-            self.scene.sim.advance(Duration::from_secs(self.draw(300)));
+            self.advance(Duration::from_secs(self.draw(300)));
+        }
+    }
+
+    fn steps(&self, most: u64) {
+        let step = || {
+            _ = self.scene.sim.step();
+            if self.draw(3) == 0 {
+                self.tokio.step();
+            }
+        };
+        self.scene.fate.tempt(|| (0..self.draw(most)).for_each(|_| step()));
+    }
+
+    fn advance(&self, time: Duration) {
+        self.scene.fate.tempt(|| self.scene.sim.advance(time));
+        if !self.scene.fate.has_struck() {
+            self.tokio.step();
         }
     }
 
@@ -204,38 +271,17 @@ impl World {
     fn restart(&self, bus: &Bus, running: &mut Running) {
         let by = running.by;
         self.count_changes(running);
-        running.stop(Duration::from_millis(self.draw(3)), &self.scene);
+        running.stop(Duration::from_millis(self.draw(3)));
+        self.letters.retry_at_start(bus, by);
         // After a broken disk nothing starts any more.
-        if let Ok(started) = Running::start(by, bus, &self.scene, self.scene.draws.pulls) {
+        if let Ok(started) = self.start(by, bus) {
             *running = started;
         }
     }
 
     fn count_changes(&self, running: &Running) {
         let changes = running.subscription.status().lane_changes;
-        self.lane_changes.set(self.lane_changes.get() + changes);
-    }
-
-    /// Retries or discards dead letters.
-    fn mend(&self, bus: &Bus, by: &'static str) {
-        let letters = bus.dead_letters(by);
-        let Ok(list) = letters.list() else { return };
-        if self.draw(3) > 0 {
-            for letter in &list {
-                self.add(Fact::Revived { subscription: by.into(), event: flow::event_of(letter) });
-            }
-            letters.retry_all().ok();
-            return;
-        }
-        let Some(letter) = list.first() else { return };
-        // Where the disk breaks, nobody knows whether it is gone.
-        let certain = match letters.discard(letter.position()) {
-            Ok(()) => true,
-            Err(DeadLetterError::Storage(_)) => false,
-            Err(_) => return,
-        };
-        let event = flow::event_of(letter);
-        self.add(Fact::Discarded { subscription: by.into(), event, certain });
+        self.scene.notes.add("changes of lanes", changes);
     }
 
     /// Waits a little for a subscription to be done with an event.
@@ -252,6 +298,13 @@ impl World {
 
     fn end(&self, how: End, bus: Bus, subscriptions: Vec<Running>) {
         self.publishing.finish();
+        if self.scene.fate.has_struck() {
+            drop((subscriptions, bus));
+            self.letters.end(false);
+            self.tokio.end();
+            self.disk.heal();
+            return;
+        }
         self.note_cursors(&bus);
         if how == End::Clean {
             bus.shutdown(Duration::from_secs(self.draw(5))).unwrap();
@@ -263,6 +316,9 @@ impl World {
             End::PowerLost => self.disk.crash(self.draw(u64::MAX)),
             _ => {}
         }
+        subscriptions.iter().for_each(Running::end);
+        self.letters.end(how == End::PowerLost);
+        self.tokio.end();
         drop((subscriptions, bus));
         self.disk.heal();
         self.add(Fact::Ended { how });
@@ -270,11 +326,12 @@ impl World {
 
     /// No more faults: everything has to come to its rest.
     fn last_life(&self) {
-        let scene = Scene { faults: Faults::NONE, ..self.scene.clone() };
         let bus = self.open();
+        let tokio = self.tokio.handle();
+        let scene = Scene { faults: Faults::NONE, tokio, ..self.scene.clone() };
         let start = |by| Running::start(by, &bus, &scene, false).unwrap().subscription;
         let subscriptions = SUBSCRIPTIONS.map(start);
-        scene.sim.run_until_idle();
+        while self.tokio.step() | scene.sim.step() {}
         for subscription in &subscriptions {
             assert_eq!(subscription.lag(), 0, "{subscription:?} does not come to rest");
         }

@@ -1,16 +1,28 @@
 //! The subscriptions of the runs, and how their handlers end.
 
-use std::time::Duration;
-
-use tidings::{
-    Backoff, Bus, Context, Event, HandlerError, Lanes, SubscribeError, Subscription,
-    SubscriptionBuilder, Window, idempotent_by,
-    testing::{Ending, Fact, History, Simulator, Skip},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
+use tidings::{
+    Backoff, Bus, Context, Event, HandlerError, Lanes, Next, OnDeadLetter, SubscribeError,
+    Subscription, SubscriptionBuilder, Window, idempotent_by, made_by,
+    testing::{Ending, Fact, History, Simulator, Skip},
+};
+use tokio::runtime::Handle;
+
 use crate::{
+    asynchronous, batches,
     draws::{Draws, Faults},
+    fate::Fate,
     flow::{Counted, Source},
+    meter::Meter,
+    notes::Notes,
+    protection::Protection,
 };
 
 /// `plain` may have a filter, `counting` publishes and stores, `second-hand` handles what that
@@ -29,6 +41,16 @@ pub(crate) struct Scene {
     pub(crate) history: History,
     pub(crate) draws: Draws,
     pub(crate) faults: Faults,
+    pub(crate) notes: Notes,
+    pub(crate) fate: Fate,
+    /// Where async handlers run.
+    pub(crate) tokio: Option<Handle>,
+    /// The calls of this start.
+    pub(crate) meter: Arc<Meter>,
+    /// The subscription was stopped, or the process has ended: nobody hears of its handlers any more.
+    pub(crate) over: Arc<AtomicBool>,
+    /// Handlers are called without effect.
+    pub(crate) dry: Arc<AtomicBool>,
 }
 
 /// The name of what a subscription handles.
@@ -37,21 +59,48 @@ pub(crate) fn event_name(by: &str) -> &'static str {
 }
 
 /// A subscription without its handler, with lanes drawn anew.
-pub(crate) fn describe(by: &'static str, bus: &Bus, scene: &Scene) -> SubscriptionBuilder {
+pub(crate) fn describe(
+    by: &'static str,
+    bus: &Bus,
+    scene: &Scene,
+    protection: &Protection,
+) -> SubscriptionBuilder {
     let retry = Backoff::exponential(Duration::from_secs(1)).jitter().max_attempts(ATTEMPTS);
-    bus.subscribe(by).lanes(draw_lanes(&scene.sim)).retry(retry)
+    let mut builder = bus.subscribe(by).lanes(draw_lanes(&scene.sim)).retry(retry);
+    if scene.draws.holds_keys {
+        builder = builder.on_dead_letter(OnDeadLetter::HoldKey);
+    }
+    if let Some(age) = scene.draws.letters_kept {
+        builder = builder.dead_letter_retention(age);
+    }
+    if by == "charging" && scene.draws.builder_idempotency {
+        let window = Window::last(100_000);
+        builder = builder.idempotent_by(window, |event: &Source| event.thing);
+    }
+    if by == "plain" {
+        builder = with_filter(builder, scene);
+    }
+    protection.apply(builder)
 }
 
 /// Starts a subscription whose handler is called.
 pub(crate) fn start(
     by: &'static str,
-    bus: &Bus,
+    builder: SubscriptionBuilder,
     scene: &Scene,
 ) -> Result<Subscription, SubscribeError> {
-    let (builder, judge) = (describe(by, bus, scene), scene.clone());
+    if scene.may_be_async(by) && scene.draw(2) == 0 {
+        return asynchronous::on(builder, scene).start();
+    }
+    if by == "second-hand" && scene.draws.batches {
+        return batches::start(builder, scene);
+    }
+    let (builder, judge) = (with_layers(builder, scene), scene.clone());
     match by {
-        "plain" => with_filter(builder, scene)
-            .on(move |event: &Source, ctx: &mut Context| judge.call(event.event, ctx, |_| Ok(()))),
+        "plain" if scene.draws.made => builder.on::<Source, _>(made_by(move || {
+            judge.notes.note("handlers that were made");
+            plain(judge.clone())
+        })),
         "counting" => builder.on(move |event: &Source, ctx: &mut Context| {
             judge.call(event.event, ctx, |ctx| judge.count(event, ctx))
         }),
@@ -59,28 +108,56 @@ pub(crate) fn start(
             judge.call(Counted::event(event.source), ctx, |_| Ok(()))
         }),
         "charging" => {
+            let in_builder = scene.draws.builder_idempotency;
             let charge = move |event: &Source, ctx: &mut Context| {
                 judge.call(event.event, ctx, |ctx| judge.charge(event.event, ctx))
             };
+            if in_builder {
+                return builder.on(charge).start();
+            }
             let idempotent = idempotent_by(|event: &Source| event.thing, charge);
             builder.on(idempotent.window(Window::last(100_000)))
         }
-        _ => builder
-            .on(move |event: &Source, ctx: &mut Context| judge.call(event.event, ctx, |_| Ok(()))),
+        _ => builder.on(plain(judge)),
     }
     .start()
+}
+
+fn plain(
+    judge: Scene,
+) -> impl Fn(&Source, &mut Context) -> Result<(), HandlerError> + Send + Sync + 'static {
+    move |event, ctx| judge.call(event.event, ctx, |_| Ok(()))
+}
+
+/// Layers that fail now and then, before the handler is called.
+fn with_layers(builder: SubscriptionBuilder, scene: &Scene) -> SubscriptionBuilder {
+    if !scene.draws.layers {
+        return builder;
+    }
+    let (counts, judge) = (scene.notes.clone(), scene.clone());
+    let counts = move |ctx: &mut Context, next: Next<'_>| {
+        counts.note("calls through layers");
+        next.run(ctx)
+    };
+    builder.layer(counts).layer(move |ctx: &mut Context, next: Next<'_>| {
+        if judge.draw(400) < judge.faults.fail {
+            judge.notes.note("layers that failed");
+            return Err(HandlerError::retry("drawn by a layer"));
+        }
+        next.run(ctx)
+    })
 }
 
 fn with_filter(builder: SubscriptionBuilder, scene: &Scene) -> SubscriptionBuilder {
     if !scene.draws.filter {
         return builder;
     }
-    let history = scene.history.clone();
+    let judge = scene.clone();
     builder.filter(move |source: &Source| {
         let (passes, event) = (passes(source.event), source.event);
-        if !passes {
+        if !passes && !judge.is_over() && !judge.dry.load(Relaxed) {
             let (subscription, reason) = ("plain".into(), Some(Skip::Filtered));
-            history.add(Fact::Skipped { subscription, event, reason });
+            judge.history.add(Fact::Skipped { subscription, event, reason });
         }
         passes
     })
@@ -97,6 +174,31 @@ fn draw_lanes(sim: &Simulator) -> Lanes {
 }
 
 impl Scene {
+    /// What the handlers of one start have.
+    pub(crate) fn for_start(&self, protection: &Protection) -> Self {
+        let meter = Arc::new(Meter::new(protection, &self.notes));
+        Self { meter, over: Arc::default(), ..self.clone() }
+    }
+
+    pub(crate) fn draw(&self, below: u64) -> u64 {
+        self.sim.random_below(below)
+    }
+
+    /// Whether nobody hears of handlers any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Relaxed) || self.fate.has_struck()
+    }
+
+    fn may_be_async(&self, by: &str) -> bool {
+        let Draws { async_handlers, effects, builder_idempotency, .. } = self.draws;
+        async_handlers
+            && match by {
+                "second-hand" => false,
+                "charging" => builder_idempotency && !effects,
+                _ => true,
+            }
+    }
+
     /// Does something before the verdict, so that a failed attempt has something to undo.
     fn call(
         &self,
@@ -104,13 +206,30 @@ impl Scene {
         ctx: &mut Context,
         work: impl FnOnce(&mut Context) -> Result<(), HandlerError>,
     ) -> Result<(), HandlerError> {
+        if ctx.is_dry_run() {
+            return work(ctx).and_then(|()| Self::verdict(self.ending()));
+        }
+        if self.fate.has_struck() {
+            return Ok(());
+        }
+        self.meter.call(self.sim.elapsed(), ctx.key());
         self.history.called(event, ctx);
-        if let Err(error) = work(ctx) {
+        let result = work(ctx);
+        self.meter.end();
+        if self.fate.has_struck() || self.fate.strikes(self) {
+            return Ok(()); // nobody is there to hear it
+        }
+        if let Err(error) = result {
             self.history.returned(event, ctx, Ending::Failed);
             return Err(error);
         }
         let ending = self.ending();
         self.history.returned(event, ctx, ending);
+        Self::verdict(ending)
+    }
+
+    /// How a handler says that it ended so.
+    pub(crate) fn verdict(ending: Ending) -> Result<(), HandlerError> {
         match ending {
             Ending::Handled => Ok(()),
             Ending::Rejected => Err(HandlerError::reject("drawn")),
@@ -122,7 +241,7 @@ impl Scene {
 
     /// Draws how a call ends.
     pub(crate) fn ending(&self) -> Ending {
-        let Faults { fail, panic, reject } = self.faults;
+        let Faults { fail, panic, reject, .. } = self.faults;
         match self.sim.random_below(100) {
             draw if draw < fail => Ending::Failed,
             draw if draw < fail + panic => Ending::Panicked,
@@ -139,7 +258,9 @@ impl Scene {
             ctx.state().put("count", &(count + 1))?;
         }
         let counted = Counted { source: event, key, count };
-        self.history.publishing("counting", Counted::event(event), &counted);
+        if !ctx.is_dry_run() {
+            self.history.publishing("counting", Counted::event(event), &counted);
+        }
         ctx.publish(counted)?;
         Ok(())
     }
@@ -157,13 +278,16 @@ impl Scene {
             Ok::<u64, HandlerError>(event)
         };
         let result = ctx.once("charge", effect);
-        self.history.add(Fact::EffectKept {
-            subscription: "charging".into(),
-            event,
-            step: "charge".into(),
-            kept: result.is_ok(),
-        });
-        assert_eq!(result?, event, "the result of another event's effect");
+        if !ctx.is_dry_run() && !self.fate.has_struck() {
+            self.history.add(Fact::EffectKept {
+                subscription: "charging".into(),
+                event,
+                step: "charge".into(),
+                kept: result.is_ok(),
+            });
+        }
+        let kept = result?;
+        self.notes.demand(kept == event, || format!("the effect of {kept}, not {event}"));
         Ok(())
     }
 }

@@ -66,6 +66,8 @@ pub enum AnomalyKind {
     PositionWentBack,
     /// The events of a key came out of order, or before the one before them was settled.
     OutOfOrder,
+    /// An event came though a dead letter before it holds its key.
+    LetterOvertaken,
     /// Two attempts at events of one key, or at one event, were under way at the same time.
     Overlap,
     /// The number of an attempt is not above that of the one before.

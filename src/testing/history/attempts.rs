@@ -9,7 +9,7 @@ use super::{
 use crate::event::Key;
 
 pub(super) fn check(case: &Case<'_>) -> Vec<Anomaly> {
-    case.subscriptions.values().flat_map(|view| of_subscription(case, view)).collect()
+    case.subscriptions.iter().flat_map(|(name, view)| of_subscription(case, name, view)).collect()
 }
 
 /// The attempts in the process that runs.
@@ -20,15 +20,17 @@ struct Attempts<'a> {
     open: BTreeMap<u64, (usize, Option<&'a Key>)>,
 }
 
-fn of_subscription(case: &Case<'_>, view: &View) -> Vec<Anomaly> {
+fn of_subscription(case: &Case<'_>, subscription: &str, view: &View) -> Vec<Anomaly> {
     let mut found = Vec::new();
+    let has_probes = case.promises.has_probes(subscription);
     let mut attempts = Attempts::default();
     for (at, fact) in case.of(view) {
         match fact {
             fact if fact.interrupts() => attempts = Attempts::default(),
             Fact::Called { event, key, attempt, .. } => {
                 found.extend(attempts.overlap(case, at, *event, key.as_ref()));
-                found.extend(attempts.count(case, at, *event, *attempt));
+                let went_back = attempts.count(case, at, *event, *attempt, has_probes);
+                found.extend(went_back);
             }
             Fact::Returned { event, ending, .. } => {
                 attempts.open.remove(event);
@@ -61,9 +63,16 @@ impl<'a> Attempts<'a> {
         Some(case.anomaly(AnomalyKind::Overlap, &[since, at], why))
     }
 
-    fn count(&mut self, case: &Case<'_>, at: usize, event: u64, attempt: u32) -> Option<Anomaly> {
+    fn count(
+        &mut self,
+        case: &Case<'_>,
+        at: usize,
+        event: u64,
+        attempt: u32,
+        has_probes: bool,
+    ) -> Option<Anomaly> {
         let (before, since) = self.last.insert(event, (attempt, at))?;
-        if attempt > before {
+        if attempt > before || (has_probes && attempt == before) {
             return None;
         }
         let why = format!("attempt {attempt} at event {event} came after attempt {before}");

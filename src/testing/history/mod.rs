@@ -9,6 +9,7 @@ mod case;
 mod cursors;
 mod effects;
 mod fact;
+mod held_keys;
 mod identity;
 mod key_order;
 mod letters;
@@ -150,6 +151,7 @@ impl History {
             visibility::check(&case),
             publishing::check(&case),
             key_order::check(&case),
+            held_keys::check(&case),
             attempts::check(&case),
             repeats::check(&case),
             letters::check(&case),

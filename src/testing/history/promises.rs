@@ -19,6 +19,8 @@ pub struct Promises {
     durability: Option<Durability>,
     max_attempts: u32,
     idempotent: BTreeSet<Arc<str>>,
+    holds_keys: BTreeSet<Arc<str>>,
+    probes: BTreeSet<Arc<str>>,
     pub(super) is_complete: bool,
     pub(super) is_ordered: bool,
     pub(super) has_effects_once: bool,
@@ -32,6 +34,8 @@ impl Promises {
             durability: Some(Durability::Synced),
             max_attempts: u32::MAX,
             idempotent: BTreeSet::new(),
+            holds_keys: BTreeSet::new(),
+            probes: BTreeSet::new(),
             is_complete: true,
             is_ordered: true,
             has_effects_once: true,
@@ -60,6 +64,20 @@ impl Promises {
     /// This subscription's handlers handle one of an event and its copies.
     pub fn idempotent(mut self, subscription: &str) -> Self {
         self.idempotent.insert(subscription.into());
+        self
+    }
+
+    /// A dead letter of this subscription holds up its key, as
+    /// [`OnDeadLetter::HoldKey`](crate::OnDeadLetter::HoldKey) has it.
+    pub fn holds_keys(mut self, subscription: &str) -> Self {
+        self.holds_keys.insert(subscription.into());
+        self
+    }
+
+    /// A failed attempt of this subscription may have been a probe of its
+    /// [`CircuitBreaker`](crate::CircuitBreaker), which does not count: the next one may have its number.
+    pub fn probes(mut self, subscription: &str) -> Self {
+        self.probes.insert(subscription.into());
         self
     }
 
@@ -102,6 +120,14 @@ impl Promises {
 
     pub(super) fn is_idempotent(&self, subscription: &str) -> bool {
         self.idempotent.contains(subscription)
+    }
+
+    pub(super) fn has_held_keys(&self, subscription: &str) -> bool {
+        self.holds_keys.contains(subscription)
+    }
+
+    pub(super) fn has_probes(&self, subscription: &str) -> bool {
+        self.probes.contains(subscription)
     }
 }
 

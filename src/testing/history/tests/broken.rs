@@ -299,3 +299,26 @@ fn a_failed_attempt_has_had_its_effect() {
     let story = Story::new().published(1, 1).failed(1, 1, 1);
     story.committed(1).audited().shows(Kind::EffectOfFailure);
 }
+
+#[test]
+fn an_event_comes_though_a_dead_letter_holds_its_key() {
+    let promises = Promises::durable().max_attempts(3).holds_keys("s");
+    let rejected = || Story::new().under(promises.clone()).published(1, 1).published(2, 2);
+    let story = rejected().call(1, 1, 1).end(1, Ending::Rejected);
+    story.handled(2, 2).shows(Kind::LetterOvertaken);
+    let story = rejected().failed(1, 1, 1).failed(1, 1, 2).failed(1, 1, 3);
+    story.life(End::Killed).dead(1).handled(2, 2).shows(Kind::LetterOvertaken);
+    let story = rejected().published(3, 3).call(1, 1, 1).end(1, Ending::Rejected).dead(2);
+    let story = story.revived(1).call(1, 1, 2).end(1, Ending::Handled).call(2, 2, 1);
+    story.end(2, Ending::Rejected).handled(3, 3).shows(Kind::LetterOvertaken);
+}
+
+#[test]
+fn an_attempt_that_was_no_probe_is_not_counted() {
+    let promises = Promises::durable().probes("another");
+    let story = Story::new().under(promises).published(1, 1).failed(1, 1, 2);
+    story.failed(1, 1, 2).shows(Kind::AttemptWentBack);
+    let promises = Promises::durable().probes("s");
+    let story = Story::new().under(promises).published(1, 1).failed(1, 1, 2);
+    story.failed(1, 1, 1).shows(Kind::AttemptWentBack);
+}

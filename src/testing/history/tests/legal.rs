@@ -150,3 +150,37 @@ fn what_is_only_buffered_may_go_with_the_power() {
     let story = Story::new().under(buffered).published(1, 1).handled(1, 1).life(End::PowerLost);
     story.log_ends(1).published(2, 1).handled(2, 1).rests().keeps_promises();
 }
+
+#[test]
+fn a_key_goes_on_once_its_dead_letter_is_settled() {
+    let promises = Promises::durable().max_attempts(3).holds_keys("s");
+    let rejected = || {
+        let story = Story::new().under(promises.clone()).published(1, 1).published(2, 2);
+        story.call(1, 1, 1).end(1, Ending::Rejected)
+    };
+    let handled = rejected().revived(1).call(1, 1, 2).end(1, Ending::Handled);
+    handled.handled(2, 2).rests().keeps_promises();
+    rejected().discarded(1, true).handled(2, 2).rests().keeps_promises();
+    // It was too old, and that was seen later.
+    rejected().handled(2, 2).discarded(1, false).rests().keeps_promises();
+    // That it died was not committed, and it was too late for it then.
+    let story = rejected().life(End::Killed).handled(2, 2);
+    story.skipped(1, Some(Skip::Expired)).rests().keeps_promises();
+}
+
+#[test]
+fn a_letter_that_is_given_up_while_it_is_tried_again_holds_nothing() {
+    let promises = Promises::durable().max_attempts(3).holds_keys("s");
+    let story = Story::new().under(promises).published(1, 1).published(2, 2);
+    let story = story.call(1, 1, 1).end(1, Ending::Rejected).revived(1).call(1, 1, 2);
+    let story = story.discarded(1, true).end(1, Ending::Rejected);
+    story.handled(2, 2).rests().keeps_promises();
+}
+
+#[test]
+fn a_probe_that_failed_was_no_attempt() {
+    let promises = Promises::durable().max_attempts(3).probes("s");
+    let story = Story::new().under(promises).published(1, 1).failed(1, 1, 1).failed(1, 1, 2);
+    let story = story.failed(1, 1, 2).failed(1, 1, 2).call(1, 1, 3).end(1, Ending::Handled);
+    story.rests().keeps_promises();
+}
