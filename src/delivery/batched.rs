@@ -44,7 +44,7 @@ impl<E> Batched<'_, E> {
     }
 
     /// This event was not handled, for this reason; what it has published is forgotten. The others are
-    /// not concerned, but for later ones of its key, which come again after it.
+    /// not concerned, but for later ones of its key where it is to come again: they come after it.
     pub fn fail(&mut self, error: impl Into<HandlerError>) {
         *self.failure = Some(error.into());
     }

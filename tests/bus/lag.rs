@@ -123,6 +123,26 @@ fn a_pause_is_no_failure_to_keep_up() {
 }
 
 #[test]
+fn a_pause_does_not_make_an_objective_met() {
+    let (sim, bus) = simulated(8);
+    let told = seen();
+    let slow = bus.subscribe("slow").rate_limit(Rate::per_second(10));
+    let slow = slow.lag_objective(objective(2 * SECOND, &told)).on(|_: &Placed| ());
+    let slow = slow.start().unwrap();
+    bus.publish_all((0..100).map(|order| placed(order, 0))).unwrap();
+    for _ in 0..3 {
+        sim.advance(2 * SECOND);
+        slow.pause();
+        sim.advance(2 * SECOND);
+        assert!(slow.status().late);
+        slow.resume();
+    }
+    assert_eq!(told.lock().len(), 1);
+    sim.run_until_idle();
+    assert_eq!((told.lock().len(), slow.status().late), (2, false));
+}
+
+#[test]
 fn a_forecast_says_when_the_ring_will_skip_events() {
     let (sim, _) = simulated(6);
     let bus = Bus::builder().runtime(sim.runtime()).ring(100).build().unwrap();

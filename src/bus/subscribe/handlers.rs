@@ -28,8 +28,8 @@ impl SubscriptionBuilder {
     /// Each lane gathers its own batch. The events of a key come in their order, and there may be several
     /// of one key in it.
     ///
-    /// [`Batched::fail`](crate::Batched::fail) names an event that could not be handled: that one comes
-    /// again, and so do later ones of its key, after it. Where the handler returns an error or panics,
+    /// [`Batched::fail`](crate::Batched::fail) names an event that could not be handled. If it is to come
+    /// again, so do later ones of its key, after it; if it becomes a dead letter, they stand. Where the handler returns an error or panics,
     /// nobody knows which event is at fault: after the first delay of the [`retry`](Self::retry) policy
     /// each is handled by itself, and only that counts as an attempt. Events that have failed before, and
     /// dead letters that are tried again, come by themselves too.

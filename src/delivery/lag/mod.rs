@@ -31,7 +31,7 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Lag {
     objective: Option<LagObjective>,
-    last: Mutex<Option<(Look, Forecast)>>,
+    last: Mutex<Option<(Look, Option<Forecast>)>>,
     /// Looks once a second, where there is an objective.
     task: OnceLock<Arc<Task>>,
     /// It will come, so that nobody need call it.
@@ -65,8 +65,6 @@ impl Lag {
         if let Some(task) = self.task.get()
             && !self.armed.swap(true, Ordering::AcqRel)
         {
-            // What was seen before the rest says nothing of the pace from now on.
-            *self.last.lock() = None;
             task.wake();
         }
     }
@@ -82,21 +80,27 @@ impl Lag {
         self.missed.load(Ordering::Acquire)
     }
 
-    /// What comes of a look, compared with the last one that is long enough ago.
-    fn compare(&self, look: Look) -> Forecast {
+    /// What comes of a look, compared with the last one that is long enough ago. `None` for the first
+    /// one, and for those too soon after it.
+    fn compare(&self, look: Look) -> Option<Forecast> {
         let mut last = self.last.lock();
         let (look, forecast) = match *last {
-            None => (look, look.first_forecast()),
+            None => (look, None),
             Some((before, forecast)) if look.at.saturating_sub(before.at) < EVERY => {
-                return Forecast { lag: look.lag, ..forecast };
+                return forecast.map(|forecast| Forecast { lag: look.lag, ..forecast });
             }
             Some((before, _)) => {
                 let look = look.after(&before);
-                (look, look.forecast(&before))
+                (look, Some(look.forecast(&before)))
             }
         };
         *last = Some((look, forecast));
         forecast
+    }
+
+    /// The subscription rests: what was seen so far says nothing of its pace when it goes on.
+    fn rest(&self) {
+        *self.last.lock() = None;
     }
 }
 
@@ -117,7 +121,8 @@ impl Subscriber {
     }
 
     pub(crate) fn forecast(&self) -> Forecast {
-        self.lag.compare(self.look())
+        let look = self.look();
+        self.lag.compare(look).unwrap_or_else(|| look.first_forecast())
     }
 
     fn look(&self) -> Look {
@@ -161,12 +166,17 @@ impl Subscriber {
         // Before it looks: whatever comes from now on arms it anew.
         self.lag.armed.store(false, Ordering::Release);
         if !self.is_alive() || self.is_paused() {
-            return;
+            return self.lag.rest();
         }
-        let forecast = self.forecast();
-        self.judge_lag(&forecast);
-        if forecast.lag > 0
-            && !self.lag.armed.swap(true, Ordering::AcqRel)
+        let look = self.look();
+        let known = self.lag.compare(look);
+        let up_to_date = (look.lag == 0).then(|| look.first_forecast());
+        if let Some(forecast) = up_to_date.or(known) {
+            self.judge_lag(&forecast);
+        }
+        if look.lag == 0 {
+            self.lag.rest();
+        } else if !self.lag.armed.swap(true, Ordering::AcqRel)
             && let Some(task) = self.lag.task.get()
         {
             self.runtime().wake_at(self.runtime().now().saturating_add(EVERY), task);
