@@ -54,7 +54,7 @@ pub struct Status {
     /// Events that became dead letters since the process started.
     pub dead_lettered: u64,
     /// Events that it missed since the process started because it was too far behind, as
-    /// [`Overflow::Skip`] has it.
+    /// [`Overflow::Skip`](crate::Overflow::Skip) has it.
     pub skipped: u64,
     /// Calls of idempotent handlers with an event so old that a copy of it may have been handled and
     /// forgotten, since the process started.
