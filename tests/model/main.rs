@@ -5,7 +5,8 @@
 //! in which order tasks run. At the end the faults stop, the bus runs to its rest, and what happened is
 //! checked by [`tidings::testing::History`].
 //!
-//! `TIDINGS_SEEDS=100000` runs more seeds; `TIDINGS_SEED=17` runs one, and prints what happened.
+//! `TIDINGS_SEEDS=100000` runs more seeds, `TIDINGS_SEEDS=100000..200000` others; `TIDINGS_SEED=17` runs one, and
+//! prints what happened.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
 mod asynchronous;
@@ -32,14 +33,19 @@ use run::{Run, run};
 /// How many seeds are run unless `TIDINGS_SEEDS` says otherwise.
 const SEEDS: u64 = 5000;
 
-fn number(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap())
+fn number(text: &str) -> u64 {
+    text.parse().unwrap()
 }
 
 fn seeds() -> Range<u64> {
-    match number("TIDINGS_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TIDINGS_SEEDS").unwrap_or(SEEDS),
+    if let Ok(seed) = env::var("TIDINGS_SEED") {
+        let seed = number(&seed);
+        return seed..seed + 1;
+    }
+    let Ok(seeds) = env::var("TIDINGS_SEEDS") else { return 0..SEEDS };
+    match seeds.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => 0..number(&seeds),
     }
 }
 
