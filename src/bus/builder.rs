@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{Bus, Inner, OpenError, retention::Retainer};
 use crate::{
-    delivery::Budget,
+    delivery::{Budget, Probed},
     event::{Durability, is_valid_name},
     journal::Journal,
     message::Position,
@@ -29,6 +29,7 @@ pub struct BusBuilder {
     max_hops: u32,
     pools: Vec<(String, PoolSize)>,
     budgets: BTreeMap<String, RetryBudget>,
+    probed: Probed,
 }
 
 impl BusBuilder {
@@ -44,6 +45,7 @@ impl BusBuilder {
             max_hops: 64,
             pools: Vec::new(),
             budgets: BTreeMap::new(),
+            probed: Probed::default(),
         }
     }
 
@@ -215,6 +217,14 @@ impl BusBuilder {
         }
     }
 
+    /// Has a test see, and disturb, the calls of handlers.
+    #[cfg(any(test, feature = "testing"))]
+    #[allow(dead_code)]
+    pub(crate) fn probe(mut self, probe: Arc<dyn crate::delivery::Probe>) -> Self {
+        self.probed = Probed::by(probe);
+        self
+    }
+
     fn assemble(self) -> Bus {
         let runtime = self.runtime.unwrap_or_default();
         for (name, size) in &self.pools {
@@ -239,6 +249,7 @@ impl BusBuilder {
             subscriptions: Mutex::default(),
             replies: Mutex::default(),
             quarantine: Arc::default(),
+            probed: self.probed,
             max_hops: self.max_hops,
             retention: self.retention,
             report: Mutex::default(),

@@ -39,7 +39,7 @@ pub use subscribe::{SubscribeError, SubscriptionBuilder};
 pub use subscription::Subscription;
 
 use crate::{
-    delivery::{self, Budget, Quarantine, Replies, StoredSubscription, Subscriber},
+    delivery::{self, Budget, Probed, Quarantine, Replies, StoredSubscription, Subscriber},
     event::Event,
     journal::{Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
@@ -67,6 +67,7 @@ pub(crate) struct Inner {
     /// Who waits for answers, by their type.
     replies: Mutex<BTreeMap<TypeId, Arc<Replies>>>,
     quarantine: Arc<Quarantine>,
+    probed: Probed,
     max_hops: u32,
     retention: Retention,
     /// Set once the bus has shut down.

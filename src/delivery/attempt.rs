@@ -82,9 +82,11 @@ pub(super) fn attempt(
     match &registered.run.form {
         Form::Called { call, .. } => {
             context.earlier = std::mem::take(earlier);
-            let result = catch_unwind(AssertUnwindSafe(|| call(&event, &mut context)));
+            let result = subscriber.call_probed(&mut context, |context| {
+                let result = catch_unwind(AssertUnwindSafe(|| call(&event, context)));
+                result.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+            });
             *earlier = context.earlier;
-            let result = result.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
             match context.staged.ended(result) {
                 Ok(staged) => Attempted::Succeeded(staged),
                 Err(error) => Attempted::Failed(error),
@@ -94,7 +96,11 @@ pub(super) fn attempt(
             let prefix = keys::state(&subscriber.name, held.key(), "");
             context.earlier = keys::under_prefix(earlier, &prefix);
             let begun = subscriber.start();
-            start(event, context, Completion::new(subscriber, &held.entry, &begun));
+            let completion = Completion::new(subscriber, &held.entry, &begun);
+            match subscriber.probed.begins(&context) {
+                Ok(()) => start(event, context, completion),
+                Err(error) => completion.finish(Err(error)),
+            }
             Attempted::Started(begun)
         }
     }

@@ -42,6 +42,7 @@ mod loss;
 mod made;
 mod muster;
 mod parking;
+mod probe;
 mod pull;
 mod quarantine;
 mod register;
@@ -75,6 +76,10 @@ pub use layer::{Layer, Next};
 pub use ledger::Ledger;
 pub use loss::Loss;
 pub use made::{MadeBy, made_by};
+#[cfg(any(test, feature = "testing"))]
+#[allow(unused_imports)]
+pub(crate) use probe::Probe;
+pub(crate) use probe::Probed;
 pub(crate) use pull::PullQueue;
 pub use pull::Unsettled;
 pub(crate) use quarantine::Quarantine;

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AlarmHook, DeadLetterStore, Run, Subscriber,
+    AlarmHook, DeadLetterStore, Probed, Run, Subscriber,
     careful::Careful,
     conductor::Conductor,
     cursor::{Cursor, Layer},
@@ -61,6 +61,7 @@ pub(crate) struct Plan {
     pub(crate) on_stop: Option<Box<dyn FnOnce() + Send>>,
     /// Of the whole bus.
     pub(crate) quarantine: Arc<Quarantine>,
+    pub(crate) probed: Probed,
 }
 
 /// What is stored of a subscription besides its cursors.
@@ -149,6 +150,7 @@ pub(crate) fn register(
         is_stored,
         memory: Mutex::default(),
         quarantine: plan.quarantine,
+        probed: plan.probed,
         watches: Watches::default(),
         on_stop: Mutex::new(plan.on_stop),
         paused: false.into(),
@@ -161,23 +163,34 @@ pub(crate) fn register(
         let losses = loss::list(journal, &subscriber.name)?;
         subscriber.counters.lost.add(losses.iter().map(Loss::positions).sum());
     }
+    go(&subscriber, kinds, cursors, plan.pool)?;
+    Ok(subscriber)
+}
+
+/// Sets everything going that a subscription consists of.
+fn go(
+    subscriber: &Arc<Subscriber>,
+    kinds: BTreeSet<NameId>,
+    cursors: Vec<Cursor>,
+    pool: PoolId,
+) -> Result<(), StorageError> {
     subscriber.alarm.rise(subscriber.dead.count());
     if let Some(gate) = &subscriber.gate {
-        gate.begin(&subscriber);
+        gate.begin(subscriber);
     }
-    subscriber.lag.begin(&subscriber);
+    subscriber.lag.begin(subscriber);
     let marked = subscriber.dead.marked()?;
     let ready = subscriber.dead.ready_keys();
-    if plan.lanes.is_adaptive() {
-        Conductor::start(&subscriber, plan.pool);
+    if subscriber.lanes.is_adaptive() {
+        Conductor::start(subscriber, pool);
     }
-    set_to_work(&subscriber, kinds, cursors, plan.pool);
-    attach(&subscriber);
+    set_to_work(subscriber, kinds, cursors, pool);
+    attach(subscriber);
     if let Some(age) = subscriber.policy.dead_letter_retention {
-        Sweep::start(&subscriber, age);
+        Sweep::start(subscriber, age);
     }
-    retry_letters(&subscriber, ready, marked);
-    Ok(subscriber)
+    retry_letters(subscriber, ready, marked);
+    Ok(())
 }
 
 /// Has dead letters tried again whose turn has come: what was put behind one that is gone, and what is

@@ -222,6 +222,7 @@ impl Completion {
     pub(super) fn finish(mut self, result: Result<Staged, HandlerError>) {
         if let Some(entry) = self.entry.take() {
             let serial = self.serial;
+            let result = self.subscriber.ended_probed(&entry, result);
             self.subscriber.tell(Inbound::Finished { entry, serial, result });
         }
     }

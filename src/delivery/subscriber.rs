@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    DeadLetterStore, Run,
+    DeadLetterStore, Probed, Run,
     careful::{self, Careful},
     conductor::Conductor,
     dead_letter::Alarm,
@@ -104,6 +104,7 @@ pub(crate) struct Subscriber {
     /// After a process that did not end cleanly.
     pub(super) careful: Option<Careful>,
     pub(super) quarantine: Arc<Quarantine>,
+    pub(super) probed: Probed,
     pub(super) counters: Counters,
     /// If it has handlers that are called where events are published.
     pub(super) inline: Option<Arc<InlineSide>>,

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     event::Durability,
     message::Position,
+    runtime::ends_process,
     storage::{Commit, Precondition, Record, Storage, StorageError, Write},
 };
 
@@ -153,7 +154,10 @@ impl Log {
             return Err(StorageError::Poisoned);
         }
         let called = catch_unwind(AssertUnwindSafe(|| call(&*self.storage)));
-        called.unwrap_or_else(|_| {
+        called.unwrap_or_else(|panic| {
+            if ends_process(&*panic) {
+                resume_unwind(panic);
+            }
             self.broken.store(true, Ordering::Release);
             let source = Arc::new(io::Error::other("the storage panicked"));
             Err(StorageError::Indeterminate { doing: "committing", source })

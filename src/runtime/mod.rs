@@ -5,6 +5,7 @@
 //! [`simulator`], single-threaded, seeded, with a virtual clock, in tests.
 
 mod clock;
+mod ending;
 mod monitor;
 mod pool;
 mod random;
@@ -22,6 +23,10 @@ use std::{
 };
 
 pub(crate) use clock::Clock;
+#[cfg(any(test, feature = "testing"))]
+#[allow(unused_imports)]
+pub(crate) use ending::ProcessEnded;
+pub(crate) use ending::ends_process;
 pub(crate) use monitor::Monitor;
 pub(crate) use pool::{PoolId, Precedence};
 pub use pool::{PoolSize, PoolStatus, Priority};

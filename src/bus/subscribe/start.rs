@@ -110,6 +110,7 @@ impl SubscriptionBuilder {
             ephemeral: self.ephemeral,
             on_stop,
             quarantine: Arc::clone(&self.bus.quarantine),
+            probed: self.bus.probed.clone(),
         })
     }
 }

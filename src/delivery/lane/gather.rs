@@ -206,7 +206,7 @@ impl Lane {
         let Some(gathering) = self.gatherings.0.remove(&kind) else { return };
         let (held, mut items): (Vec<_>, Vec<_>) = gathering.events.into_iter().unzip();
         let clocked_in = self.clock_in(held.first().map(Held::position));
-        let result = batching.call(&mut items);
+        let result = subscriber.call_batch_probed(&mut items, |items| batching.call(items));
         self.clock_out(clocked_in);
         self.conclude_batch(held, items, pass, result);
     }

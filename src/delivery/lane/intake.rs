@@ -99,7 +99,7 @@ impl Lane {
         let Form::Called { in_place: Some(handler), .. } = &registered.run.form else {
             return false;
         };
-        if self.looks_at_each() || registered.route.expires() {
+        if self.looks_at_each() || registered.route.expires() || subscriber.probed.is_on() {
             return false;
         }
         let (gate, clock) = (subscriber.gate.as_ref(), subscriber.journal.clock());

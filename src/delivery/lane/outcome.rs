@@ -138,6 +138,7 @@ impl Lane {
             event = &*held.entry.envelope.name, attempt = held.attempts, ?delay,
             error = error.describe(), "a handler failed; it will be tried again");
         self.subscriber.counters.retried.add(1);
+        self.subscriber.probed.retries(&self.subscriber, &held.entry, delay);
         held.previous = delay;
         self.parked.park(held, self.now().saturating_add(delay));
         false
@@ -172,6 +173,7 @@ impl Lane {
     }
 
     fn tell_of_letter(&self, held: &Held, verdict: &Verdict) {
+        self.subscriber.probed.buried(&self.subscriber, &held.entry, verdict);
         let (subscription, position) = (&*self.subscriber.name, held.position());
         let event = &*held.entry.envelope.name;
         if verdict.reason == DeadLetterReason::Behind {
