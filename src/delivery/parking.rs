@@ -49,6 +49,8 @@ pub(crate) struct Held {
     pub(super) is_suspect: bool,
     /// A batch with it has failed, for whatever of its events: it is handled by itself.
     pub(super) is_alone: bool,
+    /// Since when it has been let through to join a batch whose handler was not called yet.
+    pub(super) gathered: Option<Tick>,
     /// How many processes have ended while it was handled.
     pub(super) crashes: u32,
     /// While it is handled with care.
@@ -72,6 +74,7 @@ impl Held {
             verdict: None,
             is_suspect: false,
             is_alone: false,
+            gathered: None,
             crashes: 0,
             stay: None,
             entered: None,

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tidings::{
-    Backoff, Batched, Bus, CircuitBreaker, DeadLetterReason, Event, HandlerError, Rate, Window,
-    testing::Simulator,
+    Backoff, Batched, Bus, CircuitBreaker, DeadLetterReason, Event, HandlerError, Lanes, Rate,
+    Window, testing::Simulator,
 };
 
 use crate::{
@@ -229,15 +229,21 @@ fn a_pause_and_a_stop_leave_what_is_gathered_for_later() {
     store.sim.advance(5 * SECOND);
     assert!(batches.lock().is_empty());
     rows.resume();
+    store.sim.advance(Duration::ZERO);
+    let handled = || {
+        let mut steps = steps(&batches.lock());
+        steps.sort_unstable();
+        steps
+    };
+    assert_eq!(handled(), [0, 1, 2], "they have waited for long enough");
+    bus.publish_all((3..6).map(|step| placed(step, step))).unwrap();
     store.sim.advance(SECOND / 2);
     drop(bus.shutdown(SECOND / 4));
-    assert!(batches.lock().is_empty());
+    assert_eq!(handled(), [0, 1, 2]);
     let bus = store.open();
     start(&bus);
     store.sim.run_until_idle();
-    let mut steps = steps(&batches.lock());
-    steps.sort_unstable();
-    assert_eq!(steps, [0, 1, 2]);
+    assert_eq!(handled(), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -302,6 +308,29 @@ fn batches_of_several_lanes_keep_to_the_bound_of_handlers_at_work() {
 /// them in their batch has failed.
 #[derive(Default)]
 struct Kept(BTreeMap<u64, Vec<u64>>);
+
+#[test]
+fn what_is_gathered_is_handled_in_its_time_however_often_the_lanes_change() {
+    let (sim, bus) = simulated(5);
+    let batches = seen();
+    let list = batches.clone();
+    let rows = bus
+        .subscribe("rows")
+        .lanes(Lanes::adaptive(1..=4))
+        .rate_limit(Rate::per_second(1))
+        .on_batch(10, SECOND / 2, move |ticks: &mut [Batched<'_, Tick>]| {
+            list.lock().push(ticks.len())
+        })
+        .start()
+        .unwrap();
+    bus.publish_all((0..4).map(Tick)).unwrap();
+    for round in 0..100 {
+        rows.ask_for_lanes(1 + round % 4);
+        sim.advance(SECOND / 20);
+    }
+    assert!(rows.status().lane_changes > 20, "{:?}", rows.status());
+    assert_eq!(batches.lock().iter().sum::<usize>(), 4, "{:?}", batches.lock());
+}
 
 fn handle_at_random(
     sim: &Simulator,

@@ -24,6 +24,9 @@ use crate::{
     subscriptions::{ATTEMPTS, MOST_LANES, SUBSCRIPTIONS, Scene},
 };
 
+/// How many steps the last process takes at most until nothing is left to do.
+const MOST_STEPS: u64 = 100_000;
+
 /// What a run did.
 pub(crate) struct Run {
     pub(crate) history: History,
@@ -331,7 +334,11 @@ impl World {
         let scene = Scene { faults: Faults::NONE, tokio, ..self.scene.clone() };
         let start = |by| Running::start(by, &bus, &scene, false).unwrap().subscription;
         let subscriptions = SUBSCRIPTIONS.map(start);
-        while self.tokio.step() | scene.sim.step() {}
+        let begun = scene.sim.steps();
+        while self.tokio.step() | scene.sim.step() {
+            let steps = scene.sim.steps() - begun;
+            assert!(steps < MOST_STEPS, "the last process does not come to rest");
+        }
         for subscription in &subscriptions {
             assert_eq!(subscription.lag(), 0, "{subscription:?} does not come to rest");
         }

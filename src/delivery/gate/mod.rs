@@ -294,6 +294,9 @@ impl Gate {
         if self.overload(now).is_some() {
             return Err(Refusal::Shut);
         }
+        if held.gathered.is_some() {
+            return Ok(()); // it has paid, and was scattered since
+        }
         self.pay(held, now)?;
         self.budgets.iter().for_each(|budget| budget.deposit(1, now));
         Ok(())

@@ -62,13 +62,17 @@ impl Gatherings {
     }
 
     /// Adds an event. True if there are enough.
-    fn add(&mut self, batching: &Batching, held: Held, item: Item, now: Tick) -> bool {
+    fn add(&mut self, batching: &Batching, mut held: Held, item: Item, now: Tick) -> bool {
+        // One that was scattered has waited before.
+        let since = *held.gathered.get_or_insert(now);
+        let due = since.saturating_add(batching.linger);
         let gathering = self.0.entry(held.entry.kind).or_insert_with(|| Gathering {
             events: Vec::new(),
             keys: BTreeSet::new(),
             max: batching.max,
-            due: now.saturating_add(batching.linger),
+            due,
         });
+        gathering.due = gathering.due.min(due);
         gathering.keys.extend(held.key().cloned());
         gathering.events.push((held, item));
         gathering.is_full()
@@ -204,7 +208,8 @@ impl Lane {
         };
         let Some(pass) = pass else { return };
         let Some(gathering) = self.gatherings.0.remove(&kind) else { return };
-        let (held, mut items): (Vec<_>, Vec<_>) = gathering.events.into_iter().unzip();
+        let (mut held, mut items): (Vec<_>, Vec<_>) = gathering.events.into_iter().unzip();
+        held.iter_mut().for_each(|held| held.gathered = None);
         let clocked_in = self.clock_in(held.first().map(Held::position));
         let result = subscriber.call_batch_probed(&mut items, |items| batching.call(items));
         self.clock_out(clocked_in);
