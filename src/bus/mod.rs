@@ -277,6 +277,20 @@ impl Bus {
         Description::of(&self.inner)
     }
 
+    /// Where the events of each running subscription are.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn ledgers(&self) -> Vec<(Arc<str>, crate::Ledger)> {
+        let running: Vec<_> = self.inner.subscriptions.lock().running.values().cloned().collect();
+        let ledger = |one: Arc<Subscriber>| (Arc::clone(&one.name), one.ledger(Duration::MAX));
+        running.into_iter().map(ledger).collect()
+    }
+
+    /// Where events and state are kept; `None` on a volatile bus.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn storage(&self) -> Option<&dyn crate::storage::Storage> {
+        self.inner.journal.storage()
+    }
+
     /// How the pools of threads are doing: those of the builder, the default one, and what the bus
     /// runs its own work on. A runtime that is shared says what all its buses have.
     ///

@@ -13,7 +13,10 @@ use super::{
     Delivery, HandlerError, Outcome, Run, attempt::panicked, context::Staged, gate::Cancel,
     started::Returned,
 };
-use crate::{event::Event, runtime::inside_task};
+use crate::{
+    event::Event,
+    runtime::{in_handler, inside_task},
+};
 
 pub(crate) fn erase_async<E, F, R>(runtime: Handle, handler: F) -> Run
 where
@@ -63,7 +66,7 @@ where
                 return Poll::Ready(Err(cancel.error()));
             }
             let Some(running) = &mut future else { return Poll::Pending };
-            let poll = inside_task(|| running.as_mut().poll(cx));
+            let poll = inside_task(|| in_handler(|| running.as_mut().poll(cx)));
             if poll.is_ready() {
                 future = None;
             }

@@ -107,6 +107,10 @@ pub(super) fn inbox(subscription: &str, event: &str) -> Vec<u8> {
     key
 }
 
+/// What the keys of all that handlers store begin with.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) const STATE: &[u8] = b"state\0";
+
 /// State of one subscription and one event key. The key's length comes first, so that no two keys
 /// and names run into each other.
 pub(super) fn state(subscription: &str, key: Option<&Key>, name: &str) -> Vec<u8> {

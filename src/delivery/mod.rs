@@ -71,13 +71,14 @@ pub(crate) use handler::{Passes, Plain, Run, erase, erase_filter, erase_inline};
 pub use handler_error::{HandlerError, HandlerErrorExt};
 pub(crate) use idempotency::{Idempotency, erase_key};
 pub use idempotency::{Idempotent, idempotent, idempotent_by};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use keys::STATE;
 pub(crate) use layer::NamedLayer;
 pub use layer::{Layer, Next};
 pub use ledger::Ledger;
 pub use loss::Loss;
 pub use made::{MadeBy, made_by};
 #[cfg(any(test, feature = "testing"))]
-#[allow(unused_imports)]
 pub(crate) use probe::Probe;
 pub(crate) use probe::Probed;
 pub(crate) use pull::PullQueue;

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(any(test, feature = "testing"))]
+use super::DeadLetterReason;
 use super::{Context, HandlerError, Subscriber, batched::Item, dead_letter::Verdict};
-use crate::journal::Entry;
+use crate::{journal::Entry, runtime::in_handler};
 
 /// Sees every call of a handler, and may have it fail. With one, handlers get their events one at a
 /// time or in batches, but not in place.
@@ -26,7 +28,7 @@ pub(crate) trait Probe: std::fmt::Debug + Send + Sync {
     fn retries(&self, subscription: &str, entry: &Entry, delay: Duration);
 
     /// An event became a dead letter.
-    fn buried(&self, subscription: &str, entry: &Entry, verdict: &Verdict);
+    fn buried(&self, subscription: &str, entry: &Entry, reason: DeadLetterReason, error: &str);
 }
 
 /// The probe of a bus, if it has one. It never has, outside of tests.
@@ -38,7 +40,6 @@ pub(crate) struct Probed {
 
 #[cfg(any(test, feature = "testing"))]
 impl Probed {
-    #[allow(dead_code)]
     pub(crate) fn by(probe: Arc<dyn Probe>) -> Self {
         Self { probe: Some(probe) }
     }
@@ -89,7 +90,7 @@ impl Probed {
 
     pub(super) fn buried(&self, subscriber: &Subscriber, entry: &Entry, verdict: &Verdict) {
         if let Some(probe) = &self.probe {
-            probe.buried(&subscriber.name, entry, verdict);
+            probe.buried(&subscriber.name, entry, verdict.reason, &verdict.error);
         }
     }
 }
@@ -135,7 +136,7 @@ impl Subscriber {
         call: impl FnOnce(&mut Context) -> Result<(), HandlerError>,
     ) -> Result<(), HandlerError> {
         self.probed.begins(context)?;
-        let result = call(context);
+        let result = in_handler(|| call(context));
         self.probed.ends(self, &context.entry, result)
     }
 
@@ -157,7 +158,7 @@ impl Subscriber {
         for item in &*items {
             self.probed.begins(&item.context)?;
         }
-        let result = call(items);
+        let result = in_handler(|| call(items));
         self.probed.ends_batch(items, result)
     }
 }

@@ -156,6 +156,11 @@ impl Journal {
         Seats::new(kinds.into_iter().map(|kind| self.topics.route(kind)).collect(), lanes)
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn storage(&self) -> Option<&dyn Storage> {
+        self.log.as_ref().map(|log| &*log.storage)
+    }
+
     pub(crate) fn is_durable(&self) -> bool {
         self.log.is_some()
     }

@@ -68,6 +68,13 @@ impl<E: Event> Message<E> {
         self
     }
 
+    /// Sets the id unless there is one.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn or_id(mut self, id: MessageId) -> Self {
+        self.metadata().id.get_or_insert(id);
+        self
+    }
+
     /// Overrides the key that the event itself names.
     #[must_use]
     pub fn key(mut self, key: impl Into<Key>) -> Self {

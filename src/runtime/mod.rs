@@ -24,14 +24,13 @@ use std::{
 
 pub(crate) use clock::Clock;
 #[cfg(any(test, feature = "testing"))]
-#[allow(unused_imports)]
 pub(crate) use ending::ProcessEnded;
-pub(crate) use ending::ends_process;
+pub(crate) use ending::{ends_process, in_handler};
 pub(crate) use monitor::Monitor;
 pub(crate) use pool::{PoolId, Precedence};
 pub use pool::{PoolSize, PoolStatus, Priority};
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use random::Random;
+pub(crate) use random::{Random, mix};
 pub(crate) use table::{ByHash, Seeded};
 pub(crate) use task::{Step, Task, in_task, inside_task};
 pub use time::Timestamp;

@@ -47,6 +47,8 @@ struct Simulated {
 
 struct State {
     now: Tick,
+    /// How far the wall clock was set back.
+    behind: Duration,
     random: Random,
     runnable: Vec<Arc<Task>>,
     timers: BTreeMap<(Tick, u64), Weak<Task>>,
@@ -66,6 +68,7 @@ impl Simulator {
     pub fn new(seed: u64) -> Self {
         let state = State {
             now: Duration::ZERO,
+            behind: Duration::ZERO,
             random: Random::new(seed),
             runnable: Vec::new(),
             timers: BTreeMap::new(),
@@ -90,6 +93,24 @@ impl Simulator {
     #[must_use]
     pub fn step(&self) -> bool {
         self.driver.step(None)
+    }
+
+    /// As [`Simulator::step`], up to that time.
+    #[must_use]
+    pub(crate) fn step_until(&self, end: Tick) -> bool {
+        self.driver.step(Some(end))
+    }
+
+    /// Time passes in which nothing runs.
+    pub(crate) fn pass(&self, time: Duration) {
+        let mut state = self.driver.state.lock();
+        state.now = state.now.saturating_add(time);
+    }
+
+    /// Sets the wall clock back. Timers do not notice.
+    pub(crate) fn set_back(&self, time: Duration) {
+        let mut state = self.driver.state.lock();
+        state.behind = state.behind.saturating_add(time);
     }
 
     /// Runs until nothing is left to do, timers included.
@@ -306,7 +327,8 @@ impl Source for Simulated {
     }
 
     fn wall(&self) -> Timestamp {
-        EPOCH.plus(self.now())
+        let state = self.state.lock();
+        EPOCH.plus(state.now).minus(state.behind)
     }
 
     fn tick(self: Arc<Self>) {}

@@ -6,7 +6,7 @@ use super::{MAX_LANES, SubscribeError, SubscriptionBuilder};
 use crate::{
     bus::{Deliveries, Subscription, Subscriptions},
     contract::EventType,
-    delivery::{self, Plan, Protection, PullQueue, Run},
+    delivery::{self, Plan, Probed, Protection, PullQueue, Run},
     event::Event,
 };
 
@@ -110,7 +110,7 @@ impl SubscriptionBuilder {
             ephemeral: self.ephemeral,
             on_stop,
             quarantine: Arc::clone(&self.bus.quarantine),
-            probed: self.bus.probed.clone(),
+            probed: if self.own { Probed::default() } else { self.bus.probed.clone() },
         })
     }
 }
