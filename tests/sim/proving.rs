@@ -44,7 +44,8 @@ fn views_of_the_users_own_are_compared() {
             Ok(bus)
         });
         sim.view("table", move || {
-            rows.lock().iter().map(|row| format!("row {row}\n")).collect::<String>()
+            let lines: Vec<_> = rows.lock().iter().map(|row| format!("row {row}")).collect();
+            lines.join("\n")
         });
         sim.publish(Placed { order: 4711 });
         sim.settle();
