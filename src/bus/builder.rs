@@ -219,7 +219,6 @@ impl BusBuilder {
 
     /// Has a test see, and disturb, the calls of handlers.
     #[cfg(any(test, feature = "testing"))]
-    #[allow(dead_code)]
     pub(crate) fn probe(mut self, probe: Arc<dyn crate::delivery::Probe>) -> Self {
         self.probed = Probed::by(probe);
         self

@@ -66,7 +66,7 @@ impl HandlerError {
     }
 
     /// The error's text, cut where it is too long to keep. A text that panics is none.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let text = catch_unwind(AssertUnwindSafe(|| self.error.to_string()));
         let mut text = text.unwrap_or_else(|_| "an error whose text panics".into());
         text.truncate(text.floor_char_boundary(MAX_TEXT));

@@ -61,6 +61,8 @@ pub(crate) use asynchronous::erase_async;
 pub use batched::Batched;
 pub(crate) use batched::erase_batch;
 pub use context::Context;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use dead_letter::Verdict;
 pub(crate) use dead_letter::{AlarmHook, DeadLetterStore};
 pub use dead_letter::{DeadLetter, DeadLetterAlarm, DeadLetterReason, Failure};
 pub use dry_run::DryVerdict;
@@ -77,7 +79,6 @@ pub use ledger::Ledger;
 pub use loss::Loss;
 pub use made::{MadeBy, made_by};
 #[cfg(any(test, feature = "testing"))]
-#[allow(unused_imports)]
 pub(crate) use probe::Probe;
 pub(crate) use probe::Probed;
 pub(crate) use pull::PullQueue;

@@ -15,5 +15,5 @@ pub use failure::Failure;
 pub(super) use failure::Failures;
 pub use letter::DeadLetter;
 pub use reason::DeadLetterReason;
-pub(super) use reason::Verdict;
+pub(crate) use reason::Verdict;
 pub(crate) use store::DeadLetterStore;

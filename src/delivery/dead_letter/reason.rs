@@ -46,8 +46,8 @@ impl fmt::Display for DeadLetterReason {
 /// What makes an event a dead letter.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict {
-    pub(in crate::delivery) reason: DeadLetterReason,
-    pub(in crate::delivery) error: String,
+    pub(crate) reason: DeadLetterReason,
+    pub(crate) error: String,
 }
 
 impl Verdict {
