@@ -1,10 +1,12 @@
-//! For tests of your own (feature `testing`): a bus for tests, tests of one handler, the simulator, the
-//! history checker and the conformance suites.
+//! For tests of your own (feature `testing`): a bus for tests, tests of one handler, strategies and a model
+//! for property tests, the simulator, the history checker and the conformance suites.
 
 mod bus;
 pub mod conformance;
 mod handler;
 mod history;
+pub mod model;
+pub mod strategies;
 
 pub use crate::{
     runtime::simulator::Simulator,

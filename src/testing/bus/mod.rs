@@ -235,6 +235,13 @@ impl TestBus {
         found.unwrap_or_else(|| panic!("no subscription named `{name}` runs, only {names:?}"))
     }
 
+    /// Has all subscriptions go on that are paused.
+    pub fn resume_all(&self) {
+        for subscription in self.bus.running() {
+            subscription.resume();
+        }
+    }
+
     /// Every call of a handler of a subscription so far, over all restarts, in order.
     ///
     /// ```
