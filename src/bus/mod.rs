@@ -38,6 +38,8 @@ pub use shutdown::{Report, ShutdownError, SubscriptionReport};
 pub use subscribe::{SubscribeError, SubscriptionBuilder};
 pub use subscription::Subscription;
 
+#[cfg(any(test, feature = "testing"))]
+use crate::event::is_valid_name;
 use crate::{
     delivery::{self, Budget, Probed, Quarantine, Replies, StoredSubscription, Subscriber},
     event::Event,
@@ -339,6 +341,25 @@ impl Bus {
     /// It was called from inside a handler, or storage failed while it was closed.
     pub fn shutdown(&self, timeout: Duration) -> Result<Report, ShutdownError> {
         shutdown::shutdown(&self.inner, timeout)
+    }
+}
+
+/// For tests.
+#[cfg(any(test, feature = "testing"))]
+impl Bus {
+    /// The subscriptions that run, by name.
+    pub(crate) fn running(&self) -> Vec<Subscription> {
+        let subscriptions = self.inner.subscriptions.lock();
+        let running = subscriptions.running.values();
+        running
+            .filter(|subscriber| is_valid_name(&subscriber.name))
+            .map(|one| Subscription::new(Arc::downgrade(&self.inner), Arc::clone(one)))
+            .collect()
+    }
+
+    /// Whether a test sees the calls of its handlers.
+    pub(crate) fn is_probed(&self) -> bool {
+        self.inner.probed.is_on()
     }
 }
 

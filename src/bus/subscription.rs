@@ -112,6 +112,27 @@ impl Subscription {
         self.subscriber.ask_for_lanes(lanes);
     }
 
+    /// What it has stored for a key under that name, as of the last commit.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn state(
+        &self,
+        key: Option<&crate::event::Key>,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        self.subscriber.state(key, name)
+    }
+
+    /// Stores that, as a handler would have.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn put_state(
+        &self,
+        key: Option<&crate::event::Key>,
+        name: &str,
+        value: Vec<u8>,
+    ) -> Result<(), StorageError> {
+        self.subscriber.put_state(key, name, value)
+    }
+
     pub(super) fn runtime(&self) -> &Runtime {
         self.subscriber.runtime()
     }

@@ -175,6 +175,12 @@ impl Context {
         self.staged = Staged::skipped(skip);
     }
 
+    /// Whether whoever pulls has it in hand, rather than a handler.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_pulled(&self) -> bool {
+        self.subscriber.is_pulled()
+    }
+
     fn envelope(&self) -> &Envelope {
         &self.entry.envelope
     }

@@ -27,6 +27,9 @@ pub(crate) trait Probe: std::fmt::Debug + Send + Sync {
     /// An event will be tried again.
     fn retries(&self, subscription: &str, entry: &Entry, delay: Duration);
 
+    /// The event was passed over after all, because a filter said so.
+    fn skips(&self, _subscription: &str, _entry: &Entry) {}
+
     /// An event became a dead letter.
     fn buried(&self, subscription: &str, entry: &Entry, reason: DeadLetterReason, error: &str);
 }
@@ -44,7 +47,7 @@ impl Probed {
         Self { probe: Some(probe) }
     }
 
-    pub(super) fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.probe.is_some()
     }
 
@@ -88,6 +91,12 @@ impl Probed {
         }
     }
 
+    pub(super) fn skips(&self, subscriber: &Subscriber, entry: &Entry) {
+        if let Some(probe) = &self.probe {
+            probe.skips(&subscriber.name, entry);
+        }
+    }
+
     pub(super) fn buried(&self, subscriber: &Subscriber, entry: &Entry, verdict: &Verdict) {
         if let Some(probe) = &self.probe {
             probe.buried(&subscriber.name, entry, verdict.reason, &verdict.error);
@@ -124,6 +133,8 @@ impl Probed {
     }
 
     pub(super) const fn retries(&self, _: &Subscriber, _: &Entry, _: Duration) {}
+
+    pub(super) const fn skips(&self, _: &Subscriber, _: &Entry) {}
 
     pub(super) const fn buried(&self, _: &Subscriber, _: &Entry, _: &Verdict) {}
 }

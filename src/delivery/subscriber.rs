@@ -209,6 +209,27 @@ impl Subscriber {
         }
     }
 
+    /// The committed value of that name, for a key.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn state(
+        &self,
+        key: Option<&crate::event::Key>,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        self.recall(&keys::state(&self.name, key, name))
+    }
+
+    /// Stores that value, for a subscription that is stored.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn put_state(
+        &self,
+        key: Option<&crate::event::Key>,
+        name: &str,
+        value: Vec<u8>,
+    ) -> Result<(), StorageError> {
+        self.journal.write(vec![Write::put(keys::state(&self.name, key, name), value)])
+    }
+
     /// Commits state in memory, where the subscription leaves nothing behind.
     pub(super) fn remember(&self, writes: keys::Writes) {
         let mut memory = self.memory.lock();

@@ -188,6 +188,13 @@ impl<E: Event> Message<E> {
         self.event
     }
 
+    /// What it is about: as overridden, or as the event itself names it.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn routing_key(&self) -> Option<Key> {
+        let own = self.metadata.as_ref().and_then(|metadata| metadata.key.clone());
+        own.or_else(|| self.event.key())
+    }
+
     /// The first header that was outside the bounds.
     pub(crate) fn refused(&self) -> Option<&HeaderError> {
         self.metadata.as_ref()?.refused.as_ref()

@@ -1,5 +1,7 @@
 //! The test driver: one thread, one seed, a virtual clock.
 
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll, Waker};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -60,6 +62,21 @@ struct State {
     overloaded_until: Tick,
     trace: u64,
     steps: u64,
+    companion: Option<Arc<dyn Companion>>,
+    /// Who wants to know that there is a task to run.
+    #[cfg(feature = "tokio")]
+    waker: Option<Waker>,
+}
+
+/// What goes on beside the tasks of a simulator, by one clock with them: async handlers.
+pub(crate) trait Companion: Send + Sync {
+    /// The time by its clock, which only it moves on.
+    fn now(&self) -> Tick;
+
+    /// Goes on until a task of the simulator can run or its own clock has moved, and to that time at
+    /// most; without one, as far as there is anything to wait for. False where there is nothing to do
+    /// any more until then.
+    fn go_on(&self, until: Option<Tick>) -> bool;
 }
 
 impl Simulator {
@@ -79,6 +96,9 @@ impl Simulator {
             overloaded_until: Tick::ZERO,
             trace: seed,
             steps: 0,
+            companion: None,
+            #[cfg(feature = "tokio")]
+            waker: None,
         };
         Self { driver: Arc::new(Simulated { state: Mutex::new(state) }) }
     }
@@ -95,7 +115,7 @@ impl Simulator {
         self.driver.step(None)
     }
 
-    /// As [`Simulator::step`], up to that time.
+    /// The same, but the clock does not move beyond `end`.
     #[must_use]
     pub(crate) fn step_until(&self, end: Tick) -> bool {
         self.driver.step(Some(end))
@@ -121,7 +141,7 @@ impl Simulator {
     /// Runs what is due in the next `duration` of virtual time, and moves the clock there.
     pub fn advance(&self, duration: Duration) {
         let end = self.driver.now().saturating_add(duration);
-        while self.driver.step(Some(end)) {}
+        while self.step_until(end) {}
         let mut state = self.driver.state.lock();
         state.now = state.now.max(end);
     }
@@ -169,6 +189,36 @@ impl Simulator {
     }
 }
 
+/// For async handlers.
+#[cfg(feature = "tokio")]
+impl Simulator {
+    /// Has something go on beside the tasks from now on, or nothing any more.
+    pub(crate) fn accompany(&self, companion: Option<Arc<dyn Companion>>) {
+        let before = std::mem::replace(&mut self.driver.state.lock().companion, companion);
+        drop(before);
+    }
+
+    /// Whether there is a task to run.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.driver.state.lock().runnable.is_empty()
+    }
+
+    /// Waits for a task to run.
+    pub(crate) fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.driver.state.lock();
+        if !state.runnable.is_empty() {
+            return Poll::Ready(());
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// When the next timer is due.
+    pub(crate) fn next_timer(&self) -> Option<Tick> {
+        self.driver.state.lock().timers.first_key_value().map(|((at, _), _)| *at)
+    }
+}
+
 impl fmt::Debug for Simulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.driver.state.lock();
@@ -181,6 +231,7 @@ impl fmt::Debug for Simulator {
 
 impl Simulated {
     fn step(&self, end: Option<Tick>) -> bool {
+        let companion = self.keep_pace();
         let mut state = self.state.lock();
         if let Some(task) = state.pick() {
             drop(state);
@@ -188,6 +239,14 @@ impl Simulated {
                 self.schedule(task);
             }
             return true;
+        }
+        if let Some(companion) = companion {
+            let due = state.timers.first_key_value().map(|((at, _), _)| *at);
+            drop(state);
+            if companion.go_on([due, end].into_iter().flatten().min()) {
+                return true;
+            }
+            state = self.state.lock();
         }
         let Some(entry) = state.timers.first_entry() else {
             return false;
@@ -203,6 +262,16 @@ impl Simulated {
             task.wake();
         }
         true
+    }
+
+    /// Moves the clock to where the companion's is, if there is one.
+    fn keep_pace(&self) -> Option<Arc<dyn Companion>> {
+        let companion = self.state.lock().companion.clone()?;
+        let now = companion.now();
+        let mut state = self.state.lock();
+        state.now = state.now.max(now);
+        drop(state);
+        Some(companion)
     }
 }
 
@@ -292,6 +361,11 @@ impl Driver for Simulated {
         if task.id() >= state.first_alive {
             state.runnable.push(task);
         }
+        #[cfg(feature = "tokio")]
+        if let Some(waker) = state.waker.take() {
+            drop(state);
+            waker.wake();
+        }
     }
 
     fn schedule_at(&self, at: Tick, task: Weak<Task>) {
@@ -323,6 +397,7 @@ impl Driver for Simulated {
 /// Never ticks, so that clocks are exact.
 impl Source for Simulated {
     fn now(&self) -> Tick {
+        self.keep_pace();
         self.state.lock().now
     }
 

@@ -1,13 +1,22 @@
-//! For tests of your own (feature `testing`): the simulator, the history checker and the conformance
-//! suites.
+//! For tests of your own (feature `testing`): a bus for tests, tests of one handler, simulated runs of whole
+//! flows, a prover of idempotency, strategies and a model for property tests, the simulator, the history
+//! checker and the conformance suites.
 
-pub use crate::runtime::simulator::Simulator;
+mod bus;
 pub mod conformance;
+mod handler;
 mod history;
+pub mod model;
 mod prover;
 pub mod sim;
+pub mod strategies;
 
-pub use crate::storage::file::{Call, Fault, MemoryDisk};
+pub use crate::{
+    runtime::simulator::Simulator,
+    storage::file::{Call, Fault, MemoryDisk},
+};
+pub use bus::{CallOutcome, HandlerCall, Published, TestBus, TestBusBuilder};
+pub use handler::{HandlerTest, Tested};
 pub use history::{Anomaly, AnomalyKind, End, Ending, Fact, History, Promises, Skip};
 pub use prover::{
     Culprit, Interruption, NotIdempotent, Proof, prove_idempotent, try_prove_idempotent,

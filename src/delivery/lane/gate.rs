@@ -246,6 +246,7 @@ impl Lane {
         tracing::debug!(subscription = &*self.subscriber.name, position = %held.position(),
             event = &*held.entry.envelope.name, error = error.describe(),
             "a probe of the circuit breaker failed");
+        self.subscriber.probed.retries(&self.subscriber, &held.entry, Duration::ZERO);
         self.subscriber.counters.retried.add(1);
         held.failed_probe = true;
         self.parked.park(held, self.now());

@@ -281,6 +281,7 @@ impl Lane {
         tracing::debug!(subscription = &*self.subscriber.name, position = %held.position(),
             event = &*held.entry.envelope.name, ?delay, error = error.describe(),
             "a batch failed; the event will be handled by itself");
+        self.subscriber.probed.retries(&self.subscriber, &held.entry, delay);
         self.parked.park(held, self.now().saturating_add(delay));
     }
 }

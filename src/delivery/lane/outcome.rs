@@ -57,6 +57,7 @@ impl Lane {
         let skipped = staged.skipped;
         self.batch.merge(staged);
         if skipped.is_some() {
+            self.subscriber.probed.skips(&self.subscriber, &held.entry);
             self.leave_inbox(held);
         } else if let Some(entered) = held.entered.take()
             && let Some(inbox) = self.subscriber.inbox(&held.entry)
