@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidings::{
-    Backoff, Bus, BusBuilder, Context, HandlerError, Message,
+    Backoff, Bus, BusBuilder, Context, Delivery, HandlerError, Message,
     testing::{
         Faults, Sim,
         sim::{self, Passed, Run},
@@ -218,4 +218,45 @@ fn a_process_that_does_not_start_is_no_fault() {
 #[should_panic(expected = "begins with `sim.process(..)`")]
 fn a_run_needs_a_process() {
     Sim::new(1).run(|sim| drop(sim.bus()));
+}
+
+#[test]
+fn async_handlers_run_by_the_virtual_clock_and_die_with_their_process() {
+    let flow = |sim: &Run| {
+        let world = sim.clone();
+        sim.process(move |bus| -> Result<_, tidings::Error> {
+            let (bus, world) = (bus.build()?, world.clone());
+            bus.subscribe("mail")
+                .on_async(move |placed: Delivery<Placed>| {
+                    let world = world.clone();
+                    async move {
+                        world.effect(format!("begin {}", placed.order));
+                        tokio::time::sleep(Duration::from_hours(1)).await;
+                        world.effect(format!("end {}", placed.order));
+                    }
+                })
+                .start()?;
+            Ok(bus)
+        });
+        (0..3).for_each(|order| _ = sim.publish(Placed { order }));
+        sim.settle();
+        for order in 0..3 {
+            assert!(sim.count_effect(format!("end {order}")) >= 1, "{:?}", sim.effects());
+        }
+        assert!(sim.elapsed() >= Duration::from_hours(1));
+    };
+    let explored = sim::explore(0..50, Faults::none().kills(0.05).lost_acknowledgements(0.1), flow);
+    assert!(explored.faults.len() == 2, "{explored}");
+    Sim::new(1).run(|sim| {
+        flow(sim);
+        let begun = sim.effects().iter().filter(|effect| effect.starts_with("begin")).count();
+        assert_eq!(begun, 3);
+        sim.publish(Placed { order: 7 });
+        sim.advance(Duration::from_mins(30));
+        sim.kill();
+        sim.advance(Duration::from_mins(40));
+        assert_eq!(sim.count_effect("end 7"), 0, "it died with its process");
+        sim.settle();
+        assert_eq!((sim.count_effect("begin 7"), sim.count_effect("end 7")), (2, 1));
+    });
 }

@@ -3,6 +3,8 @@
 mod assertions;
 #[cfg(feature = "tokio")]
 mod asynchronous;
+#[cfg(feature = "tokio")]
+pub(super) use asynchronous::{OwnRuntime, Watch};
 mod builder;
 mod call;
 mod ground;

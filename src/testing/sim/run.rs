@@ -145,7 +145,11 @@ impl Run {
         self.turn_clock();
         let world = &self.world;
         let next = world.link.next_at().map_or(end, |next| next.min(end));
-        if world.simulator.step_until(next) {
+        let stepped = match next {
+            Duration::MAX => world.simulator.step(),
+            next => world.simulator.step_until(next),
+        };
+        if stepped {
             world.ail();
             return true;
         }

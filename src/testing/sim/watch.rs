@@ -29,6 +29,9 @@ impl Probe for World {
             let (event, attempt) = (context.event_name(), context.attempt());
             format!("`{subscription}` handles #{position} {event}, attempt {attempt}")
         });
+        if !context.is_pulled() {
+            self.under_way.lock().insert((subscription.into(), position));
+        }
         Ok(())
     }
 
@@ -40,6 +43,7 @@ impl Probe for World {
     ) -> Option<HandlerError> {
         self.check().ok()?;
         let position = entry.position;
+        self.under_way.lock().remove(&(subscription.into(), position));
         if let Err(error) = result {
             self.story.tell(self.now(), || {
                 format!("`{subscription}` fails with #{position}: {}", error.describe())

@@ -1,7 +1,7 @@
 //! What a simulated run consists of: a clock, a disk, a process that may end, and fate.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     error::Error as StdError,
     sync::{
         Arc,
@@ -19,8 +19,11 @@ use super::{
     store::Watched,
     story::Story,
 };
+#[cfg(feature = "tokio")]
+use crate::testing::bus::{OwnRuntime, Watch};
 use crate::{
     bus::{Bus, BusBuilder},
+    message::Position,
     runtime::{ProcessEnded, mix, simulator::Simulator},
     storage::FileStorage,
     testing::MemoryDisk,
@@ -52,6 +55,10 @@ pub(super) struct World {
     pub(super) calls: Option<Mutex<Vec<Called>>>,
     start: Mutex<Option<Arc<Start>>>,
     bus: Mutex<Option<Bus>>,
+    #[cfg(feature = "tokio")]
+    tokio: Mutex<Option<Arc<OwnRuntime>>>,
+    /// The handlers that are at work.
+    pub(super) under_way: Mutex<BTreeSet<(String, Position)>>,
     /// The process has ended. Nobody hears of what it still does.
     is_over: AtomicBool,
     /// Its disk has failed.
@@ -89,6 +96,9 @@ impl World {
             calls: notes_calls.then(Mutex::default),
             start: Mutex::default(),
             bus: Mutex::default(),
+            #[cfg(feature = "tokio")]
+            tokio: Mutex::default(),
+            under_way: Mutex::default(),
             is_over: false.into(),
             is_ailing: false.into(),
             ailed: 0.into(),
@@ -140,7 +150,7 @@ impl World {
             Kind::PowerLoss => self.disk.crash(mix(self.seed ^ mix(number))),
             _ => self.disk.kill(),
         }
-        self.simulator.crash();
+        self.stop();
         ProcessEnded::unwind_handler();
     }
 
@@ -205,18 +215,52 @@ impl World {
             Err(error) => format!("process {number} shuts down: {error}"),
         });
         self.is_over.store(true, Relaxed);
-        self.simulator.crash();
+        self.stop();
         self.disk.kill();
+    }
+
+    /// Nothing of the process runs any more.
+    fn stop(&self) {
+        self.simulator.crash();
+        #[cfg(feature = "tokio")]
+        self.simulator.accompany(None);
+        self.under_way.lock().clear();
     }
 
     /// Takes away what is left of a process.
     fn bury(&self) {
-        let bus = self.bus.lock().take();
-        drop(bus);
+        self.let_go();
         self.disk.heal();
         self.is_ailing.store(false, Relaxed);
         self.ailed.store(0, Relaxed);
         self.is_over.store(false, Relaxed);
+    }
+
+    fn let_go(&self) {
+        let bus = self.bus.lock().take();
+        drop(bus);
+        #[cfg(feature = "tokio")]
+        {
+            let tokio = self.tokio.lock().take();
+            drop(tokio);
+        }
+    }
+
+    /// Starts a process where async handlers find a runtime to run on.
+    #[cfg(feature = "tokio")]
+    fn inside<R>(self: &Arc<Self>, start: impl FnOnce() -> R) -> R {
+        let tokio = Arc::new(OwnRuntime::new(&self.simulator, Arc::clone(self) as _));
+        self.simulator.accompany(Some(Arc::clone(&tokio) as _));
+        let handle = tokio.handle().clone();
+        *self.tokio.lock() = Some(tokio);
+        let _entered = handle.enter();
+        start()
+    }
+
+    #[cfg(not(feature = "tokio"))]
+    #[allow(clippy::unused_self)] // the same in both builds
+    fn inside<R>(&self, start: impl FnOnce() -> R) -> R {
+        start()
     }
 
     fn begin(self: &Arc<Self>) -> Bus {
@@ -229,7 +273,7 @@ impl World {
         loop {
             let number = self.processes.fetch_add(1, Relaxed) + 1;
             self.story.tell(self.now(), || format!("process {number} starts"));
-            let started = start(self.builder());
+            let started = self.inside(|| start(self.builder()));
             if self.is_over() {
                 drop(started);
                 self.bury();
@@ -272,11 +316,18 @@ impl World {
     /// Lets go of everything, since handlers may hold what holds the world.
     pub(super) fn end(&self) {
         self.is_over.store(true, Relaxed);
-        self.simulator.crash();
+        self.stop();
         self.link.clear();
-        drop(self.bus.lock().take());
+        self.let_go();
         drop(self.start.lock().take());
         drop(std::mem::take(&mut *self.views.lock()));
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Watch for World {
+    fn is_busy(&self) -> bool {
+        !self.under_way.lock().is_empty()
     }
 }
 

@@ -10,7 +10,7 @@ use ::tokio::{
     time::Instant,
 };
 use callers::CallersRuntime;
-use own::OwnRuntime;
+pub(in crate::testing) use own::{OwnRuntime, Watch};
 
 use super::{Ground, TestBus, observer::Observer, patience::Patience};
 use crate::{
@@ -45,6 +45,12 @@ impl Zero {
     }
 }
 
+impl Watch for Observer {
+    fn is_busy(&self) -> bool {
+        Self::is_busy(self)
+    }
+}
+
 /// The tokio runtime of a process.
 pub(super) enum Tokio {
     Own(Arc<OwnRuntime>),
@@ -57,7 +63,7 @@ impl Tokio {
     #[track_caller]
     pub(super) fn begin(sim: &Simulator, observer: &Arc<Observer>) -> Self {
         let Ok(handle) = Handle::try_current() else {
-            let own = Arc::new(OwnRuntime::new(sim, observer));
+            let own = Arc::new(OwnRuntime::new(sim, Arc::clone(observer) as _));
             sim.accompany(Some(Arc::clone(&own) as _));
             return Self::Own(own);
         };

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, Sleep, advance, sleep},
 };
 
-use super::{FAR, GRAIN, Observer, Zero};
+use super::{FAR, GRAIN, Zero};
 use crate::runtime::{
     Tick,
     simulator::{Companion, Simulator},
@@ -27,11 +27,17 @@ use crate::runtime::{
 /// are looked at in between.
 const QUIET: u32 = 3;
 
+/// Knows whether handlers are at work.
+pub(in crate::testing) trait Watch: Send + Sync {
+    /// Whether there is anything that time could bring about.
+    fn is_busy(&self) -> bool;
+}
+
 /// A tokio runtime that goes on when a simulator has nothing to do, by its clock.
-pub(in crate::testing::bus) struct OwnRuntime {
+pub(in crate::testing) struct OwnRuntime {
     runtime: Runtime,
     brink: Arc<Brink>,
-    observer: Arc<Observer>,
+    watch: Arc<dyn Watch>,
     zero: Mutex<Zero>,
     /// It does so now; a handler that waits for its own bus cannot have it do more.
     goes_on: AtomicBool,
@@ -50,7 +56,7 @@ struct Brink {
 
 impl OwnRuntime {
     #[track_caller]
-    pub(super) fn new(sim: &Simulator, observer: &Arc<Observer>) -> Self {
+    pub(in crate::testing) fn new(sim: &Simulator, watch: Arc<dyn Watch>) -> Self {
         let brink = Arc::new(Brink {
             sim: sim.clone(),
             waker: Mutex::default(),
@@ -72,13 +78,13 @@ impl OwnRuntime {
         Self {
             runtime,
             brink,
-            observer: Arc::clone(observer),
+            watch,
             zero: Mutex::new(Zero::at(instant, sim)),
             goes_on: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn handle(&self) -> &Handle {
+    pub(in crate::testing) fn handle(&self) -> &Handle {
         self.runtime.handle()
     }
 
@@ -86,7 +92,7 @@ impl OwnRuntime {
         let now = self.now();
         let time = match until {
             Some(until) => until.saturating_sub(now),
-            None if self.observer.is_busy() => FAR,
+            None if self.watch.is_busy() => FAR,
             None => Duration::ZERO,
         };
         let went_on = match time.checked_sub(GRAIN) {
