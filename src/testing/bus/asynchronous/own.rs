@@ -132,7 +132,7 @@ impl OwnRuntime {
                 Poll::Pending
             }
         }));
-        self.brink.begin(true);
+        self.brink.end();
         went
     }
 
@@ -162,6 +162,12 @@ impl Brink {
     fn begin(&self, holds: bool) {
         *self.asked.lock() = 0;
         self.holds.store(holds, Ordering::Release);
+    }
+
+    /// The waker is let go of: it holds the runtime, which holds this.
+    fn end(&self) {
+        self.begin(true);
+        drop(self.waker.lock().take());
     }
 
     fn heed(&self, cx: &Context<'_>) {
