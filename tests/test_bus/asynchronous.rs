@@ -271,3 +271,27 @@ fn a_question_to_an_async_handler_is_answered_while_the_test_waits() {
     let answer = bus.request::<_, PaymentTaken>(order(1), 5 * HOUR).unwrap();
     assert_eq!(answer.order, 1);
 }
+
+#[test]
+fn a_bus_that_is_dropped_leaves_nothing_behind() {
+    let alive = Arc::new(());
+    for _ in 0..2000 {
+        // More than a process may have open.
+        let kept = Arc::clone(&alive);
+        let bus = TestBus::start(move |bus| {
+            let bus = bus.build()?;
+            let kept = Arc::clone(&kept);
+            bus.subscribe("kept")
+                .on_async(move |_: Delivery<OrderPlaced>| {
+                    let kept = Arc::clone(&kept);
+                    async move { drop(kept) }
+                })
+                .start()?;
+            Ok::<_, Error>(bus)
+        });
+        let bus = bus.unwrap();
+        bus.publish(order(1)).unwrap();
+        bus.run_until_idle();
+    }
+    assert_eq!(Arc::strong_count(&alive), 1);
+}

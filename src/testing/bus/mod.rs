@@ -192,6 +192,32 @@ impl TestBus {
     /// Ends the process cleanly, as a deployment would, and starts it again on what it has stored.
     /// Handlers have 30 s of virtual time to finish. Returns what the shutdown has done.
     ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping(u8);
+    /// # impl tidings::Event for Ping {
+    /// #     const NAME: &'static str = "ping";
+    /// #     fn key(&self) -> Option<tidings::Key> { Some(self.0.into()) }
+    /// # }
+    /// # use tidings::{Bus, BusBuilder, Context, Error, StateError, testing::TestBus};
+    /// fn start(bus: BusBuilder) -> Result<Bus, Error> {
+    ///     let bus = bus.build()?;
+    ///     bus.subscribe("pings")
+    ///         .on(|_: &Ping, ctx: &mut Context| -> Result<(), StateError> {
+    ///             let count: u64 = ctx.state().get("count")?.unwrap_or(0);
+    ///             ctx.state().put("count", &(count + 1))
+    ///         })
+    ///         .start()?;
+    ///     Ok(bus)
+    /// }
+    ///
+    /// let mut bus = TestBus::start(start)?;
+    /// bus.publish(Ping(1))?;
+    /// let report = bus.restart();
+    /// assert_eq!((report.delivered, report.left), (1, 0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Panics
     /// The shutdown or the set-up fails.
     #[allow(clippy::must_use_candidate)] // it is restarted either way
@@ -207,6 +233,33 @@ impl TestBus {
 
     /// Ends the process where it stands, as `kill -9` would, and starts it again on what it has stored.
     /// Inside `#[tokio::test]`, async handlers that were under way go on, and nobody hears of it.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping(u8);
+    /// # impl tidings::Event for Ping {
+    /// #     const NAME: &'static str = "ping";
+    /// #     fn key(&self) -> Option<tidings::Key> { Some(self.0.into()) }
+    /// # }
+    /// # use tidings::{Bus, BusBuilder, Context, Error, StateError, testing::TestBus};
+    /// fn start(bus: BusBuilder) -> Result<Bus, Error> {
+    ///     let bus = bus.build()?;
+    ///     bus.subscribe("pings")
+    ///         .on(|_: &Ping, ctx: &mut Context| -> Result<(), StateError> {
+    ///             let count: u64 = ctx.state().get("count")?.unwrap_or(0);
+    ///             ctx.state().put("count", &(count + 1))
+    ///         })
+    ///         .start()?;
+    ///     Ok(bus)
+    /// }
+    ///
+    /// let mut bus = TestBus::start(start)?;
+    /// bus.publish(Ping(1))?;
+    /// bus.kill();
+    /// bus.run_until_idle();
+    /// assert_eq!(bus.state("pings", 1_u8, "count"), Some(1_u64)); // it was acknowledged, so it is there
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Panics
     /// The set-up fails.
@@ -225,6 +278,33 @@ impl TestBus {
     }
 
     /// The subscription of that name.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping(u8);
+    /// # impl tidings::Event for Ping {
+    /// #     const NAME: &'static str = "ping";
+    /// #     fn key(&self) -> Option<tidings::Key> { Some(self.0.into()) }
+    /// # }
+    /// # use tidings::{Bus, BusBuilder, Context, Error, StateError, testing::TestBus};
+    /// fn start(bus: BusBuilder) -> Result<Bus, Error> {
+    ///     let bus = bus.build()?;
+    ///     bus.subscribe("pings")
+    ///         .on(|_: &Ping, ctx: &mut Context| -> Result<(), StateError> {
+    ///             let count: u64 = ctx.state().get("count")?.unwrap_or(0);
+    ///             ctx.state().put("count", &(count + 1))
+    ///         })
+    ///         .start()?;
+    ///     Ok(bus)
+    /// }
+    ///
+    /// let bus = TestBus::start(start)?;
+    /// bus.subscription("pings").pause();
+    /// bus.publish(Ping(1))?;
+    /// bus.run_until_idle();
+    /// assert_eq!(bus.subscription("pings").ledger().waiting, 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Panics
     /// None of that name runs.
@@ -277,6 +357,33 @@ impl TestBus {
 
     /// What a subscription has stored under that name for an event key, as of its last commit. `key` is
     /// what an event would name, or `None::<Key>` for what handlers of events without a key have stored.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping(u8);
+    /// # impl tidings::Event for Ping {
+    /// #     const NAME: &'static str = "ping";
+    /// #     fn key(&self) -> Option<tidings::Key> { Some(self.0.into()) }
+    /// # }
+    /// # use tidings::{Bus, BusBuilder, Context, Error, StateError, testing::TestBus};
+    /// fn start(bus: BusBuilder) -> Result<Bus, Error> {
+    ///     let bus = bus.build()?;
+    ///     bus.subscribe("pings")
+    ///         .on(|_: &Ping, ctx: &mut Context| -> Result<(), StateError> {
+    ///             let count: u64 = ctx.state().get("count")?.unwrap_or(0);
+    ///             ctx.state().put("count", &(count + 1))
+    ///         })
+    ///         .start()?;
+    ///     Ok(bus)
+    /// }
+    ///
+    /// let bus = TestBus::start(start)?;
+    /// bus.publish(Ping(1))?;
+    /// bus.run_until_idle();
+    /// assert_eq!(bus.state("pings", 1_u8, "count"), Some(1_u64));
+    /// assert_eq!(bus.state::<u64>("pings", 2_u8, "count"), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Panics
     /// No subscription of that name runs, or the value is of another type.

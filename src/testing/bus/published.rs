@@ -26,6 +26,18 @@ pub struct Published<E> {
 impl TestBus {
     /// Every event of this type, in the order of the journal.
     ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping(u8);
+    /// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+    /// use tidings::testing::TestBus;
+    ///
+    /// let bus = TestBus::start(|bus| bus.build())?;
+    /// bus.publish(Ping(7))?;
+    /// assert_eq!(bus.published::<Ping>()[0].0, 7);
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    ///
     /// # Panics
     /// One of them does not decode.
     #[must_use]
@@ -65,6 +77,18 @@ impl TestBus {
 
     /// An event of this type was published for which `is_expected` says true.
     ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping(u8);
+    /// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+    /// use tidings::testing::TestBus;
+    ///
+    /// let bus = TestBus::start(|bus| bus.build())?;
+    /// bus.publish(Ping(7))?;
+    /// bus.assert_published::<Ping>(|ping| ping.0 == 7);
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    ///
     /// # Panics
     /// None was. The message shows those that were.
     #[track_caller]
@@ -74,6 +98,18 @@ impl TestBus {
     }
 
     /// So many events of this type were published.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping(u8);
+    /// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+    /// use tidings::testing::TestBus;
+    ///
+    /// let bus = TestBus::start(|bus| bus.build())?;
+    /// bus.publish_all([Ping(1), Ping(2)])?;
+    /// bus.assert_published_times::<Ping>(2);
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
     ///
     /// # Panics
     /// It were more, or fewer. The message shows them.
@@ -89,6 +125,17 @@ impl TestBus {
     }
 
     /// No event of this type was published.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping(u8);
+    /// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+    /// use tidings::testing::TestBus;
+    ///
+    /// let bus = TestBus::start(|bus| bus.build())?;
+    /// bus.assert_nothing_published::<Ping>();
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
     ///
     /// # Panics
     /// One was. The message shows it.

@@ -13,6 +13,20 @@ use super::{messages, policy::millis};
 use crate::{event::Event, message::Message, testing::TestBus};
 
 /// One thing that happens to a bus.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, Serialize, Deserialize)] struct Ping;
+/// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+/// use tidings::{Message, OpenError, testing::{TestBus, strategies::Step}};
+///
+/// let mut bus = TestBus::start(|bus| bus.build())?;
+/// for step in [Step::Publish(Message::new(Ping)), Step::Kill] {
+///     step.take(&mut bus);
+/// }
+/// bus.assert_published_times::<Ping>(1);
+/// # Ok::<(), OpenError>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Step<E> {
@@ -66,7 +80,7 @@ impl<E: Event + Clone> Step<E> {
     }
 }
 
-/// What happens to a bus, step by step.
+/// What happens to a bus, step by step. See [`flows`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Flow<E> {
@@ -125,7 +139,25 @@ where
 
 /// Flows of up to 40 steps, with messages around these events, that operate these subscriptions.
 ///
-/// See the [module](super::strategies) for an example.
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, Serialize, Deserialize)] struct Ping(u8);
+/// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+/// use proptest::prelude::*;
+/// use tidings::{Error, testing::{TestBus, strategies}};
+///
+/// let flows = strategies::flows(any::<u8>().prop_map(Ping), &["pings"]);
+/// proptest!(ProptestConfig::with_cases(16), |(flow in flows)| {
+///     let mut bus = TestBus::start(|bus| {
+///         let bus = bus.build()?;
+///         bus.subscribe("pings").on(|_: &Ping| ()).start()?;
+///         Ok::<_, Error>(bus)
+///     })
+///     .unwrap();
+///     flow.run(&mut bus);
+///     bus.assert_no_dead_letters();
+/// });
+/// ```
 pub fn flows<S>(events: S, subscriptions: &[&str]) -> BoxedStrategy<Flow<S::Value>>
 where
     S: Strategy<Value: Event + Clone> + 'static,

@@ -138,7 +138,7 @@ impl OwnRuntime {
                 Poll::Pending
             }
         }));
-        self.brink.begin(true);
+        self.brink.end();
         went
     }
 
@@ -168,6 +168,12 @@ impl Brink {
     fn begin(&self, holds: bool) {
         *self.asked.lock() = 0;
         self.holds.store(holds, Ordering::Release);
+    }
+
+    /// The waker is let go of: it holds the runtime, which holds this.
+    fn end(&self) {
+        self.begin(true);
+        drop(self.waker.lock().take());
     }
 
     fn heed(&self, cx: &Context<'_>) {
