@@ -58,9 +58,9 @@
 //!
 //! # Testing
 //!
-//! With feature `testing`, `testing::Simulator` runs a whole flow on one thread under a seed, with a
-//! virtual clock, and `testing::MemoryDisk` fails and loses power when told to. `testing::History`
-//! finds the promises that a recorded run has broken.
+//! With feature `testing`, `testing::TestBus` runs a user's own set-up on a virtual clock, and
+//! `testing::sim` under seeds, with processes that die and disks that fail. `testing::prove_idempotent`
+//! names handlers that are not. `docs/testing.md` is the chapter about it.
 //!
 //! # Features
 //!
@@ -120,3 +120,8 @@ pub use tidings_derive::Event;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The same for the chapter about testing.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+struct Testing;

@@ -105,9 +105,9 @@ impl fmt::Display for Failure {
         writeln!(f, "seed {}: {}\n", self.seed, self.message)?;
         match (self.faults.len(), self.found) {
             (0, 0) => writeln!(f, "It takes no fault.")?,
-            (0, found) => writeln!(f, "It takes none of the {found} faults of the first run.")?,
+            (0, found) => writeln!(f, "It takes no fault; the first run had {found}.")?,
             (needed, found) => {
-                writeln!(f, "It takes {needed} of the {found} faults of the first run:")?;
+                writeln!(f, "What it takes ({found} faults in the first run, {needed} are enough):")?;
                 self.faults.iter().try_for_each(|fault| writeln!(f, "  {fault}"))?;
             }
         }

@@ -49,15 +49,18 @@ pub(super) fn wanted() -> Option<Rerun> {
 /// What is typed to see a run again.
 pub(super) fn command(seed: u64, faults: &[Fault]) -> String {
     let faults: Vec<_> = faults.iter().map(Fault::to_string).collect();
-    let test = test_name();
-    format!("{VARIABLE}={seed}:{} cargo test {test}", faults.join(",")).trim_end().to_owned()
+    let program = match test_name() {
+        Some(test) => format!("cargo test {test}"),
+        None => "and the program once more".into(),
+    };
+    format!("{VARIABLE}={seed}:{} {program}", faults.join(","))
 }
 
 /// The name of the test that runs, as its thread has it.
-fn test_name() -> String {
+fn test_name() -> Option<String> {
     #[allow(clippy::disallowed_methods)] // its name alone is asked for
     let thread = std::thread::current();
-    thread.name().filter(|name| *name != "main").unwrap_or_default().to_owned()
+    thread.name().filter(|name| *name != "main").map(str::to_owned)
 }
 
 #[cfg(test)]
