@@ -319,7 +319,7 @@ fn what_is_gathered_is_handled_in_its_time_however_often_the_lanes_change() {
         .lanes(Lanes::adaptive(1..=4))
         .rate_limit(Rate::per_second(1))
         .on_batch(10, SECOND / 2, move |ticks: &mut [Batched<'_, Tick>]| {
-            list.lock().push(ticks.len())
+            list.lock().push(ticks.len());
         })
         .start()
         .unwrap();

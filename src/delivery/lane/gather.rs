@@ -209,7 +209,9 @@ impl Lane {
         let Some(pass) = pass else { return };
         let Some(gathering) = self.gatherings.0.remove(&kind) else { return };
         let (mut held, mut items): (Vec<_>, Vec<_>) = gathering.events.into_iter().unzip();
-        held.iter_mut().for_each(|held| held.gathered = None);
+        for held in &mut held {
+            held.gathered = None;
+        }
         let clocked_in = self.clock_in(held.first().map(Held::position));
         let result = subscriber.call_batch_probed(&mut items, |items| batching.call(items));
         self.clock_out(clocked_in);
