@@ -6,11 +6,14 @@
 
 mod clock;
 mod ending;
+#[cfg(all(test, tidings_loom))]
+pub(crate) mod models;
 mod monitor;
 mod pool;
 mod random;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulator;
+pub(crate) mod sync;
 mod table;
 mod task;
 mod threads;

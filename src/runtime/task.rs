@@ -3,15 +3,13 @@
 use std::{
     cell::Cell,
     fmt,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
 };
 
-use parking_lot::Mutex;
-
-use super::{Driver, PoolId, Precedence};
+use super::{
+    Driver, PoolId, Precedence,
+    sync::{AtomicU8, Mutex},
+};
 
 /// What a step wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

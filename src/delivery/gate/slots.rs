@@ -5,9 +5,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use parking_lot::Mutex;
-
-use crate::runtime::Task;
+use crate::runtime::{Task, sync::Mutex};
 
 /// How many handlers of a subscription are at work at once.
 ///
@@ -110,7 +108,60 @@ fn wake(task: Option<Arc<Task>>) {
     }
 }
 
-#[cfg(test)]
+/// Under `loom`, which tries every order in which threads can get on.
+#[cfg(all(test, tidings_loom))]
+mod models {
+    use std::sync::atomic::Ordering::{Acquire, Release};
+
+    use loom::{sync::atomic::AtomicBool, thread};
+
+    use super::*;
+    use crate::runtime::{Step, models::Queue};
+
+    /// A lane that wants one place, and works for a moment.
+    fn lane(queue: &Arc<Queue>, slots: &Arc<Slots>, number: u32) -> (Arc<Task>, Arc<AtomicBool>) {
+        let done = Arc::new(AtomicBool::new(false));
+        let (slots, has_worked) = (Arc::clone(slots), Arc::clone(&done));
+        let own: Arc<std::sync::OnceLock<Arc<Task>>> = Arc::default();
+        let this = Arc::clone(&own);
+        let task = queue.task(u64::from(number), move || {
+            if has_worked.load(Acquire) {
+                return Step::Wait;
+            }
+            match (slots.take(number), this.get()) {
+                (Some(permit), _) => {
+                    has_worked.store(true, Release);
+                    drop(permit);
+                    Step::Wait
+                }
+                (None, Some(task)) if slots.wait(number, task) => Step::Wait,
+                _ => Step::Again,
+            }
+        });
+        own.get_or_init(|| Arc::clone(&task));
+        (task, done)
+    }
+
+    #[test]
+    fn a_lane_that_waits_for_a_place_is_woken_for_it() {
+        loom::model(|| {
+            let (queue, slots) = (Queue::new(), Slots::new(1));
+            let lanes = [0, 1].map(|number| lane(&queue, &slots, number));
+            lanes.iter().for_each(|(task, _)| task.wake());
+            let pool = Arc::clone(&queue);
+            let thread = thread::spawn(move || _ = pool.run_one());
+            queue.run_one();
+            thread.join().unwrap();
+            queue.run_all();
+            for (_, done) in &lanes {
+                assert!(done.load(Acquire), "a lane rests, though there is a place");
+            }
+            lanes.iter().for_each(|(task, _)| task.stop());
+        });
+    }
+}
+
+#[cfg(all(test, not(tidings_loom)))]
 mod tests {
     use super::*;
     use crate::runtime::{Runtime, Step, simulator::Simulator};

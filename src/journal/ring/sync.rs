@@ -2,7 +2,6 @@
 
 #[cfg(not(tidings_loom))]
 mod real {
-    pub(crate) use parking_lot::Mutex;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, fence};
 
     /// Between two `SeqCst` accesses whose place in the total order matters: they need no more.
@@ -35,10 +34,7 @@ mod real {
 mod modelled {
     pub(crate) use loom::{
         cell::UnsafeCell,
-        sync::{
-            MutexGuard,
-            atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, fence},
-        },
+        sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, fence},
     };
 
     std::thread_local! {
@@ -53,22 +49,9 @@ mod modelled {
             fence(std::sync::atomic::Ordering::SeqCst);
         }
     }
-
-    /// `loom`'s mutex with the face of `parking_lot`'s.
-    #[derive(Debug, Default)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-        }
-    }
 }
 
+pub(crate) use crate::runtime::sync::Mutex;
 #[cfg(tidings_loom)]
 pub(crate) use modelled::*;
 #[cfg(not(tidings_loom))]

@@ -107,7 +107,10 @@ impl fmt::Display for Failure {
             (0, 0) => writeln!(f, "It takes no fault.")?,
             (0, found) => writeln!(f, "It takes no fault; the first run had {found}.")?,
             (needed, found) => {
-                writeln!(f, "What it takes ({found} faults in the first run, {needed} are enough):")?;
+                writeln!(
+                    f,
+                    "What it takes ({found} faults in the first run, {needed} are enough):"
+                )?;
                 self.faults.iter().try_for_each(|fault| writeln!(f, "  {fault}"))?;
             }
         }
