@@ -98,6 +98,36 @@ fn a_key_whose_first_letter_was_never_tried_goes_on_by_itself_after_a_restart() 
 }
 
 #[test]
+fn a_key_does_not_go_on_before_its_letter_is_given_up_for_good() {
+    let mut refused = 0;
+    for seed in 0..200 {
+        let store = Store { sim: Simulator::new(seed), ..Store::new() };
+        let bus = store.open();
+        let (broken, handled) = (seen(), seen());
+        broken.lock().push(0);
+        let _billing = billing(&bus, &broken, &handled);
+        let head = bus.publish(placed(7, 0)).unwrap().position;
+        store.sim.run_until_idle();
+        bus.publish(placed(7, 1)).unwrap();
+        let _other = bus.enqueue(placed(8, 9)).unwrap(); // so that lanes work while others commit
+        if seed % 2 == 0 {
+            store.disk.fail_after(seed / 2 % 4);
+        }
+        let result = bus.dead_letters("billing").discard(head);
+        assert!(!handled.lock().contains(&1), "seed {seed}: the letter is there until it is not");
+        if result.is_err() {
+            refused += 1;
+            continue;
+        }
+        if seed % 2 > 0 {
+            store.sim.run_until_idle();
+            assert!(handled.lock().contains(&1), "seed {seed}: it follows by itself");
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+#[test]
 fn without_it_a_key_goes_on() {
     let (sim, bus) = simulated(3);
     let handled = seen();
