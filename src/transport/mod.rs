@@ -40,6 +40,7 @@
 //! | arrives | a thread of the transport fetches ahead, so many at a time, and calls the notifier | the same | the same |
 
 mod arrival;
+pub(crate) mod bell;
 mod capabilities;
 mod error;
 mod high_water;

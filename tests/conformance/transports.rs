@@ -1,10 +1,10 @@
 //! The transports of the crate pass, whatever they promise.
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use tidings::{
     testing::{
-        Simulator,
+        Simulator, UnreliableTransport,
         conformance::{self, TRANSPORT_CHECKS, TransportFixture},
     },
     transport::{Capabilities, LoopbackTransport, Order, Parcel, TransportError},
@@ -89,6 +89,51 @@ transport_conformance!(
     Loopback::small(least().order(Order::Total).dedup_window(Duration::from_secs(10)))
 );
 
+/// A transport on which nothing goes wrong, but that connections can be cut and streams made anew.
+struct Spared {
+    sim: Simulator,
+    first: UnreliableTransport<LoopbackTransport>,
+    connections: Mutex<Vec<UnreliableTransport<LoopbackTransport>>>,
+}
+
+impl Spared {
+    fn new(capabilities: Capabilities) -> Self {
+        let Loopback { sim, broker, .. } = Loopback::new(capabilities);
+        let first = UnreliableTransport::new(broker, &sim.runtime(), 7);
+        Self { sim, first, connections: Mutex::default() }
+    }
+}
+
+impl TransportFixture for Spared {
+    type Transport = UnreliableTransport<LoopbackTransport>;
+
+    fn open(&self) -> Result<Self::Transport, TransportError> {
+        let opened = self.first.beside(self.first.inner().connect());
+        self.connections.lock().unwrap().push(opened.clone());
+        Ok(opened)
+    }
+
+    fn pass(&self, time: Duration) {
+        self.sim.advance(time);
+    }
+
+    fn recreate(&self) -> bool {
+        self.first.recreate().is_ok()
+    }
+
+    fn cut(&self) -> bool {
+        self.connections.lock().unwrap().iter().for_each(UnreliableTransport::cut);
+        true
+    }
+
+    fn mend(&self) {
+        self.connections.lock().unwrap().iter().for_each(UnreliableTransport::mend);
+    }
+}
+
+transport_conformance!(unreliable_but_spared, Spared::new(everything().order(Order::Total)));
+transport_conformance!(unreliable_but_spared_per_key, Spared::new(least().order(Order::PerKey)));
+
 /// The loopback on real threads and the real clock.
 struct RealTime(LoopbackTransport);
 
@@ -112,7 +157,29 @@ impl TransportFixture for RealTime {
     }
 }
 
-transport_conformance!(loopback_in_real_time, RealTime::new());
+/// Those that look at threads, timers and the notifier; the others would wait for nothing new.
+mod loopback_in_real_time {
+    use super::{RealTime, conformance::transport_check};
+
+    macro_rules! checks {
+        ($($check:ident)*) => {
+            $(#[test]
+            fn $check() {
+                transport_check(stringify!($check), RealTime::new);
+            })*
+        };
+    }
+
+    checks! {
+        a_notifier_is_called_when_there_is_something_to_receive
+        a_delay_is_kept_or_refused
+        nothing_to_receive_is_answered_at_once
+        several_threads_send_and_receive_at_once
+        the_members_of_a_group_share_what_arrives
+        what_is_not_settled_in_time_comes_again
+        what_is_to_be_tried_again_comes_after_its_delay
+    }
+}
 
 #[test]
 fn the_whole_suite_runs_in_one_call_too() {

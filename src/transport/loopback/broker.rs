@@ -7,10 +7,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{channel::Channel, group::Member, handle::Bell};
+use super::{channel::Channel, group::Member};
 use crate::{
     runtime::{Runtime, Tick},
-    transport::{Capabilities, TransportError},
+    transport::{Capabilities, TransportError, bell::Bell},
 };
 
 pub(super) struct Broker {
@@ -67,12 +67,6 @@ impl Broker {
         Ok(value)
     }
 
-    pub(super) fn ring_when_due(&self, bell: &Bell) {
-        if let Some(due) = self.look(|channel, now| channel.due_after(now)) {
-            bell.ring_at(due, &self.runtime);
-        }
-    }
-
     fn notify(&self, rings: bool, due: Option<Tick>) {
         let bells: Vec<_> =
             self.bells.lock().iter().filter_map(|(_, bell)| bell.upgrade()).collect();
@@ -81,7 +75,7 @@ impl Broker {
                 bell.ring();
             }
             if let Some(due) = due {
-                bell.ring_at(due, &self.runtime);
+                bell.ring_at(due);
             }
         }
     }

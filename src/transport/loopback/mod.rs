@@ -186,7 +186,7 @@ impl Transport for LoopbackTransport {
     }
 
     fn set_notifier(&self, notifier: Notifier) {
-        self.handle.set_notifier(notifier);
+        self.handle.bell.set(notifier);
     }
 
     fn close(&self) -> Result<(), TransportError> {

@@ -13,7 +13,10 @@ const SEEDS: u64 = 12;
 /// A commit of a few records makes no more calls than this.
 const MOST_CALLS: u64 = 200;
 
-/// Neither does an opening.
+/// Commits that are tried in the same way.
+const FEW: u64 = 4;
+
+/// An opening makes no more calls than this.
 const MOST_CALLS_OF_OPENING: u64 = 100_000;
 
 /// The part of the fixture that makes it fail.
@@ -55,36 +58,72 @@ pub(super) fn a_power_loss_leaves_whole_commits_in_order<F: StorageFixture>(fixt
     }
 }
 
-/// Has a commit fail at its first call, then at its second, and so on until it succeeds; each time in
-/// a life of its own. `then` sees what the failed commit left, and ends that life.
+/// Sees what a failed commit left, and ends its life.
+type Then<'a, S> = &'a dyn Fn(&S, &mut Story, &dyn StorageFaults, &StorageError, u64) -> S;
+
+/// Lives of a store, in each of which one commit may fail.
+struct Lives<'a, F: StorageFixture> {
+    fixture: &'a F,
+    faults: &'a dyn StorageFaults,
+    story: Story,
+    storage: F::Storage,
+    then: Then<'a, F::Storage>,
+}
+
+impl<F: StorageFixture> Lives<'_, F> {
+    /// A few of them, whose commits differ in what they hold and so in the calls that they make.
+    /// Returns how many commits succeeded.
+    fn few(&mut self, durability: Durability, nth: u64, fail: impl Fn(&dyn StorageFaults)) -> u64 {
+        let mut successes = 0;
+        for _ in 0..FEW {
+            self.story.go_on(&self.storage, 2, Durability::Buffered);
+            fail(self.faults);
+            let outcome = self.story.commit(&self.storage, durability);
+            self.faults.heal();
+            successes += u64::from(outcome.is_ok());
+            self.storage = match &outcome {
+                Err(error) => (self.then)(&self.storage, &mut self.story, self.faults, error, nth),
+                Ok(()) => self.end(durability, nth),
+            };
+        }
+        successes
+    }
+
+    /// The worst end that a commit of this durability has to survive.
+    fn end(&mut self, durability: Durability, seed: u64) -> F::Storage {
+        self.story.check(&self.storage, "after a commit that did not fail");
+        let is_synced = durability == Durability::Synced;
+        let crash = if is_synced { Crash::Power { seed } } else { Crash::Process };
+        self.story.crash(self.fixture, self.faults, crash)
+    }
+}
+
+/// Has commits fail at their first call, then at their second, and so on until they succeed; each in a
+/// life of its own. First at all calls from that one on, and then at that one alone.
 fn at_every_call<F: StorageFixture>(
     fixture: &F,
     durability: &[Durability],
-    then: impl Fn(&F::Storage, &mut Story, &dyn StorageFaults, &StorageError, u64) -> F::Storage,
+    then: Then<'_, F::Storage>,
 ) {
     let Some(faults) = faults(fixture) else { return };
-    let mut story = Story::default();
-    let mut storage = open(fixture);
+    let (story, storage) = (Story::default(), open(fixture));
+    let mut lives = Lives { fixture, faults, story, storage, then };
     for durability in durability {
-        let mut nth = 0;
-        loop {
-            nth += 1;
-            story.go_on(&storage, 2, Durability::Buffered);
-            faults.fail_from(nth);
-            let outcome = story.commit(&storage, *durability);
-            faults.heal();
-            let Err(error) = outcome else { break };
-            assert!(nth < MOST_CALLS, "a commit of a few records makes {nth} calls");
-            storage = then(&storage, &mut story, faults, &error, nth);
+        let mut calls = 1;
+        while lives.few(*durability, calls, |faults| faults.fail_from(calls)) < FEW {
+            assert!(calls < MOST_CALLS, "a commit of a few records makes {calls} calls");
+            calls += 1;
         }
-        assert!(nth > 1, "a commit succeeds though every call below it fails");
-        story.check(&storage, "after a commit that did not fail");
+        assert!(calls > 1, "commits succeed though every call below them fails");
+        for nth in 1..=calls {
+            lives.few(*durability, nth, |faults| faults.fail_once(nth));
+        }
     }
 }
 
 pub(super) fn a_commit_that_fails_is_there_whole_or_not_at_all<F: StorageFixture>(fixture: &F) {
     let both = [Durability::Buffered, Durability::Synced];
-    at_every_call(fixture, &both, |_, story, faults, _, nth| {
+    at_every_call(fixture, &both, &|_, story, faults, _, nth| {
         let crash = if nth % 3 == 0 { Crash::Process } else { Crash::Power { seed: nth } };
         story.crash(fixture, faults, crash)
     });
@@ -93,7 +132,7 @@ pub(super) fn a_commit_that_fails_is_there_whole_or_not_at_all<F: StorageFixture
 pub(super) fn after_a_failed_write_nothing_is_accepted_and_reads_go_on<F: StorageFixture>(
     fixture: &F,
 ) {
-    at_every_call(fixture, &[Durability::Synced], |storage, story, faults, error, _| {
+    at_every_call(fixture, &[Durability::Synced], &|storage, story, faults, error, _| {
         story.check(storage, "after a commit that failed");
         let next = story.commit(storage, Durability::Buffered);
         match (error, next) {
@@ -112,7 +151,7 @@ pub(super) fn after_a_failed_write_nothing_is_accepted_and_reads_go_on<F: Storag
 pub(super) fn what_comes_after_a_failed_write_is_not_acknowledged_and_lost<F: StorageFixture>(
     fixture: &F,
 ) {
-    at_every_call(fixture, &[Durability::Synced], |storage, story, faults, _, nth| {
+    at_every_call(fixture, &[Durability::Synced], &|storage, story, faults, _, nth| {
         for _ in 0..3 {
             // It may be refused; what is accepted must be kept.
             if story.commit(storage, Durability::Synced).is_err() {

@@ -1,6 +1,6 @@
 //! How a store is made to fail, and to lose power.
 
-use crate::storage::file::MemoryDisk;
+use crate::storage::file::{Fault, MemoryDisk};
 
 /// Makes what lies below a store fail: its disk, its connection. An optional part of a
 /// [`StorageFixture`](super::StorageFixture).
@@ -38,6 +38,9 @@ pub trait StorageFaults {
     /// write or sync. A write that fails may have done a part of its work, a sync that fails may have kept a part.
     fn fail_from(&self, nth: u64);
 
+    /// Makes the `nth` call from now on fail as [`StorageFaults::fail_from`] does, but no other.
+    fn fail_once(&self, nth: u64);
+
     /// Has calls succeed again.
     fn heal(&self);
 
@@ -62,6 +65,10 @@ pub enum Crash {
 impl StorageFaults for MemoryDisk {
     fn fail_from(&self, nth: u64) {
         self.fail_after(nth);
+    }
+
+    fn fail_once(&self, nth: u64) {
+        self.fail(Fault::at(nth).once());
     }
 
     fn heal(&self) {

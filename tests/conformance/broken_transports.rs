@@ -1,0 +1,5 @@
+//! Transports that lie, each in one way, and the check that finds it.
+
+mod lies;
+mod mishaps;
+mod pretender;
