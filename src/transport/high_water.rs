@@ -6,9 +6,9 @@ use super::{Place, Stream, StreamId};
 /// one that has lost its end and gives sequences a second time. Going on from there as if nothing had
 /// happened would lose events in silence.
 ///
-/// What to note: the places of parcels that were accepted and are no copies, by the one who sends them;
-/// or those of first deliveries, where they come in [total order](super::Order::Total) and without delay.
-/// Keep one for each.
+/// What to note: every place of an accepted parcel, by the one who sends; or every place of an arrival, by
+/// the one who receives, where arrivals come in [total order](super::Order::Total) and without delay. Keep
+/// one for each.
 ///
 /// ```
 /// use tidings::transport::{HighWater, Place, Stream, StreamChange, StreamId};
@@ -16,7 +16,7 @@ use super::{Place, Stream, StreamId};
 /// let orders = StreamId::new("orders since 2026-11-23");
 /// let mut seen = HighWater::new();
 /// seen.look(&[Stream { id: orders.clone(), last: None }])?;
-/// seen.note(&Place { stream: orders.clone(), sequence: 7 })?;
+/// seen.note(&Place { stream: orders.clone(), sequence: 7 }, false)?;
 ///
 /// // The broker comes back, and has lost the end.
 /// let change = seen.look(&[Stream { id: orders, last: Some(4) }]);
@@ -103,23 +103,27 @@ impl HighWater {
         Ok(())
     }
 
-    /// Notes the place of a parcel, which has to be beyond all that were noted of its stream.
+    /// Notes the place of a parcel. Unless it is known to be a copy, or to come again, it has to be beyond
+    /// all that were noted of its stream.
     ///
     /// # Errors
     /// [`StreamChange::New`], [`StreamChange::WentBack`].
-    pub fn note(&mut self, place: &Place) -> Result<(), StreamChange> {
+    pub fn note(&mut self, place: &Place, is_copy: bool) -> Result<(), StreamChange> {
         let Place { stream, sequence } = place;
         let Some(known) = self.streams.iter_mut().find(|known| known.id == *stream) else {
             return Err(StreamChange::New { stream: stream.clone() });
         };
-        if let Some(seen) = known.last
-            && *sequence <= seen
-        {
-            let (stream, now) = (stream.clone(), Some(*sequence));
-            return Err(StreamChange::WentBack { stream, seen, now });
+        match known.last {
+            Some(seen) if *sequence <= seen && !is_copy => {
+                let (stream, now) = (stream.clone(), Some(*sequence));
+                Err(StreamChange::WentBack { stream, seen, now })
+            }
+            _ => {
+                // A copy may be the first that is heard of: the original's acknowledgement was lost.
+                known.last = known.last.max(Some(*sequence));
+                Ok(())
+            }
         }
-        known.last = Some(*sequence);
-        Ok(())
     }
 }
 
@@ -144,9 +148,9 @@ mod tests {
         let mut seen = HighWater::new();
         seen.look(&[stream("a", None), stream("b", Some(9))]).unwrap();
         for sequence in [1, 2, 5] {
-            seen.note(&place("a", sequence)).unwrap();
+            seen.note(&place("a", sequence), false).unwrap();
         }
-        seen.note(&place("b", 3)).unwrap(); // received from the start, though there are more
+        seen.note(&place("b", 3), false).unwrap(); // received from the start, though there are more
         seen.look(&[stream("b", Some(10)), stream("a", Some(5)), stream("c", Some(1))]).unwrap();
         assert_eq!(seen.streams(), [stream("a", Some(5)), stream("b", Some(3)), stream("c", None)]);
     }
@@ -156,24 +160,33 @@ mod tests {
         let back = |now| Err(StreamChange::WentBack { stream: StreamId::new("a"), seen: 5, now });
         assert_eq!(at("a", 5).look(&[stream("a", Some(4))]), back(Some(4)));
         assert_eq!(at("a", 5).look(&[stream("a", None)]), back(None));
-        assert_eq!(at("a", 5).note(&place("a", 5)), back(Some(5)));
-        at("a", 5).note(&place("a", 6)).unwrap();
+        assert_eq!(at("a", 5).note(&place("a", 5), false), back(Some(5)));
+        at("a", 5).note(&place("a", 6), false).unwrap();
     }
 
     #[test]
     fn a_stream_that_was_made_anew_is_noticed_and_nothing_is_noted() {
         let mut seen = at("a", 5);
         let (a, anew) = (StreamId::new("a"), StreamId::new("a'"));
-        assert_eq!(seen.note(&place("a'", 1)), Err(StreamChange::New { stream: anew }));
+        assert_eq!(seen.note(&place("a'", 1), false), Err(StreamChange::New { stream: anew }));
         assert_eq!(seen.look(&[stream("a'", Some(1))]), Err(StreamChange::Gone { stream: a }));
         assert_eq!(seen, at("a", 5));
     }
 
     #[test]
+    fn a_copy_may_be_anywhere_and_counts_all_the_same() {
+        let mut seen = at("a", 5);
+        seen.note(&place("a", 3), true).unwrap();
+        assert_eq!(seen, at("a", 5));
+        seen.note(&place("a", 9), true).unwrap();
+        assert!(seen.look(&[stream("a", Some(8))]).is_err());
+    }
+
+    #[test]
     fn one_more_stream_is_no_loss() {
         let mut seen = at("a", 5);
-        assert!(seen.note(&place("b", 1)).is_err());
+        assert!(seen.note(&place("b", 1), false).is_err());
         seen.look(&[stream("a", Some(5)), stream("b", Some(1))]).unwrap();
-        seen.note(&place("b", 1)).unwrap();
+        seen.note(&place("b", 1), false).unwrap();
     }
 }

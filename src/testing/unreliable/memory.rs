@@ -148,7 +148,7 @@ impl Shifts {
     }
 
     fn lose(&mut self, first: u128, end: u128) {
-        let shift = self.shift(end) + (end + 1 - first);
+        let shift = end + 1 - self.shown(first); // the next one takes its place
         self.lost.push((first, end));
         self.shifts.push((end + 1, shift));
     }

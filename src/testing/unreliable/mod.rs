@@ -214,6 +214,19 @@ impl<T: Transport> UnreliableTransport<T> {
         None
     }
 
+    /// Receives what is not lost: none where there is none, and not where it lies behind what is lost.
+    fn receive_kept(&self, group: &str, max: usize) -> Result<Vec<Arrival>, TransportError> {
+        loop {
+            let arrivals = self.inner.receive(group, max)?;
+            let is_end = arrivals.is_empty();
+            let kept = arrivals.into_iter().filter_map(|arrival| self.show(arrival));
+            let kept: Vec<_> = kept.collect();
+            if is_end || !kept.is_empty() {
+                return Ok(kept);
+            }
+        }
+    }
+
     /// Lets an arrival through, late or twice as it may be.
     fn let_through(&self, group: &str, arrival: Arrival, now: Tick) -> Option<Arrival> {
         let fate = &mut *self.fate.lock();
@@ -276,10 +289,14 @@ impl<T: Transport> Transport for UnreliableTransport<T> {
         self.check("receiving")?;
         let now = self.runtime.now();
         let late = self.link.lock().held.count(group, now, max);
-        let fresh = self.inner.receive(group, max - late)?;
+        let fresh = self.receive_kept(group, max - late)?;
+        let may_be_more = fresh.len() + late == max;
         let mut arrivals = self.link.lock().held.take(group, now, late);
-        for arrival in fresh.into_iter().filter_map(|arrival| self.show(arrival)) {
+        for arrival in fresh {
             arrivals.extend(self.let_through(group, arrival, now));
+        }
+        if may_be_more && arrivals.len() < max {
+            self.bell.ring(); // for what is behind those that come later
         }
         let fate = &mut *self.fate.lock();
         if fate.mishaps.reorder.strike(&mut fate.random) {

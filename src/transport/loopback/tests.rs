@@ -109,8 +109,9 @@ fn what_is_settled_late_is_stale_once_it_was_delivered_anew() {
     let first = receive(&transport).remove(0).1;
     sim.advance(Duration::from_secs(31));
     let second = receive(&transport).remove(0).1;
-    let stale =
-        |token| matches!(transport.settle(token, Settlement::Ack), Err(TransportError::Stale));
+    let stale = |token: &Token| {
+        matches!(transport.settle(token, Settlement::Ack), Err(TransportError::Stale))
+    };
     assert!(stale(&first));
     transport.settle(&second, Settlement::Ack).unwrap();
     assert!(stale(&second));

@@ -93,8 +93,9 @@ pub(super) fn a_stream_keeps_its_identity_and_goes_on<F: TransportFixture>(fixtu
             panic!("after a restart that lost nothing: {change}");
         }
         for number in 0..5 {
-            let (place, _) = accept(fixture, &transport, &[parcel(round * 5 + number)]).remove(0);
-            if let Err(change) = seen.note(&place) {
+            let (place, is_copy) =
+                accept(fixture, &transport, &[parcel(round * 5 + number)]).remove(0);
+            if let Err(change) = seen.note(&place, is_copy) {
                 panic!("though nothing was lost: {change}");
             }
         }
@@ -108,8 +109,11 @@ pub(super) fn a_stream_that_was_made_anew_is_noticed<F: TransportFixture>(fixtur
     let mut seen = HighWater::new();
     let known = seen.look(&streams(fixture, &transport));
     assert!(known.is_ok(), "nothing was seen before, and yet: {known:?}");
-    for (place, _) in accept(fixture, &transport, &parcels(1..=8)) {
-        assert!(seen.note(&place).is_ok(), "{place:?} is not one of the streams, in their order");
+    for (place, is_copy) in accept(fixture, &transport, &parcels(1..=8)) {
+        assert!(
+            seen.note(&place, is_copy).is_ok(),
+            "{place:?} is not one of the streams, in their order"
+        );
     }
     if !fixture.recreate() {
         return skip("the fixture cannot make its streams anew");
