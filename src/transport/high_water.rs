@@ -128,6 +128,7 @@ impl HighWater {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests, though clippy does not see that
 mod tests {
     use super::*;
 

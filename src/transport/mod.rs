@@ -2,7 +2,7 @@
 //!
 //! A [`Transport`] carries [`Parcel`]s to the streams of a broker, and from there to groups of
 //! receivers. It promises little, and says what: its [`Capabilities`] are declared, and
-//! `testing::conformance` (feature `testing`) holds it to them.
+//! `transport_conformance!` (feature `testing`) holds it to them.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -80,8 +80,8 @@ pub enum Sent {
 
 /// Moves messages to a broker and from it.
 ///
-/// Implementations pass the suite in `tidings::testing::conformance` (feature `testing`), which
-/// states the contract as tests. In words:
+/// Implementations pass `tidings::transport_conformance!` (feature `testing`), which states the contract
+/// as tests. In words:
 ///
 /// - **Nothing waits.** Every method answers from what is known on this side. The notifier says when
 ///   there may be more to know.
@@ -101,7 +101,8 @@ pub enum Sent {
 ///   may where something before it in its stream is still open.
 /// - **Memory is bounded**: what is under way, what was fetched ahead. At the bound a parcel is
 ///   refused, [`TransportError::Full`], and the notifier tells when there is room.
-/// - All methods may be called from several threads at once, and a broker has several transports.
+/// - All methods may be called from several threads at once, and there may be several transports to one
+///   broker.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// What it promises. Always the same.
     fn capabilities(&self) -> Capabilities;
@@ -137,7 +138,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 
     /// Has this called, instead of any earlier one, when something may have arrived, when something is
     /// known of a parcel under way, when there is room again, and when a connection is there again.
-    /// Calls too many do no harm.
+    ///
+    /// It tells of what is new: who is woken asks until nothing is left. Calls too many do no harm.
     fn set_notifier(&self, notifier: Notifier);
 
     /// Ends it: what is open goes back to its group, and later calls fail with

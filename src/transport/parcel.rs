@@ -119,6 +119,7 @@ fn within(part: &'static str, bytes: usize, limit: usize) -> Result<(), ParcelEr
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests, though clippy does not see that
 mod tests {
     use super::*;
 

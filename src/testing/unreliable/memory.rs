@@ -18,7 +18,7 @@ const REMEMBERED: usize = 1024;
 /// parcel would be, had the broker really lost what it is said to have lost.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    streams: BTreeMap<StreamId, Shifts>,
+    streams: BTreeMap<StreamId, Past>,
     /// How often a parcel was lost: to be sent again, it goes by another id each time, lest the broker
     /// take it for a copy.
     losses: BTreeMap<MessageId, u32>,
@@ -29,7 +29,7 @@ pub(super) struct Memory {
 }
 
 #[derive(Debug, Default)]
-struct Shifts {
+struct Past {
     /// What was lost, from and to, both included.
     lost: Vec<(u128, u128)>,
     /// From which sequence on how much is taken off, in order.
@@ -126,7 +126,7 @@ fn with_id(parcel: &Parcel, id: MessageId) -> Parcel {
     changed.map_or_else(|_| parcel.clone(), |changed| changed.delayed(parcel.delay()))
 }
 
-impl Shifts {
+impl Past {
     fn forget(&mut self, most: u64) -> Vec<MessageId> {
         let Some((end, _)) = self.last_accepted.back().copied() else { return Vec::new() };
         let most = usize::try_from(most).unwrap_or(usize::MAX);

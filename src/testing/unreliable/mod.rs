@@ -111,6 +111,7 @@ impl<T: Transport> UnreliableTransport<T> {
     }
 
     /// What it wraps.
+    #[must_use]
     pub fn inner(&self) -> &T {
         &self.inner
     }
@@ -129,6 +130,7 @@ impl<T: Transport> UnreliableTransport<T> {
     /// Has the broker lose, of each stream, up to so many of the parcels that it accepted last through these
     /// connections. Sequences go back by as many, nobody receives the lost ones any more, and their ids are
     /// as if they had never come. Returns how many are lost.
+    #[allow(clippy::must_use_candidate)] // called for what it does
     pub fn forget(&self, most: u64) -> u64 {
         self.fate.lock().memory.forget(most)
     }

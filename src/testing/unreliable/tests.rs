@@ -1,4 +1,5 @@
 //! Each mishap by itself.
+#![allow(clippy::unwrap_used)] // tests, though clippy does not see that
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -150,7 +151,9 @@ fn what_the_broker_forgot_comes_to_nobody_and_its_sequences_come_again() {
     seen.look(&transport.streams().unwrap()).unwrap();
     let places = send(&transport, 1..=5);
     assert_eq!(sequences(&places), [1, 2, 3, 4, 5]);
-    places.iter().for_each(|place| seen.note(place, false).unwrap());
+    for place in &places {
+        seen.note(place, false).unwrap();
+    }
     assert_eq!(transport.forget(2), 2);
     let change = seen.look(&transport.streams().unwrap());
     assert!(matches!(change, Err(StreamChange::WentBack { seen: 5, now: Some(3), .. })));
@@ -186,7 +189,7 @@ fn a_stream_that_is_made_anew_is_another_and_begins_at_one() {
 }
 
 /// Everything that a run of many calls answers, as text.
-fn trace(seed: u64) -> String {
+fn trace(seed: u64) -> Vec<String> {
     let mishaps = Mishaps::none()
         .duplicate(0.2)
         .delay(0.3, SECOND * 5)
@@ -197,20 +200,19 @@ fn trace(seed: u64) -> String {
         .forget(0.1, 5)
         .recreate(0.02);
     let (sim, transport) = seeded(seed, mishaps);
-    let mut answers = String::new();
+    let mut answers = Vec::new();
     let mut kinds = BTreeMap::new();
     for number in 0..200 {
         let sent = transport.send(&[parcel(number), parcel(number / 2)]);
         let received = transport.receive("g", 5);
         for arrival in received.iter().flatten() {
-            answers += &format!("{:?}", transport.settle(&arrival.token, Settlement::Ack));
+            answers.push(format!("{:?}", transport.settle(&arrival.token, Settlement::Ack)));
         }
-        answers += &format!("{sent:?}{received:?}{:?}", transport.streams());
+        answers.push(format!("{sent:?}{received:?}{:?}", transport.streams()));
         *kinds.entry(received.map_or(99, |arrivals| arrivals.len())).or_insert(0) += 1;
         sim.advance(SECOND);
     }
     assert!(kinds.len() > 4, "a run of variety: {kinds:?}");
-    // The loopback's own identity follows from the simulator's seed.
     answers
 }
 

@@ -70,7 +70,11 @@ impl Channel {
     /// Takes back what a member has. Returns whether that was anything.
     pub(super) fn leave(&mut self, member: Member, now: Tick) -> bool {
         self.members.remove(&member);
-        self.groups.values_mut().fold(false, |any, group| group.release(member, now) || any)
+        let mut any = false;
+        for group in self.groups.values_mut() {
+            any |= group.release(member, now);
+        }
+        any
     }
 
     pub(super) fn check_open(&self, member: Member) -> Result<(), TransportError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{broker::Broker, group::Member};
+use super::{broker::Broker, channel::Channel, group::Member};
 use crate::transport::bell::Bell;
 
 /// Gives back what it has when it is dropped.
@@ -16,9 +16,7 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn open(broker: Arc<Broker>) -> Arc<Self> {
         let of = Arc::downgrade(&broker);
-        let bell = Bell::new(&broker.runtime, move |_| {
-            of.upgrade()?.look(|channel, now| channel.due_after(now))
-        });
+        let bell = Bell::new(&broker.runtime, move |_| of.upgrade()?.look(Channel::due_after));
         let member = broker.join(&bell);
         Arc::new(Self { broker, member, bell })
     }

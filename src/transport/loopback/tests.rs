@@ -1,4 +1,5 @@
 //! What the conformance suite does not ask of every transport.
+#![allow(clippy::unwrap_used)] // tests, though clippy does not see that
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -156,6 +157,14 @@ fn a_connection_that_is_dropped_gives_back_what_it_had() {
     assert!(numbers(&transport).is_empty(), "the other one has it");
     drop(other);
     assert_eq!(transport.receive("g", 1).unwrap()[0].redeliveries, 1);
+}
+
+#[test]
+fn a_transport_may_be_chosen_when_the_program_runs() {
+    let (_sim, transport) = small(1);
+    let chosen: Arc<dyn Transport> = Arc::new(transport.clone());
+    chosen.close().unwrap();
+    assert!(matches!(send(&transport, 1), Err(TransportError::Closed)), "a clone is the same");
 }
 
 #[test]

@@ -12,14 +12,13 @@ use std::{
 use tidings::{
     testing::conformance::TransportFixture,
     transport::{
-        Arrival, Capabilities, LoopbackTransport, Notifier, Order, Parcel, Sent, Settlement,
-        Stream, Token, Transport, TransportError,
+        Capabilities, LoopbackTransport, Notifier, Order, Parcel, Settlement, Stream, Token,
+        Transport, TransportError,
     },
 };
 
+use super::{Outcomes, Received, Settled};
 use crate::transports::{Loopback, everything};
-
-type Outcomes = Vec<Result<Sent, TransportError>>;
 
 /// What is said instead of the truth, method by method; the truth unless overridden.
 pub(crate) trait Lie: fmt::Debug + Default + Send + Sync + 'static {
@@ -45,22 +44,12 @@ pub(crate) trait Lie: fmt::Debug + Default + Send + Sync + 'static {
         parcels.iter().map(|_| Err(unreachable())).collect()
     }
 
-    fn receive(
-        &self,
-        truth: &LoopbackTransport,
-        group: &str,
-        max: usize,
-    ) -> Result<Vec<Arrival>, TransportError> {
+    fn receive(&self, truth: &LoopbackTransport, group: &str, max: usize) -> Received {
         truth.receive(group, max)
     }
 
-    fn settle(
-        &self,
-        truth: &LoopbackTransport,
-        token: &Token,
-        settlement: Settlement,
-    ) -> Result<(), TransportError> {
-        truth.settle(token, settlement)
+    fn settle(&self, truth: &LoopbackTransport, token: &Token, wanted: Settlement) -> Settled {
+        truth.settle(token, wanted)
     }
 
     fn streams(&self, truth: &LoopbackTransport) -> Result<Vec<Stream>, TransportError> {
@@ -112,7 +101,7 @@ impl<L: Lie> Transport for Pretender<L> {
         }
     }
 
-    fn receive(&self, group: &str, max: usize) -> Result<Vec<Arrival>, TransportError> {
+    fn receive(&self, group: &str, max: usize) -> Received {
         self.check()?;
         self.lie.receive(&self.truth, group, max)
     }

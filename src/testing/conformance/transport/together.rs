@@ -115,7 +115,7 @@ impl<F: TransportFixture> Run<'_, F> {
             let parcel = keyed(self.sent, self.sent % 3);
             match self.transport.send(std::slice::from_ref(&parcel)).pop() {
                 Some(Ok(Sent::Accepted { is_copy, .. })) => {
-                    assert!(!is_copy, "no copy of anything")
+                    assert!(!is_copy, "no copy of anything");
                 }
                 Some(Err(TransportError::Full)) => return,
                 _ => _ = accept(self.fixture, &self.transport, std::slice::from_ref(&parcel)),
