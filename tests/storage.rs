@@ -1,4 +1,4 @@
-//! Every storage passes the conformance suite, and what only files can do.
+//! What only files can do; all that a storage must is in `tests/conformance`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![allow(clippy::cast_precision_loss, clippy::disallowed_methods)] // small numbers, real files
 
@@ -7,73 +7,16 @@ use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
 use tidings::{
     Envelope, MessageId, Position,
-    storage::{Commit, FileStorage, MemoryStorage, Query, Record, Storage, StorageError, Write},
-    testing::{
-        MemoryDisk,
-        conformance::{self, StorageFixture},
-    },
+    storage::{Commit, FileStorage, Query, Record, Storage, StorageError, Write},
+    testing::MemoryDisk,
 };
-
-struct Memory(MemoryStorage);
-
-impl StorageFixture for Memory {
-    type Storage = MemoryStorage;
-
-    fn open(&self) -> Result<MemoryStorage, StorageError> {
-        Ok(self.0.reopened())
-    }
-
-    fn persistent(&self) -> bool {
-        true
-    }
-}
 
 struct Simulated(MemoryDisk, u64);
 
-impl StorageFixture for Simulated {
-    type Storage = FileStorage;
-
+impl Simulated {
     fn open(&self) -> Result<FileStorage, StorageError> {
         FileStorage::builder("/store").disk(self.0.clone()).segment_bytes(self.1).open()
     }
-
-    fn persistent(&self) -> bool {
-        true
-    }
-}
-
-struct Real(TempDir);
-
-impl StorageFixture for Real {
-    type Storage = FileStorage;
-
-    fn open(&self) -> Result<FileStorage, StorageError> {
-        FileStorage::builder(self.0.path().join("a/store")).segment_bytes(1 << 20).open()
-    }
-
-    fn persistent(&self) -> bool {
-        true
-    }
-}
-
-#[test]
-fn memory_conforms() {
-    conformance::storage(|| Memory(MemoryStorage::new()));
-}
-
-#[test]
-fn files_on_the_simulated_disk_conform() {
-    conformance::storage(|| Simulated(MemoryDisk::new(), 1 << 30));
-}
-
-#[test]
-fn files_in_small_segments_conform() {
-    conformance::storage(|| Simulated(MemoryDisk::new(), 0));
-}
-
-#[test]
-fn files_on_the_real_disk_conform() {
-    conformance::storage(|| Real(TempDir::new().unwrap()));
 }
 
 fn in_use(path: &Path) -> String {

@@ -45,14 +45,13 @@ use volatile::{Admission, position};
 use crate::{
     contract::{Contract, EventType, NameId, NameTaken},
     event::{Durability, Event, Key},
-    message::{CorrelationId, Envelope, Headers, Message, MessageId, Position, Publishable},
+    message::{
+        CorrelationId, Envelope, Headers, MAX_PAYLOAD, Message, MessageId, Position, Publishable,
+    },
     policy::Window,
     runtime::{Clock, Monitor, Runtime, Seeded, Task, Tick},
     storage::{Storage, StorageError, Write},
 };
-
-/// The longest payload that can be published, in bytes.
-const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
 
 /// A publish that was not waited for.
 pub(crate) enum Enqueued {

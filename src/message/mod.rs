@@ -17,6 +17,9 @@ use crate::{
     runtime::Timestamp,
 };
 
+/// The longest payload that can be published, in bytes.
+pub(crate) const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
+
 /// An event on its way to the bus, with metadata of the publisher's choice.
 ///
 /// A bare event converts by itself; a message is needed only to say more:

@@ -36,8 +36,8 @@ pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// Where a durable bus keeps its events and its state.
 ///
-/// Implementations pass the suite in `tidings::testing::conformance` (feature `testing`), which
-/// states the contract as tests. In words:
+/// Implementations pass `tidings::storage_conformance!` (feature `testing`), which states the contract
+/// as tests. In words:
 ///
 /// - A commit happens whole or not at all, also across a crash.
 /// - Positions are dense from 1. A commit's records are adjacent and in the given order.

@@ -1,6 +1,6 @@
 //! For tests of your own (feature `testing`): a bus for tests, tests of one handler, simulated runs of whole
 //! flows, a prover of idempotency, strategies and a model for property tests, the simulator, the history
-//! checker and the conformance suites.
+//! checker, a transport on which everything goes wrong, and the conformance suites.
 
 mod bus;
 pub mod conformance;
@@ -10,6 +10,7 @@ pub mod model;
 mod prover;
 pub mod sim;
 pub mod strategies;
+mod unreliable;
 
 pub use crate::{
     runtime::simulator::Simulator,
@@ -22,3 +23,4 @@ pub use prover::{
     Culprit, Interruption, NotIdempotent, Proof, prove_idempotent, try_prove_idempotent,
 };
 pub use sim::{Faults, Sim};
+pub use unreliable::{Mishaps, UnreliableTransport};

@@ -29,7 +29,11 @@ impl Areas {
     pub(crate) fn of(sources: &[Source]) -> Self {
         let names: BTreeSet<_> = sources.iter().filter_map(|s| area(&s.path)).collect();
         let root = sources.iter().find(|source| source.path == "src/lib.rs");
-        let exports = root.map(|root| exports(&code::of(root))).unwrap_or_default();
+        let mut exports = root.map(|root| exports(&code::of(root))).unwrap_or_default();
+        for source in sources.iter().filter(|source| source.text.contains("#[macro_export]")) {
+            let macros = exported_macros(&code::of(source)).into_iter();
+            exports.extend(macros.filter_map(|name| Some((name, area(&source.path)?))));
+        }
         Self { names, exports }
     }
 
@@ -37,7 +41,7 @@ impl Areas {
         &self.names
     }
 
-    /// The area that a reference ends in, directly or by way of the root.
+    /// The area that a reference ends in, directly or by way of the root, where exported macros are, too.
     pub(crate) fn resolve(&self, reference: &Reference) -> Option<&str> {
         let first = reference.path.first()?;
         let known = self.names.get(first).or_else(|| self.exports.get(first));
@@ -190,4 +194,24 @@ fn exports(root: &TokenStream) -> BTreeMap<String, String> {
         exports.entry(reference.name).or_insert(reference.path.swap_remove(0));
     }
     exports
+}
+
+/// The names of the macros with `#[macro_export]`, which are reachable as `crate::name!` from any area.
+fn exported_macros(code: &TokenStream) -> Vec<String> {
+    let tokens: Vec<_> = code.clone().into_iter().collect();
+    let is_exported = |attribute: &TokenTree| {
+        let inside = inside(Some(attribute), Delimiter::Bracket).unwrap_or_default();
+        inside.first().is_some_and(|token| is_word(token, "macro_export"))
+    };
+    let names = tokens.windows(4).filter_map(|found| match found {
+        [attribute, word, mark, TokenTree::Ident(name)]
+            if is_exported(attribute)
+                && is_word(word, "macro_rules")
+                && is_mark(Some(mark), '!') =>
+        {
+            Some(name.to_string())
+        }
+        _ => None,
+    });
+    names.collect()
 }

@@ -91,6 +91,17 @@ fn paths_through_the_root_are_edges_of_the_area_behind_it() {
 }
 
 #[test]
+fn an_exported_macro_is_of_the_area_that_defines_it() {
+    let text = "#[macro_export] macro_rules! check { () => {} }\nmacro_rules! own { () => {} }";
+    let mut sources = sample("src/saga.rs", "use crate::check; use crate::own;");
+    sources.push(source("src/bus/macros.rs", text));
+    assert_eq!(unknown_imports(&sources), ["src/saga.rs:1: saga (`crate::own`)"]);
+    let mut sources = sample("src/storage.rs", "fn a() { crate::check!() }");
+    sources.push(source("src/bus/macros.rs", text));
+    assert_eq!(upward_imports(&sources).len(), 1);
+}
+
+#[test]
 fn a_name_that_the_root_does_not_have_is_flagged() {
     let found = unknown_imports(&sample("src/saga.rs", "use crate::{Event, Nobody};"));
     assert_eq!(found, ["src/saga.rs:1: saga (`crate::Nobody`)"]);

@@ -1,91 +1,66 @@
-//! What every storage must do, as tests that anybody can run against their own.
+//! What every storage and every transport must do, as tests that anybody can run against their own:
+//! [`storage_conformance!`](crate::storage_conformance) and
+//! [`transport_conformance!`](crate::transport_conformance) make a test of each check.
 
-mod lifecycle;
-mod log;
-mod model;
-mod state;
+mod storage;
+mod transport;
 
-use std::{fmt::Debug, sync::Arc};
+use std::fmt::Debug;
 
-use crate::{
-    event::Durability,
-    message::{Envelope, MessageId, Position},
-    storage::{Commit, Query, Record, Storage, StorageError},
-};
+pub use storage::{Crash, STORAGE_CHECKS, StorageFaults, StorageFixture, storage, storage_check};
+pub use transport::{TRANSPORT_CHECKS, TransportFixture, transport, transport_check};
 
-/// One store, empty at first, that can be opened again after it was closed.
-pub trait StorageFixture {
-    /// The storage under test.
-    type Storage: Storage;
+/// A check, named by the sentence that it proves.
+type Check<F> = fn(&F);
 
-    /// Opens the store. Opening it again after [`Storage::close`] is a restart.
-    ///
-    /// # Errors
-    /// Whatever the storage says; the suite reports it as a failure.
-    fn open(&self) -> Result<Self::Storage, StorageError>;
+/// One test for each check; the arguments are as the suites' own macros give them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    (
+        $run:ident $attributes:tt $name:ident, $fixture:expr,
+        $($area:ident: { $($check:ident)* })*
+    ) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
 
-    /// Whether the store keeps what it holds across a restart.
-    fn persistent(&self) -> bool;
+            $($($crate::__conformance_tests! { $run $attributes $check, $fixture })*)*
+        }
+    };
+    ($run:ident [$(#[$attribute:meta])*] $check:ident, $fixture:expr) => {
+        #[test]
+        $(#[$attribute])*
+        fn $check() {
+            $crate::testing::conformance::$run(stringify!($check), || $fixture);
+        }
+    };
 }
 
-/// Runs the whole suite, each check on a store of its own.
-///
-/// ```
-/// use tidings::{
-///     storage::{MemoryStorage, StorageError},
-///     testing::conformance::{self, StorageFixture},
-/// };
-///
-/// struct Memory(MemoryStorage);
-///
-/// impl StorageFixture for Memory {
-///     type Storage = MemoryStorage;
-///
-///     fn open(&self) -> Result<MemoryStorage, StorageError> {
-///         Ok(self.0.reopened())
-///     }
-///
-///     fn persistent(&self) -> bool {
-///         true
-///     }
-/// }
-///
-/// // In a test of yours:
-/// conformance::storage(|| Memory(MemoryStorage::new()));
-/// ```
-///
-/// # Panics
-/// A check failed; the message says which, and what was expected.
-pub fn storage<F: StorageFixture>(fresh: impl Fn() -> F) {
-    let checks = [log::checks(), state::checks(), lifecycle::checks(), model::checks()];
-    for (name, check) in checks.into_iter().flatten() {
-        let running = Running(name);
-        check(&fresh());
-        drop(running);
-    }
+fn run<F>(suite: &'static str, name: &'static str, check: Check<F>, fixture: &F) {
+    let running = Running { suite, name };
+    check(fixture);
+    drop(running);
 }
-
-/// A check with the sentence that it proves.
-type Check<F> = (&'static str, fn(&F));
 
 /// Says which check it was when one panics.
-struct Running(&'static str);
+struct Running {
+    suite: &'static str,
+    name: &'static str,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("storage conformance: this does not hold: {}", self.0);
+            let sentence = self.name.replace('_', " ");
+            eprintln!("{} conformance: this does not hold: {sentence}", self.suite);
         }
     }
 }
 
-/// The value, or a panic that says what was being done.
-#[track_caller]
-fn must<T>(result: Result<T, StorageError>, doing: &str) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => panic!("{doing} failed: {error}"),
-    }
+/// Says that a check did not look, and why.
+fn skip(why: &str) {
+    eprintln!("not checked: {why}");
 }
 
 #[track_caller]
@@ -94,61 +69,12 @@ fn same<T: PartialEq + Debug>(found: T, expected: T, what: &str) {
     assert!(found == expected, "{what}: expected {expected:?}, found {found:?}");
 }
 
-#[track_caller]
-fn open<F: StorageFixture>(fixture: &F) -> F::Storage {
-    must(fixture.open(), "opening the store")
-}
-
-#[track_caller]
-fn position(number: u64) -> Position {
-    match Position::new(number) {
-        Some(position) => position,
-        None => panic!("positions begin at 1"),
-    }
-}
-
-/// A record that can be told from those with other numbers.
-fn record(number: u64) -> Record {
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&number.to_be_bytes());
-    Record {
-        envelope: Arc::new(Envelope::new("conformance.record", 1, MessageId::from_bytes(id))),
-        payload: number.to_string().into_bytes(),
-    }
-}
-
-fn records(numbers: impl IntoIterator<Item = u64>) -> Vec<Record> {
-    numbers.into_iter().map(record).collect()
-}
-
-fn of_records(records: Vec<Record>) -> Commit {
-    Commit { records, durability: Durability::Buffered, ..Commit::default() }
-}
-
-/// The records of one page, whose positions must be consecutive.
-#[track_caller]
-fn read(storage: &impl Storage, from: Position, most: usize, bytes: usize) -> Vec<Record> {
-    let page = must(storage.read(&Query::from(from).records(most).bytes(bytes)), "reading");
-    let next = from.plus(page.records.len() as u64);
-    same(page.next, next, "where a read says to go on");
-    let numbered = (0..).zip(page.records);
-    let records = numbered.map(|(at, (position, record))| {
-        same(position, from.plus(at), "the position of a record");
-        record
-    });
-    records.collect()
-}
-
-/// Everything from a position on, in as many reads as it takes.
-#[track_caller]
-fn read_from(storage: &impl Storage, from: Position) -> Vec<Record> {
-    let mut found = Vec::new();
-    loop {
-        let next = from.plus(found.len() as u64);
-        let more = read(storage, next, 100, 1 << 20);
-        if more.is_empty() {
-            return found;
+/// Runs the same work on several threads at once, each with its number from 0.
+#[allow(clippy::disallowed_methods)] // not the threads of what is under test, but of who calls it
+fn run_threads(threads: u64, work: &(impl Fn(u64) + Sync)) {
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || work(thread));
         }
-        found.extend(more);
-    }
+    });
 }

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use super::{
-    Check, StorageFixture, must, of_records, open, position, read, read_from, record, records, same,
+    StorageFixture, must, of_records, open, position, read, read_from, record, records, same,
 };
 use crate::{
     event::Key,
@@ -12,26 +12,7 @@ use crate::{
     storage::{Query, Record, RecordRef, Storage, StorageError, Trim, Upkeep, Write},
 };
 
-pub(super) fn checks<F: StorageFixture>() -> Vec<Check<F>> {
-    vec![
-        ("a new store is empty", is_empty_at_first),
-        ("positions are dense from 1", positions_are_dense),
-        ("a commit's records are adjacent and in order", records_are_in_order),
-        ("a commit without records has the next position", no_records),
-        ("reading begins anywhere and keeps its limits", reads_keep_limits),
-        ("reading at or past the end yields nothing", reads_past_the_end),
-        ("a read stops before a position", reads_stop),
-        ("a filter finds what matches, and nothing else", filters),
-        ("a visit shows what a read returns, until told to stop", visits),
-        ("trimming drops the oldest records, and no others", trims),
-        ("an envelope comes back with every field", envelopes_come_back),
-        ("records of many shapes share a commit", mixed_commit),
-        ("empty and large payloads come back", payload_sizes),
-        ("a commit that is too large changes nothing", too_large),
-    ]
-}
-
-fn is_empty_at_first<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_new_store_is_empty<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     same(storage.end(), Position::FIRST, "the end");
     same(storage.first(), Position::FIRST, "the first position");
@@ -40,7 +21,7 @@ fn is_empty_at_first<F: StorageFixture>(fixture: &F) {
     same(must(storage.scan(b"", None, 10), "scan"), Vec::new(), "its state");
 }
 
-fn positions_are_dense<F: StorageFixture>(fixture: &F) {
+pub(super) fn positions_are_dense_from_1<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     for number in 1..=20 {
         let at = must(storage.commit(of_records(records([number]))), "committing");
@@ -50,7 +31,7 @@ fn positions_are_dense<F: StorageFixture>(fixture: &F) {
     same(storage.first(), Position::FIRST, "the first position");
 }
 
-fn records_are_in_order<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_commits_records_are_adjacent_and_in_order<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let commits = [records(1..=3), records(4..=4), records(5..=9)];
     let mut expected = Position::FIRST;
@@ -62,7 +43,7 @@ fn records_are_in_order<F: StorageFixture>(fixture: &F) {
     same(read_from(&storage, Position::FIRST), records(1..=9), "all records");
 }
 
-fn no_records<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_commit_without_records_has_the_next_position<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     same(must(storage.commit(of_records(vec![])), "an empty commit"), Position::FIRST, "it");
     must(storage.commit(of_records(records([1]))), "committing");
@@ -74,7 +55,7 @@ fn no_records<F: StorageFixture>(fixture: &F) {
     same(read_from(&storage, Position::FIRST), records(1..=2), "all records");
 }
 
-fn reads_keep_limits<F: StorageFixture>(fixture: &F) {
+pub(super) fn reading_begins_anywhere_and_keeps_its_limits<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     for batch in 0..10 {
         let numbers = batch * 5 + 1..=batch * 5 + 5;
@@ -98,7 +79,7 @@ fn reads_keep_limits<F: StorageFixture>(fixture: &F) {
     same(read(&storage, position(1), 0, 100), vec![], "a read of no records");
 }
 
-fn reads_past_the_end<F: StorageFixture>(fixture: &F) {
+pub(super) fn reading_at_or_past_the_end_yields_nothing<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     must(storage.commit(of_records(records(1..=3))), "committing");
     for from in [4, 5, 1000, u64::MAX] {
@@ -109,7 +90,7 @@ fn reads_past_the_end<F: StorageFixture>(fixture: &F) {
     same(read_from(&storage, position(4)), records([4]), "what was added since");
 }
 
-fn reads_stop<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_read_stops_before_a_position<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     for number in 1..=9 {
         must(storage.commit(of_records(records([number]))), "committing");
@@ -138,7 +119,7 @@ fn varied(number: u64) -> Record {
     Record { envelope: Arc::new(envelope), payload: number.to_string().into_bytes() }
 }
 
-fn filters<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_filter_finds_what_matches_and_nothing_else<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     for first in (0..600).step_by(3) {
         let commit = of_records((first..first + 3).map(varied).collect());
@@ -180,7 +161,7 @@ fn read_all(storage: &impl Storage, mut query: Query) -> Vec<(Position, Record)>
     }
 }
 
-fn visits<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_visit_shows_what_a_read_returns_until_told_to_stop<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     for number in 0..20 {
         must(storage.commit(of_records(vec![varied(number)])), "committing");
@@ -204,7 +185,7 @@ fn visits<F: StorageFixture>(fixture: &F) {
     same(count, 6, "how many a visit shows");
 }
 
-fn trims<F: StorageFixture>(fixture: &F) {
+pub(super) fn trimming_drops_the_oldest_records_and_no_others<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let state = Write::put("key", "value");
     for number in 0..400 {
@@ -256,7 +237,7 @@ fn full_envelope() -> Envelope {
     envelope
 }
 
-fn envelopes_come_back<F: StorageFixture>(fixture: &F) {
+pub(super) fn an_envelope_comes_back_with_every_field<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let mut by_id = full_envelope();
     by_id.correlation = Some(MessageId::from_bytes([1; 16]).into());
@@ -269,7 +250,7 @@ fn envelopes_come_back<F: StorageFixture>(fixture: &F) {
     }
 }
 
-fn mixed_commit<F: StorageFixture>(fixture: &F) {
+pub(super) fn records_of_many_shapes_share_a_commit<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let mixed: Vec<Record> = (0..40)
         .map(|number| {
@@ -286,7 +267,7 @@ fn mixed_commit<F: StorageFixture>(fixture: &F) {
     same(read_from(&storage, position(18)), [&mixed[17..], &mixed].concat(), "the rest");
 }
 
-fn payload_sizes<F: StorageFixture>(fixture: &F) {
+pub(super) fn empty_and_large_payloads_come_back<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let sized = |(number, size): (u64, usize)| Record {
         payload: (0..size).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect(),
@@ -301,7 +282,7 @@ fn payload_sizes<F: StorageFixture>(fixture: &F) {
     assert!(read_from(&storage, position(6)) == sent, "payloads changed");
 }
 
-fn too_large<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_commit_that_is_too_large_changes_nothing<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let huge = Record { payload: vec![1; 64 << 20], ..record(1) };
     let mut commit = of_records(vec![huge]);

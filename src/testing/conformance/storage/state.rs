@@ -1,22 +1,10 @@
 //! Checks of the state and of preconditions.
 
-use super::{Check, StorageFixture, must, of_records, open, position, read_from, records, same};
+use super::{StorageFixture, must, of_records, open, position, read_from, records, same};
 use crate::{
     message::Position,
     storage::{Commit, Precondition, Storage, StorageError, Write},
 };
-
-pub(super) fn checks<F: StorageFixture>() -> Vec<Check<F>> {
-    vec![
-        ("state is put, replaced and removed", put_and_remove),
-        ("the last write to a key wins", last_write_wins),
-        ("keys and values are any bytes", any_bytes),
-        ("a scan keeps prefix, start and limit", scans),
-        ("a commit happens while its preconditions hold", preconditions_hold),
-        ("a conflict names the precondition and changes nothing", conflicts),
-        ("preconditions look at the state before the commit", preconditions_look_before),
-    ]
-}
 
 fn of_writes(writes: Vec<Write>) -> Commit {
     let mut commit = of_records(vec![]);
@@ -34,7 +22,7 @@ fn value_is(storage: &impl Storage, key: &str, expected: Option<&str>) {
     same(found, expected.map(Into::into), key);
 }
 
-fn put_and_remove<F: StorageFixture>(fixture: &F) {
+pub(super) fn state_is_put_replaced_and_removed<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     must(storage.commit(of_writes(vec![Write::put("a", "1"), Write::put("b", "2")])), "put");
     value_is(&storage, "a", Some("1"));
@@ -45,7 +33,7 @@ fn put_and_remove<F: StorageFixture>(fixture: &F) {
     value_is(&storage, "b", None);
 }
 
-fn last_write_wins<F: StorageFixture>(fixture: &F) {
+pub(super) fn the_last_write_to_a_key_wins<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let writes = vec![
         Write::put("a", "1"),
@@ -61,7 +49,7 @@ fn last_write_wins<F: StorageFixture>(fixture: &F) {
     value_is(&storage, "c", Some("1"));
 }
 
-fn any_bytes<F: StorageFixture>(fixture: &F) {
+pub(super) fn keys_and_values_are_any_bytes<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let writes = vec![
         Write::put([], "empty key"),
@@ -74,7 +62,7 @@ fn any_bytes<F: StorageFixture>(fixture: &F) {
     }
 }
 
-fn scans<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_scan_keeps_prefix_start_and_limit<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let keys = ["a", "b", "b/1", "b/2", "b/3", "b0", "c"];
     let puts = keys.iter().rev().map(|key| Write::put(*key, *key)).collect();
@@ -99,7 +87,7 @@ fn scans<F: StorageFixture>(fixture: &F) {
     check("d", None, 100, &[]);
 }
 
-fn preconditions_hold<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_commit_happens_while_its_preconditions_hold<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let mut commit = of_records(records(1..=2));
     commit.writes = vec![Write::put("key", "1")];
@@ -110,7 +98,9 @@ fn preconditions_hold<F: StorageFixture>(fixture: &F) {
     same(storage.end(), position(5), "the end");
 }
 
-fn conflicts<F: StorageFixture>(fixture: &F) {
+pub(super) fn a_conflict_names_the_precondition_and_changes_nothing<F: StorageFixture>(
+    fixture: &F,
+) {
     let storage = open(fixture);
     let mut first = of_records(records([1]));
     first.writes = vec![Write::put("key", "1")];
@@ -139,7 +129,7 @@ fn conflicts<F: StorageFixture>(fixture: &F) {
     must(storage.commit(of_records(records([2]))), "committing after conflicts");
 }
 
-fn preconditions_look_before<F: StorageFixture>(fixture: &F) {
+pub(super) fn preconditions_look_at_the_state_before_the_commit<F: StorageFixture>(fixture: &F) {
     let storage = open(fixture);
     let mut commit = of_writes(vec![Write::put("key", "1")]);
     commit.preconditions = vec![state_is("key", Some("1"))];

@@ -1,0 +1,75 @@
+//! The storages of the crate pass.
+
+use tempfile::TempDir;
+use tidings::{
+    storage::{FileStorage, MemoryStorage, StorageError},
+    storage_conformance,
+    testing::{
+        MemoryDisk,
+        conformance::{self, STORAGE_CHECKS, StorageFaults, StorageFixture},
+    },
+};
+
+pub(crate) struct Memory(pub(crate) MemoryStorage);
+
+impl StorageFixture for Memory {
+    type Storage = MemoryStorage;
+
+    fn open(&self) -> Result<MemoryStorage, StorageError> {
+        Ok(self.0.reopened())
+    }
+
+    fn persistent(&self) -> bool {
+        true
+    }
+}
+
+/// A store on the simulated disk, in segments of this size.
+struct Simulated(MemoryDisk, u64);
+
+impl StorageFixture for Simulated {
+    type Storage = FileStorage;
+
+    fn open(&self) -> Result<FileStorage, StorageError> {
+        FileStorage::builder("/store").disk(self.0.clone()).segment_bytes(self.1).open()
+    }
+
+    fn persistent(&self) -> bool {
+        true
+    }
+
+    fn faults(&self) -> Option<&dyn StorageFaults> {
+        Some(&self.0)
+    }
+}
+
+struct Real(TempDir);
+
+impl StorageFixture for Real {
+    type Storage = FileStorage;
+
+    fn open(&self) -> Result<FileStorage, StorageError> {
+        FileStorage::builder(self.0.path().join("a/store")).segment_bytes(1 << 20).open()
+    }
+
+    fn persistent(&self) -> bool {
+        true
+    }
+}
+
+storage_conformance!(memory, Memory(MemoryStorage::new()));
+storage_conformance!(files_on_the_simulated_disk, Simulated(MemoryDisk::new(), 1 << 30));
+storage_conformance!(files_in_small_segments, Simulated(MemoryDisk::new(), 0));
+storage_conformance!(files_on_the_real_disk, Real(TempDir::new().unwrap()));
+
+#[test]
+fn the_whole_suite_runs_in_one_call_too() {
+    conformance::storage(|| Memory(MemoryStorage::new()));
+}
+
+#[test]
+fn a_name_of_no_check_is_refused() {
+    let run = || conformance::storage_check("that", || Memory(MemoryStorage::new()));
+    assert!(std::panic::catch_unwind(run).is_err());
+    assert!(!STORAGE_CHECKS.contains(&"that"));
+}
