@@ -70,11 +70,12 @@ impl Task {
         self.precedence
     }
 
-    /// Has the task run soon. Cheap when it is already going to.
+    /// Has the task run soon, and see what the caller has written before. Costs an exchange, also when
+    /// it is already going to run: a mere look would not have that see it.
     pub(crate) fn wake(self: &Arc<Self>) {
         let woken = |state| match state {
-            IDLE => Some(QUEUED),
-            RUNNING => Some(WOKEN),
+            IDLE | QUEUED => Some(QUEUED),
+            RUNNING | WOKEN => Some(WOKEN),
             _ => None,
         };
         let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, woken);
