@@ -60,7 +60,8 @@
 //!
 //! With feature `testing`, `testing::Simulator` runs a whole flow on one thread under a seed, with a
 //! virtual clock, and `testing::MemoryDisk` fails and loses power when told to. `testing::History`
-//! finds the promises that a recorded run has broken.
+//! finds the promises that a recorded run has broken. `storage_conformance!` and
+//! `transport_conformance!` test a [`storage`] or a [`transport`] of your own.
 //!
 //! # Features
 //!
