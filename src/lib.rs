@@ -60,7 +60,8 @@
 //!
 //! With feature `testing`, `testing::TestBus` runs a user's own set-up on a virtual clock, and
 //! `testing::sim` under seeds, with processes that die and disks that fail. `testing::prove_idempotent`
-//! names handlers that are not. `docs/testing.md` is the chapter about it.
+//! names handlers that are not. `storage_conformance!` and `transport_conformance!` test a [`storage`] or a
+//! [`transport`] of your own. `docs/testing.md` is the chapter about it.
 //!
 //! # Features
 //!

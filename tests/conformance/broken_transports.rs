@@ -1,34 +1,12 @@
 //! Transports that lie, each in one way, and the check that finds it.
 
-/// A test of each lie: one that .. is found by the check that ..
-macro_rules! lies {
-    ($($test:ident: $lie:ident, $check:ident;)*) => {
-        $(#[test]
-        fn $test() {
-            finds::<$lie>(stringify!($check));
-        })*
-    };
-}
-
-/// Implements a lie by the methods that it overrides.
-macro_rules! lie {
-    ($(#[$doc:meta])* $name:ident; $($item:item)*) => {
-        $(#[$doc])*
-        #[derive(Debug, Default)]
-        struct $name;
-
-        impl Lie for $name {
-            $($item)*
-        }
-    };
-}
-
 mod lifecycle;
 mod mishaps;
 mod pretender;
 mod receiving;
 mod sending;
 mod settling;
+mod together;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -53,9 +31,23 @@ fn unique() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+#[test]
+fn every_check_finds_a_liar() {
+    let found_by = [
+        lifecycle::FOUND_BY,
+        mishaps::FOUND_BY,
+        receiving::FOUND_BY,
+        sending::FOUND_BY,
+        settling::FOUND_BY,
+        together::FOUND_BY,
+    ];
+    crate::every_check_finds_a_liar(TRANSPORT_CHECKS, &found_by);
+}
+
 /// The check fails that is about the lie.
 #[track_caller]
-fn finds<L: Lie>(check: &str) {
+#[allow(clippy::needless_pass_by_value)] // the lie says of which type it is, and no more
+fn finds<L: Lie>(_: L, check: &str) {
     let run = |check: &str| conformance::transport_check(check, Fixture::<L>::new);
     is_found(std::any::type_name::<L>(), check, TRANSPORT_CHECKS, run);
 }

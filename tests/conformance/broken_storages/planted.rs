@@ -36,38 +36,11 @@ fn finds(mistake: Mistake, check: &str) {
     is_found(&format!("{mistake:?}"), check, STORAGE_CHECKS, run);
 }
 
-#[test]
-fn a_commit_that_is_acknowledged_unsynced() {
-    finds(Mistake::AcknowledgeUnsynced, "a_synced_commit_survives_a_power_loss");
-}
-
-#[test]
-fn a_failed_write_that_is_forgotten() {
-    finds(
-        Mistake::ForgetFailedWrite,
-        "what_comes_after_a_failed_write_is_not_acknowledged_and_lost",
-    );
-}
-
-#[test]
-fn a_failed_sync_that_is_forgotten() {
-    finds(
-        Mistake::ForgetFailedSync,
-        "what_comes_after_a_failed_write_is_not_acknowledged_and_lost",
-    );
-}
-
-#[test]
-fn a_segment_before_the_last_that_is_not_synced() {
-    finds(Mistake::RollUnsynced, "a_power_loss_leaves_whole_commits_in_order");
-}
-
-#[test]
-fn a_batch_that_counts_as_whole_if_its_header_is() {
-    finds(Mistake::TrustHeaders, "a_power_loss_leaves_whole_commits_in_order");
-}
-
-#[test]
-fn a_manifest_that_is_not_synced() {
-    finds(Mistake::ManifestUnsynced, "an_opening_that_fails_harms_nothing");
+lies! {
+    a_commit_that_is_acknowledged_unsynced: Mistake::AcknowledgeUnsynced, a_synced_commit_survives_a_power_loss;
+    a_failed_write_that_is_forgotten: Mistake::ForgetFailedWrite, what_comes_after_a_failed_write_is_not_acknowledged_and_lost;
+    a_failed_sync_that_is_forgotten: Mistake::ForgetFailedSync, what_comes_after_a_failed_write_is_not_acknowledged_and_lost;
+    a_segment_before_the_last_that_is_not_synced: Mistake::RollUnsynced, a_power_loss_leaves_whole_commits_in_order;
+    a_batch_that_counts_as_whole_if_its_header_is: Mistake::TrustHeaders, a_power_loss_leaves_whole_commits_in_order;
+    a_manifest_that_is_not_synced: Mistake::ManifestUnsynced, an_opening_that_fails_harms_nothing;
 }

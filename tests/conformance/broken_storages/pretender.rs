@@ -1,35 +1,44 @@
 //! A storage that is honest but for one lie.
 
-use std::fmt;
+use std::{fmt, ops::ControlFlow};
 
 use tidings::{
     Position,
-    storage::{Commit, FileStorage, KeyValue, Page, Query, Storage, StorageError, Trim, Upkeep},
+    storage::{
+        Commit, FileStorage, KeyValue, Query, RecordRef, Storage, StorageError, Trim, Upkeep,
+    },
     testing::{
         MemoryDisk,
         conformance::{StorageFaults, StorageFixture},
     },
 };
 
+use super::{Committed, Read, Value};
+
 /// What is said instead of the truth, method by method; the truth unless overridden.
 pub(crate) trait Lie: fmt::Debug + Default + Send + Sync + 'static {
-    fn opened(_: &FileStorage) -> Self {
-        Self::default()
-    }
-
     fn end(&self, truth: &FileStorage) -> Position {
         truth.end()
     }
 
-    fn commit(&self, truth: &FileStorage, commit: Commit) -> Result<Position, StorageError> {
+    fn commit(&self, truth: &FileStorage, commit: Commit) -> Committed {
         truth.commit(commit)
     }
 
-    fn read(&self, truth: &FileStorage, query: &Query) -> Result<Page, StorageError> {
+    fn read(&self, truth: &FileStorage, query: &Query) -> Read {
         truth.read(query)
     }
 
-    fn get(&self, truth: &FileStorage, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    fn visit(
+        &self,
+        truth: &FileStorage,
+        query: &Query,
+        visit: &mut dyn FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Committed {
+        truth.visit(query, visit)
+    }
+
+    fn get(&self, truth: &FileStorage, key: &[u8]) -> Value {
         truth.get(key)
     }
 
@@ -41,7 +50,7 @@ pub(crate) trait Lie: fmt::Debug + Default + Send + Sync + 'static {
         truth.scan(prefix, after, max)
     }
 
-    fn trim(&self, truth: &FileStorage, trim: &Trim) -> Result<Position, StorageError> {
+    fn trim(&self, truth: &FileStorage, trim: &Trim) -> Committed {
         truth.trim(trim)
     }
 
@@ -71,15 +80,23 @@ impl<L: Lie> Storage for Pretender<L> {
         self.truth.first()
     }
 
-    fn commit(&self, commit: Commit) -> Result<Position, StorageError> {
+    fn commit(&self, commit: Commit) -> Committed {
         self.lie.commit(&self.truth, commit)
     }
 
-    fn read(&self, query: &Query) -> Result<Page, StorageError> {
+    fn read(&self, query: &Query) -> Read {
         self.lie.read(&self.truth, query)
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    fn visit(
+        &self,
+        query: &Query,
+        visit: &mut dyn FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Committed {
+        self.lie.visit(&self.truth, query, visit)
+    }
+
+    fn get(&self, key: &[u8]) -> Value {
         self.lie.get(&self.truth, key)
     }
 
@@ -92,7 +109,7 @@ impl<L: Lie> Storage for Pretender<L> {
         self.lie.scan(&self.truth, (prefix, after, max))
     }
 
-    fn trim(&self, trim: &Trim) -> Result<Position, StorageError> {
+    fn trim(&self, trim: &Trim) -> Committed {
         self.lie.trim(&self.truth, trim)
     }
 
@@ -114,8 +131,7 @@ impl<L: Lie> StorageFixture for Fixture<L> {
 
     fn open(&self) -> Result<Pretender<L>, StorageError> {
         let truth = FileStorage::builder("/store").disk(self.0.clone()).open()?;
-        let lie = L::opened(&truth);
-        Ok(Pretender { truth, lie })
+        Ok(Pretender { truth, lie: L::default() })
     }
 
     fn persistent(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Lies about restarts, streams and connections.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tidings::transport::{
     Capabilities, LoopbackTransport, Parcel, Place, Sent, Stream, StreamId, Transport,
     TransportError,
@@ -9,10 +11,11 @@ use super::{Lie, Outcomes, Received, finds, unique};
 use crate::transports::least;
 
 lies! {
+    one_that_fails_to_close_twice: FailsToCloseTwice::default(), closing_twice_is_fine;
     one_that_stays_open: StaysOpen, a_closed_transport_refuses_everything;
     one_that_loses_on_restart: LosesOnRestart, a_restart_loses_nothing;
     one_that_hides_that_it_was_made_anew: HidesThatItWasMadeAnew, a_stream_that_was_made_anew_is_noticed;
-    one_that_changes_its_identity: ChangesItsIdentity, a_stream_keeps_its_identity_and_goes_on;
+    one_that_changes_its_identity: ChangesItsIdentity::default(), a_stream_keeps_its_identity_and_goes_on;
     one_that_accepts_without_connection: AcceptsWithoutConnection, a_cut_connection_loses_nothing;
 }
 
@@ -104,5 +107,17 @@ lie! {
         let place = Place { stream: StreamId::new("orders"), sequence: 1 };
         let accepted = Sent::Accepted { place, is_copy: false };
         parcels.iter().map(|_| Ok(accepted.clone())).collect()
+    }
+}
+
+#[derive(Debug, Default)]
+struct FailsToCloseTwice(AtomicBool);
+
+impl Lie for FailsToCloseTwice {
+    fn close(&self, truth: &LoopbackTransport) -> Result<(), TransportError> {
+        if self.0.swap(true, Ordering::AcqRel) {
+            return Err(TransportError::Closed);
+        }
+        truth.close()
     }
 }

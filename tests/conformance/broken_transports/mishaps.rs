@@ -47,38 +47,12 @@ fn finds(mishaps: Mishaps, check: &str) {
     is_found(&format!("{mishaps:?}"), check, TRANSPORT_CHECKS, run);
 }
 
-#[test]
-fn arrivals_that_come_twice() {
-    finds(Mishaps::none().duplicate(1.0), "what_is_sent_arrives_once_in_every_group");
-}
-
-#[test]
-fn arrivals_that_come_too_late() {
-    let delay = Duration::from_hours(1);
-    finds(Mishaps::none().delay(1.0, delay), "what_is_sent_arrives_once_in_every_group");
-}
-
-#[test]
-fn arrivals_in_another_order() {
-    finds(Mishaps::none().reorder(1.0), "the_declared_order_is_kept");
-}
-
-#[test]
-fn acknowledgements_that_never_come() {
-    finds(Mishaps::none().lose_ack(1.0), "what_is_sent_arrives_once_in_every_group");
-}
-
-#[test]
-fn settlements_that_get_lost() {
-    finds(Mishaps::none().lose_settlement(1.0), "what_is_acknowledged_does_not_come_again");
-}
-
-#[test]
-fn parcels_that_are_forgotten() {
-    finds(Mishaps::none().forget(1.0, 1), "a_stream_keeps_its_identity_and_goes_on");
-}
-
-#[test]
-fn streams_that_are_made_anew_all_the_time() {
-    finds(Mishaps::none().recreate(1.0), "a_stream_keeps_its_identity_and_goes_on");
+lies! {
+    arrivals_that_come_twice: Mishaps::none().duplicate(1.0), what_is_sent_arrives_once_in_every_group;
+    arrivals_that_come_too_late: Mishaps::none().delay(1.0, Duration::from_hours(1)), what_is_sent_arrives_once_in_every_group;
+    arrivals_in_another_order: Mishaps::none().reorder(1.0), the_declared_order_is_kept;
+    acknowledgements_that_never_come: Mishaps::none().lose_ack(1.0), what_is_sent_arrives_once_in_every_group;
+    settlements_that_get_lost: Mishaps::none().lose_settlement(1.0), what_is_acknowledged_does_not_come_again;
+    parcels_that_are_forgotten: Mishaps::none().forget(1.0, 1), a_stream_keeps_its_identity_and_goes_on;
+    streams_that_are_made_anew_all_the_time: Mishaps::none().recreate(1.0), a_stream_keeps_its_identity_and_goes_on;
 }

@@ -16,12 +16,12 @@ use crate::transports::everything;
 lies! {
     one_that_waits: Waits, nothing_to_receive_is_answered_at_once;
     one_that_gives_more_than_asked: GivesMoreThanAsked, no_more_is_received_than_was_asked_for;
-    one_that_begins_at_the_end: BeginsAtTheEnd, a_new_group_begins_with_the_oldest;
-    one_that_gives_all_to_each_member: GivesAllToEachMember, the_members_of_a_group_share_what_arrives;
+    one_that_begins_at_the_end: BeginsAtTheEnd::default(), a_new_group_begins_with_the_oldest;
+    one_that_gives_all_to_each_member: GivesAllToEachMember::default(), the_members_of_a_group_share_what_arrives;
     one_that_reorders: Reorders, the_declared_order_is_kept;
     one_that_reorders_within_keys: ReordersWithinKeys, the_declared_order_is_kept;
     one_that_never_notifies: NeverNotifies, a_notifier_is_called_when_there_is_something_to_receive;
-    one_that_notifies_of_new_ones_alone: NotifiesOfNewOnesAlone, a_notifier_is_called_when_there_is_something_to_receive;
+    one_that_notifies_of_new_ones_alone: NotifiesOfNewOnesAlone::default(), a_notifier_is_called_when_there_is_something_to_receive;
 }
 
 lie! {

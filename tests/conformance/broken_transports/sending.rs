@@ -21,8 +21,8 @@ use crate::transports::{Loopback, least};
 
 lies! {
     one_that_forgets_copies: ForgetsCopies, a_copy_within_the_window_is_one_parcel;
-    one_that_forgets_copies_on_restart: ForgetsCopiesOnRestart, a_copy_within_the_window_is_one_parcel;
-    one_that_takes_all_for_copies: TakesAllForCopies, parcels_with_ids_of_their_own_are_no_copies;
+    one_that_forgets_copies_on_restart: ForgetsCopiesOnRestart::default(), a_copy_within_the_window_is_one_parcel;
+    one_that_takes_all_for_copies: TakesAllForCopies::default(), parcels_with_ids_of_their_own_are_no_copies;
     one_that_delivers_twice: DeliversTwice, what_is_sent_arrives_once_in_every_group;
     one_that_mixes_groups: MixesGroups, what_is_sent_arrives_once_in_every_group;
     one_that_drops_headers: DropsHeaders, an_envelope_arrives_with_every_field;
@@ -32,8 +32,8 @@ lies! {
     one_that_forgets_delays: ForgetsDelays, a_delay_is_kept_or_refused;
     one_that_takes_delays_it_cannot_keep: TakesDelaysItCannotKeep, a_delay_is_kept_or_refused;
     one_that_stands_still: StandsStill, a_place_says_where_a_parcel_is;
-    one_that_drops_when_full: DropsWhenFull, at_the_bound_it_refuses_and_loses_nothing;
-    one_that_has_no_bound: HasNoBound, at_the_bound_it_refuses_and_loses_nothing;
+    one_that_drops_when_full: DropsWhenFull::default(), at_the_bound_it_refuses_and_loses_nothing;
+    one_that_has_no_bound: HasNoBound::default(), at_the_bound_it_refuses_and_loses_nothing;
 }
 
 /// The parcel with something changed.

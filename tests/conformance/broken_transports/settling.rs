@@ -20,8 +20,8 @@ lies! {
     one_that_retries_at_once: RetriesAtOnce, what_is_to_be_tried_again_comes_after_its_delay;
     one_that_never_times_out: NeverTimesOut, what_is_not_settled_in_time_comes_again;
     one_that_acknowledges_on_receipt: AcknowledgesOnReceipt, what_was_not_settled_comes_again_after_a_restart;
-    one_that_acknowledges_all_before: AcknowledgesAllBefore, an_acknowledgement_is_of_one_parcel_alone;
-    one_that_settles_for_all_groups: SettlesForAllGroups, groups_settle_for_themselves;
+    one_that_acknowledges_all_before: AcknowledgesAllBefore::default(), an_acknowledgement_is_of_one_parcel_alone;
+    one_that_settles_for_all_groups: SettlesForAllGroups::default(), groups_settle_for_themselves;
     one_that_counts_nothing: CountsNothing, redeliveries_are_counted;
     one_that_takes_foreign_tokens: TakesForeignTokens, settling_twice_harms_nothing;
 }
