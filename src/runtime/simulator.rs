@@ -402,8 +402,8 @@ impl Source for Simulated {
     }
 
     fn wall(&self) -> Timestamp {
-        let state = self.state.lock();
-        EPOCH.plus(state.now).minus(state.behind)
+        let (now, behind) = (self.now(), self.state.lock().behind);
+        EPOCH.plus(now).minus(behind)
     }
 
     fn tick(self: Arc<Self>) {}
