@@ -67,7 +67,7 @@ impl Subscription {
 
     /// Where the events are that it is to get: each in exactly one place, as of the last turn of each
     /// lane. Counting what is still to be taken reads on in the log, so that this takes longer the
-    /// further the subscription is behind.
+    /// further the subscription is behind; where the log cannot be read, less is counted.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         self.subscriber.ledger(Tick::MAX)

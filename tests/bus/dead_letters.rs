@@ -47,6 +47,31 @@ fn a_letter_tells_of_its_last_ten_failures_and_a_retry_adds_to_them() {
     }
 }
 
+#[test]
+fn attempts_are_counted_though_a_letter_is_retried_before_its_next_death_is_committed() {
+    let store = Store::new();
+    let bus = store.open();
+    let calls = seen();
+    let list = calls.clone();
+    let handle = move |_: &Placed, ctx: &mut Context| -> Result<(), HandlerError> {
+        list.lock().push(ctx.attempt());
+        Err(HandlerError::reject("not so"))
+    };
+    bus.subscribe("billing").on(handle).start().unwrap();
+    let position = bus.publish(placed(1, 0)).unwrap().position;
+    store.sim.run_until_idle();
+    let letters = bus.dead_letters("billing");
+    letters.retry(position).unwrap();
+    while calls.lock().len() < 2 {
+        assert!(store.sim.step());
+    }
+    letters.retry(position).unwrap();
+    store.sim.run_until_idle();
+    assert_eq!(*calls.lock(), [1, 2, 3]);
+    let letter = letters.get(position).unwrap();
+    assert_eq!((letter.attempts(), attempts(&letter)), (3, vec![1, 2, 3]));
+}
+
 /// Rejects everything at first, and handles it when it is tried again.
 fn rejecting(bus: &Bus, handled: &Seen<u64>) -> Subscription {
     let list = handled.clone();

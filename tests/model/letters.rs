@@ -8,8 +8,8 @@ use std::{
 };
 
 use tidings::{
-    Bus, DeadLetter, DeadLetterError, DeadLetterReason, DeadLetters, Event, Letters, Position,
-    Rerun, Subscription,
+    Bus, DeadLetter, DeadLetterError, DeadLetterReason, DeadLetters, Event, Ledger, Letters,
+    Position, Rerun, Subscription,
     testing::{Ending, Fact},
 };
 
@@ -194,7 +194,7 @@ impl Undertaker {
 
     /// Nothing changes by it.
     fn dry_run(&self, letters: &DeadLetters, subscription: &Subscription) {
-        let look = || (letters.list().ok().map(|list| story(&list)), subscription.ledger());
+        let look = || (letters.list().ok().map(|list| story(&list)), taken(subscription.ledger()));
         let before = look();
         self.scene.dry.store(true, Relaxed);
         let result = letters.dry_run(&self.draw_filter());
@@ -253,6 +253,14 @@ impl Undertaker {
     pub(crate) fn may_be_too_old(&self, by: &'static str, event: u64) -> bool {
         self.scene.draws.letters_kept.is_some() && !self.gone_young.borrow().contains(&(by, event))
     }
+}
+
+/// Where the events are that were taken. What is still to be taken is read in the log, of which a
+/// broken disk need not tell.
+fn taken(mut ledger: Ledger) -> Ledger {
+    ledger.matched -= ledger.waiting;
+    ledger.waiting = 0;
+    ledger
 }
 
 /// What is to be seen of letters.

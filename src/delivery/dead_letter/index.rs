@@ -11,6 +11,7 @@ pub(super) struct Label {
     key: Option<Key>,
     /// It was never attempted, because of an earlier letter of its key.
     is_behind: bool,
+    attempts: u32,
     /// Not known of one that does not decode.
     died_at: Option<Timestamp>,
 }
@@ -19,7 +20,8 @@ impl Label {
     pub(super) fn of(letter: &DeadLetter) -> Self {
         let is_behind = letter.reason == DeadLetterReason::Behind;
         let died_at = Some(letter.died_at);
-        Self { key: letter.envelope.key.clone(), is_behind, died_at }
+        let (key, attempts) = (letter.envelope.key.clone(), letter.attempts);
+        Self { key, is_behind, attempts, died_at }
     }
 
     pub(super) fn into_key(self) -> Option<Key> {
@@ -95,6 +97,11 @@ impl Index {
         self.letters.get(&first)?.is_behind.then_some(first)
     }
 
+    /// How many attempts there were at a letter.
+    pub(super) fn attempts(&self, position: Position) -> Option<u32> {
+        self.letters.get(&position).map(|label| label.attempts)
+    }
+
     /// The key of a letter.
     pub(super) fn key(&self, position: Position) -> Option<&Key> {
         self.letters.get(&position)?.key.as_ref()
@@ -120,9 +127,10 @@ mod tests {
         let key = Key::new("k");
         let mut index = Index::default();
         for (position, is_behind) in [(4, false), (7, true), (9, true)] {
-            index.insert(at(position), Label { key: Some(key.clone()), is_behind, died_at: None });
+            let key = Some(key.clone());
+            index.insert(at(position), Label { key, is_behind, ..Label::default() });
         }
-        index.insert(at(5), Label { key: None, is_behind: false, died_at: None });
+        index.insert(at(5), Label::default());
         assert_eq!((index.first(&key), index.ready(&key)), (Some(at(4)), None));
         assert_eq!(index.first_beside(at(9)), Some(at(4)));
         assert_eq!(index.first_beside(at(5)), Some(at(5)), "alone without a key");

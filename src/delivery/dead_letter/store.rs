@@ -141,6 +141,12 @@ impl DeadLetterStore {
         Ok(letters.filter(|letter| letter.is_marked).map(|letter| letter.position).collect())
     }
 
+    /// Whether there were no more attempts at a letter since it was read to be handled again.
+    pub(in crate::delivery) fn is_current(&self, held: &Held) -> bool {
+        let attempts = self.index.lock().attempts(held.position());
+        attempts.is_none_or(|attempts| attempts == held.all_attempts())
+    }
+
     /// The event of a letter, to be handled again. `earlier` is what a lane has not committed yet.
     pub(in crate::delivery) fn held(
         &self,

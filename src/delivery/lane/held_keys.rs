@@ -6,7 +6,7 @@
 //! before its events in the lane, in storage too, so that a restart finds them in their order.
 
 use super::{Held, Lane};
-use crate::{delivery::dead_letter::Verdict, event::Key, policy::OnDeadLetter};
+use crate::{delivery::dead_letter::Verdict, event::Key, message::Position, policy::OnDeadLetter};
 
 impl Lane {
     /// Whether it may have to look for letters before it handles an event.
@@ -51,14 +51,19 @@ impl Lane {
     pub(super) fn follow(&mut self, key: Option<&Key>) {
         let dead = &self.subscriber.dead;
         let Some(next) = key.and_then(|key| dead.ready(key)) else { return };
-        if self.revived.contains(&next) {
+        self.read_letter(next);
+    }
+
+    /// Has a dead letter tried again as it is now, unless that is so already.
+    pub(super) fn read_letter(&mut self, position: Position) {
+        if self.revived.contains(&position) {
             return;
         }
-        match dead.held(next, &self.batch.writes) {
+        match self.subscriber.dead.held(position, &self.batch.writes) {
             Ok(Some(held)) => self.revive(held),
             Ok(None) => {} // discarded meanwhile, and whoever did that goes on
             Err(error) => {
-                tracing::error!(subscription = &*self.subscriber.name, position = %next, %error,
+                tracing::error!(subscription = &*self.subscriber.name, %position, %error,
                     "a dead letter cannot be read; its key goes on when it is retried");
             }
         }

@@ -230,9 +230,18 @@ impl Lane {
                 }
                 Inbound::Pulled { entry, serial, at } => self.pulled(entry.position, serial, at),
                 Inbound::GivenBack { entry, serial } => self.given_back(entry.position, serial),
-                Inbound::Revive(held) => self.revive(held),
+                Inbound::Revive(held) => self.retry_letter(held),
                 Inbound::Follow(key) => self.follow(Some(&key)),
             }
+        }
+    }
+
+    /// A dead letter is to be tried again. It may have been since it was read for that.
+    fn retry_letter(&mut self, held: Held) {
+        if self.subscriber.dead.is_current(&held) {
+            self.revive(held);
+        } else {
+            self.read_letter(held.position());
         }
     }
 
