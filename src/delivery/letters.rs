@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Subscriber, keys, lane::Inbound};
 use crate::{
     event::Key,
-    journal::{Draft, Places, Rejected},
+    journal::{Draft, Mistake, Places, Rejected},
     message::Position,
     policy::OnDeadLetter,
     storage::StorageError,
@@ -82,6 +82,7 @@ impl Subscriber {
         drop(self.effects.forget(position));
         self.alarm.fall(self.dead.count());
         self.counters.discarded.add(1);
+        let key = key.filter(|_| !self.is_planted(Mistake::ForgetToFollow));
         if let Some(key) = key.filter(|key| self.dead.ready(key).is_some()) {
             self.follow(key);
         }

@@ -11,6 +11,8 @@ mod prover;
 pub mod sim;
 pub mod strategies;
 
+#[doc(hidden)]
+pub use crate::journal::Mistake;
 pub use crate::{
     runtime::simulator::Simulator,
     storage::file::{Call, Fault, MemoryDisk},

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// When virtual time starts, in nanoseconds.
-const EPOCH: u64 = 1_767_225_600_000_000_000;
+pub(crate) const EPOCH: u64 = 1_767_225_600_000_000_000;
 
 /// Whoever looks after dead letters.
 pub(crate) struct Undertaker {

@@ -1,18 +1,22 @@
 //! Whether handlers are called no oftener, and no more of them at once, than was asked for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use tidings::Key;
+use tidings::{Context, Key};
 
 use crate::{
+    breaker::Told,
     notes::Notes,
-    protection::{Pace, Protection},
+    protection::{Pace, Protection, Spending},
 };
+
+/// Within this time no retry is forgotten that a budget has paid for.
+const REMEMBERED: Duration = Duration::from_secs(9);
 
 /// The calls of a subscription from one start to the next.
 #[derive(Debug, Default)]
@@ -23,7 +27,19 @@ pub(crate) struct Meter {
     /// When the next call is due if calls are evenly spread: of all, and of each key.
     due: Mutex<BTreeMap<Option<Key>, Duration>>,
     at_work: AtomicUsize,
+    told: Told,
+    budget: Option<Spending>,
+    spent: Mutex<Spent>,
     notes: Notes,
+}
+
+/// What a budget has paid for.
+#[derive(Debug, Default)]
+struct Spent {
+    /// Events that have failed, and were not called again.
+    failed: BTreeSet<u64>,
+    /// When the last retries were.
+    retries: VecDeque<Duration>,
 }
 
 impl Meter {
@@ -32,13 +48,18 @@ impl Meter {
             pace: protection.pace,
             pace_per_key: protection.pace_per_key,
             max_concurrency: protection.max_concurrency,
+            told: protection.told.clone(),
+            budget: protection.budget,
             notes: notes.clone(),
             ..Self::default()
         }
     }
 
     /// A handler is called.
-    pub(crate) fn call(&self, now: Duration, key: Option<&Key>) {
+    pub(crate) fn call(&self, now: Duration, event: u64, ctx: &Context) {
+        let key = ctx.key();
+        self.told.call(now, event, ctx.attempt(), &self.notes);
+        self.spend(now, event);
         if let Some(pace) = self.pace {
             self.pass(pace, None, now, "calls as early as their rate allows");
         }
@@ -52,6 +73,26 @@ impl Meter {
         }
         let at_work = 1 + self.at_work.fetch_add(1, Relaxed);
         self.look(at_work);
+    }
+
+    /// It has failed, and comes again.
+    pub(crate) fn failed(&self, event: u64) {
+        self.told.failed(event);
+        self.spent.lock().failed.insert(event);
+    }
+
+    /// Where only so many retries are paid for in any ten seconds, there are no more.
+    fn spend(&self, now: Duration, event: u64) {
+        let mut spent = self.spent.lock();
+        let is_retry = spent.failed.remove(&event);
+        let Some(Spending { quarters: 0, min_per_second }) = self.budget.filter(|_| is_retry)
+        else {
+            return;
+        };
+        spent.retries.push_back(now);
+        spent.retries.retain(|at| *at + REMEMBERED > now);
+        let (made, most) = (spent.retries.len(), 10 * min_per_second as usize);
+        self.notes.demand(made <= most, || format!("{made} retries, and {most} are paid for"));
     }
 
     /// It has returned.
