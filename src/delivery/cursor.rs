@@ -117,10 +117,6 @@ impl Layer {
         self.cursors.iter().map(Cursor::low).min().unwrap_or(1)
     }
 
-    pub(super) fn frontier(&self) -> u64 {
-        self.cursors.iter().map(|cursor| cursor.frontier).max().unwrap_or(1)
-    }
-
     pub(super) fn high(&self) -> u64 {
         self.cursors.iter().map(Cursor::high).max().unwrap_or(1)
     }

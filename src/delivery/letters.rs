@@ -33,6 +33,9 @@ impl Subscriber {
     /// Which letter a retry of this one begins with.
     pub(crate) fn first_to_retry(&self, position: Position) -> Option<Position> {
         match self.policy.on_dead_letter {
+            _ if self.is_planted(Mistake::RetryOutOfTurn) => {
+                self.dead.contains(position).then_some(position)
+            }
             OnDeadLetter::Continue => self.dead.contains(position).then_some(position),
             OnDeadLetter::HoldKey => self.dead.first_beside(position),
         }

@@ -305,9 +305,8 @@ fn resume(
         return Ok((meta, cursors));
     }
     let low = cursors.iter().map(Cursor::low).min().unwrap_or(1);
-    let ends_early = journal.is_planted(Mistake::DropLayerEarly);
-    let end = |layer: &Layer| if ends_early { layer.frontier() } else { layer.high() };
-    meta.layers.retain(|layer| end(layer) > low);
+    let drops_all = journal.is_planted(Mistake::DropLayers);
+    meta.layers.retain(|layer| layer.high() > low && !drops_all);
     if meta != stored {
         store(journal, plan, &meta, None)?;
     }

@@ -58,8 +58,8 @@ mistakes! {
     PauseLosesGathered,
 
     // Changing the number of lanes.
-    /// A layer is dropped where its frontier is passed, whatever holes it has beyond.
-    DropLayerEarly,
+    /// A start drops the layers, whether lanes are among them or not.
+    DropLayers,
     /// A subscription that starts with other lanes keeps no layer of those before.
     ForgetLayer,
     /// New lanes begin where the first of the old ones has come to.
@@ -110,7 +110,7 @@ mistakes! {
     MarkNotStored,
     /// A copy is handled beside the original.
     CopyBesideOriginal,
-    /// An event that failed keeps its claim, so that its copies wait for ever.
+    /// An event that was handled counts as being handled, so that its copies wait for ever.
     KeepClaim,
     /// The result of an effect is not stored.
     EffectNotStored,
@@ -136,8 +136,6 @@ mistakes! {
     IgnoreBreaker,
     /// A failed probe counts as an attempt.
     ProbeCounts,
-    /// Retries are free.
-    BudgetNotCharged,
 }
 
 /// The mistake that was planted, if any.

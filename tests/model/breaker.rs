@@ -23,6 +23,8 @@ struct State {
     /// Calls that are probes, by event, with the number of the attempt.
     probes: BTreeMap<u64, u32>,
     failed: BTreeMap<u64, u32>,
+    /// Layers fail as well, which nobody sees here.
+    has_layers: bool,
 }
 
 impl Told {
@@ -33,6 +35,7 @@ impl Told {
         scene: &Scene,
     ) -> (CircuitBreaker, Self) {
         let told = Self::default();
+        told.0.lock().has_layers = scene.draws.layers;
         let (opened, closed) = (told.clone(), told.clone());
         // Where a lane writes after it was let through, the breaker may open meanwhile.
         let is_sure = !scene.is_careful.load(Relaxed);
@@ -68,7 +71,9 @@ impl Told {
     /// It has failed.
     pub(crate) fn failed(&self, event: u64) {
         let mut state = self.0.lock();
-        if let Some(attempt) = state.probes.remove(&event) {
+        if let Some(attempt) = state.probes.remove(&event)
+            && !state.has_layers
+        {
             state.failed.insert(event, attempt);
         }
     }

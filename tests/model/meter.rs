@@ -1,7 +1,7 @@
 //! Whether handlers are called no oftener, and no more of them at once, than was asked for.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
@@ -12,11 +12,8 @@ use tidings::{Context, Key};
 use crate::{
     breaker::Told,
     notes::Notes,
-    protection::{Pace, Protection, Spending},
+    protection::{Pace, Protection},
 };
-
-/// Within this time no retry is forgotten that a budget has paid for.
-const REMEMBERED: Duration = Duration::from_secs(9);
 
 /// The calls of a subscription from one start to the next.
 #[derive(Debug, Default)]
@@ -28,18 +25,7 @@ pub(crate) struct Meter {
     due: Mutex<BTreeMap<Option<Key>, Duration>>,
     at_work: AtomicUsize,
     told: Told,
-    budget: Option<Spending>,
-    spent: Mutex<Spent>,
     notes: Notes,
-}
-
-/// What a budget has paid for.
-#[derive(Debug, Default)]
-struct Spent {
-    /// Events that have failed, and were not called again.
-    failed: BTreeSet<u64>,
-    /// When the last retries were.
-    retries: VecDeque<Duration>,
 }
 
 impl Meter {
@@ -49,7 +35,6 @@ impl Meter {
             pace_per_key: protection.pace_per_key,
             max_concurrency: protection.max_concurrency,
             told: protection.told.clone(),
-            budget: protection.budget,
             notes: notes.clone(),
             ..Self::default()
         }
@@ -59,7 +44,6 @@ impl Meter {
     pub(crate) fn call(&self, now: Duration, event: u64, ctx: &Context) {
         let key = ctx.key();
         self.told.call(now, event, ctx.attempt(), &self.notes);
-        self.spend(now, event);
         if let Some(pace) = self.pace {
             self.pass(pace, None, now, "calls as early as their rate allows");
         }
@@ -78,21 +62,6 @@ impl Meter {
     /// It has failed, and comes again.
     pub(crate) fn failed(&self, event: u64) {
         self.told.failed(event);
-        self.spent.lock().failed.insert(event);
-    }
-
-    /// Where only so many retries are paid for in any ten seconds, there are no more.
-    fn spend(&self, now: Duration, event: u64) {
-        let mut spent = self.spent.lock();
-        let is_retry = spent.failed.remove(&event);
-        let Some(Spending { quarters: 0, min_per_second }) = self.budget.filter(|_| is_retry)
-        else {
-            return;
-        };
-        spent.retries.push_back(now);
-        spent.retries.retain(|at| *at + REMEMBERED > now);
-        let (made, most) = (spent.retries.len(), 10 * min_per_second as usize);
-        self.notes.demand(made <= most, || format!("{made} retries, and {most} are paid for"));
     }
 
     /// It has returned.

@@ -52,7 +52,7 @@ pub(crate) struct Protection {
     pub(crate) pace: Option<Pace>,
     pub(crate) pace_per_key: Option<Pace>,
     pub(crate) max_concurrency: Option<usize>,
-    pub(crate) budget: Option<Spending>,
+    budget: Option<RetryBudget>,
     pub(crate) timeout: Option<Duration>,
     is_sheddable: bool,
     priority: Priority,
@@ -71,7 +71,7 @@ impl Protection {
             pace: on(used.rates).then(|| draw_pace(scene)),
             pace_per_key: on(used.rates_per_key).then(|| draw_pace(scene)),
             max_concurrency: on(used.max_concurrency).then(|| 1 + draw(3) as usize),
-            budget: on(used.retry_budgets).then(|| Spending::draw(scene)),
+            budget: on(used.retry_budgets).then(|| draw_budget(scene)),
             timeout: on(used.timeouts).then(|| Duration::from_millis(1 + draw(4000))),
             is_sheddable: on(used.sheds),
             priority: [Priority::Low, Priority::Normal, Priority::High][draw(3) as usize],
@@ -93,7 +93,7 @@ impl Protection {
             builder = builder.max_concurrency(handlers);
         }
         if let Some(budget) = self.budget {
-            builder = builder.retry_budget(budget.budget());
+            builder = builder.retry_budget(budget);
         }
         if let Some(timeout) = self.timeout {
             builder = builder.timeout(timeout);
@@ -123,24 +123,8 @@ fn draw_pace(scene: &Scene) -> Pace {
     Pace { rate: rate.burst(burst), burst }
 }
 
-/// What a retry budget allows: a share of the calls, in quarters, and some in each second.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Spending {
-    pub(crate) quarters: u32,
-    pub(crate) min_per_second: u32,
-}
-
-impl Spending {
-    /// Never one that pays for no retry at all, which would wait for ever.
-    fn draw(scene: &Scene) -> Self {
-        Self { quarters: scene.draw(3) as u32, min_per_second: 1 + scene.draw(2) as u32 }
-    }
-
-    fn budget(self) -> RetryBudget {
-        RetryBudget::new(f64::from(self.quarters) / 4.0).min_per_second(self.min_per_second)
-    }
-}
-
+/// Never one that pays for no retry at all, which would wait for ever.
 pub(crate) fn draw_budget(scene: &Scene) -> RetryBudget {
-    Spending::draw(scene).budget()
+    let share = f64::from(scene.draw(3) as u32) / 4.0;
+    RetryBudget::new(share).min_per_second(1 + scene.draw(2) as u32)
 }

@@ -255,9 +255,7 @@ impl Gate {
             self.budgets.iter().for_each(|budget| budget.deposit(1, now));
             return Ok(pass);
         }
-        let is_free = self.planted.is(Mistake::BudgetNotCharged);
-        let pays = |budget: &&Arc<Budget>| is_free || budget.withdraw(now);
-        let paid = self.budgets.iter().take_while(pays).count();
+        let paid = self.budgets.iter().take_while(|budget| budget.withdraw(now)).count();
         let is_paid = paid == self.budgets.len();
         let admitted =
             if is_paid { self.admit_paid(held, lane, now) } else { Err(Refusal::Unpaid) };

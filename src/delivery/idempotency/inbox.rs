@@ -143,6 +143,9 @@ impl Inbox {
             let mark = Mark { position, published_at };
             writes.insert(storage_key(prefix, key), Some(mark.encode()));
         }
+        if self.planted.is(Mistake::KeepClaim) {
+            return;
+        }
         events.confirm(entered.slot, Progress::Handled);
         while let Some(old) = events.forget() {
             let Some(prefix) = &self.prefix else { continue };

@@ -92,9 +92,6 @@ impl Lane {
         {
             inbox.finish(entered, &mut self.batch.writes);
         }
-        if subscriber.is_planted(Mistake::KeepClaim) {
-            held.entered = None;
-        }
         self.leave_inbox(held);
     }
 
