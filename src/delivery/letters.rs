@@ -59,8 +59,7 @@ impl Subscriber {
         position: Position,
         drafts: Vec<Draft>,
     ) -> Result<Option<Places>, Rejected> {
-        let key = self.dead.key(position);
-        let Some(places) = self.dead.replace(position, drafts)? else { return Ok(None) };
+        let Some((places, key)) = self.dead.replace(position, drafts)? else { return Ok(None) };
         self.gave_up(position, key);
         // It may have rested for lack of room.
         self.wake();
@@ -86,7 +85,9 @@ impl Subscriber {
         self.alarm.fall(self.dead.count());
         self.counters.discarded.add(1);
         let key = key.filter(|_| !self.is_planted(Mistake::ForgetToFollow));
-        if let Some(key) = key.filter(|key| self.dead.ready(key).is_some()) {
+        // Where keys are held, a lane may just now be putting an event behind the letter.
+        let holds_key = self.policy.on_dead_letter == OnDeadLetter::HoldKey;
+        if let Some(key) = key.filter(|key| holds_key || self.dead.ready(key).is_some()) {
             self.follow(key);
         }
     }

@@ -94,10 +94,10 @@ impl Log {
         let (mut next, mut writes) = (end, Vec::new());
         let mut refused = Vec::new();
         let mut published = self.published.lock();
-        published.load(|| match journal.is_planted(Mistake::ForgetMarks) {
-            true => Ok(Vec::new()),
-            false => scan(&*self.storage, PREFIX),
-        })?;
+        if journal.is_planted(Mistake::ForgetMarks) {
+            published.load(|| Ok(Vec::new()))?;
+        }
+        published.load(|| scan(&*self.storage, PREFIX))?;
         for mut request in std::mem::take(group) {
             let checked = published.check(&request.transaction.drafts);
             if let Err(failure) = checked

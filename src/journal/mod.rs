@@ -30,6 +30,7 @@ pub use error::{PublishAllError, PublishError, PublishFailure};
 use ids::Ids;
 pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;
+#[cfg_attr(not(any(test, feature = "testing")), allow(unreachable_pub))]
 pub use planted::Mistake;
 pub(crate) use planted::Planted;
 use published::{Mark, Published};

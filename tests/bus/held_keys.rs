@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tidings::{
     Backoff, Bus, Context, DeadLetter, DeadLetterReason, DeadLetters, Deliveries, HandlerError,
-    Lanes, OnDeadLetter, Position, Subscription, SubscriptionBuilder, testing::Simulator,
+    Lanes, OnDeadLetter, Position, Start, Subscription, SubscriptionBuilder, testing::Simulator,
 };
 
 use crate::{
-    events::{Placed, SECOND, Seen, placed, seen, simulated},
+    events::{Placed, SECOND, Seen, Tick, placed, seen, simulated},
     store::Store,
 };
 
@@ -95,6 +95,69 @@ fn a_key_whose_first_letter_was_never_tried_goes_on_by_itself_after_a_restart() 
     store.sim.run_until_idle();
     assert_eq!(*handled.lock(), [2, 3, 4]);
     assert!(reasons(&bus).is_empty());
+}
+
+#[test]
+fn a_key_does_not_go_on_before_its_letter_is_given_up_for_good() {
+    let mut refused = 0;
+    for seed in 0..200 {
+        let store = Store { sim: Simulator::new(seed), ..Store::new() };
+        let bus = store.open();
+        let (broken, handled) = (seen(), seen());
+        broken.lock().push(0);
+        let _billing = billing(&bus, &broken, &handled);
+        let head = bus.publish(placed(7, 0)).unwrap().position;
+        store.sim.run_until_idle();
+        bus.publish(placed(7, 1)).unwrap();
+        let _other = bus.enqueue(placed(8, 9)).unwrap(); // so that lanes work while others commit
+        if seed % 2 == 0 {
+            store.disk.fail_after(seed / 2 % 4);
+        }
+        let result = bus.dead_letters("billing").discard(head);
+        assert!(!handled.lock().contains(&1), "seed {seed}: the letter is there until it is not");
+        if result.is_err() {
+            refused += 1;
+            continue;
+        }
+        if seed % 2 > 0 {
+            store.sim.run_until_idle();
+            assert!(handled.lock().contains(&1), "seed {seed}: it follows by itself");
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+#[test]
+fn a_letter_that_is_retried_while_the_one_before_it_is_given_up_comes_after_that() {
+    let mut met = 0;
+    for seed in 0..200 {
+        let store = Store { sim: Simulator::new(seed), ..Store::new() };
+        let bus = store.open();
+        let reject = |_: &Placed| Err::<(), _>(HandlerError::reject("not so"));
+        let _billing = bus.subscribe("billing").on(reject).start().unwrap(); // holds no keys yet
+        let heads = bus.publish_all([placed(7, 0), placed(7, 1)]).unwrap();
+        store.sim.run_until_idle();
+        store.kill(bus);
+
+        let bus = store.open();
+        let (handled, retried) = (seen(), seen());
+        let _billing = billing(&bus, &seen(), &handled);
+        let (letters, second, list) = (bus.dead_letters("billing"), heads[1], retried.clone());
+        let retry = move |_: &Tick| list.lock().push(letters.retry(second.position).is_ok());
+        let _ops = bus.subscribe("ops").start_at(Start::Latest).on(retry).start().unwrap();
+        store.sim.run_until_idle();
+        bus.publish(Tick(0)).unwrap();
+        let _other = bus.enqueue(placed(8, 9)).unwrap();
+        let early = retried.lock().len();
+        bus.dead_letters("billing").discard(heads[0].position).unwrap();
+        if early == 0 && *retried.lock() == [true] {
+            met += 1;
+            assert!(!handled.lock().contains(&1), "seed {seed}");
+            store.sim.run_until_idle();
+            assert!(handled.lock().contains(&1), "seed {seed}: its retry is lost");
+        }
+    }
+    assert!(met > 20, "{met}");
 }
 
 #[test]

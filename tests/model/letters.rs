@@ -196,6 +196,12 @@ impl Undertaker {
     fn discard_some(&self, letters: &DeadLetters, by: &str) {
         let some = self.draw_filter().at_most(2);
         let Ok(list) = letters.list_where(&some) else { return };
+        if list.len() > 1 {
+            // The key of one goes on while the next one is being given up.
+            for letter in &list {
+                self.discarded(by, flow::event_of(letter), false);
+            }
+        }
         let result = letters.discard_where(&some);
         let is_certain = result.is_ok_and(|count| count == list.len());
         for letter in &list {

@@ -63,7 +63,7 @@ fn every_promise_holds_whatever_happens() {
         })
     });
     println!("{coverage}");
-    if seeds().end - seeds().start >= 1000 {
+    if seeds().end - seeds().start >= SEEDS {
         coverage.assert_that_everything_happened();
     }
 }

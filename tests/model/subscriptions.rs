@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -98,7 +98,7 @@ pub(crate) fn start(
     if by == "second-hand" && scene.draws.batches {
         return batches::start(builder, scene);
     }
-    let (builder, judge) = (with_layers(builder, scene), scene.clone());
+    let (builder, judge) = (with_layers(by, builder, scene), scene.clone());
     match by {
         "plain" if scene.draws.made => builder.on::<Source, _>(made_by(move || {
             judge.notes.note("handlers that were made");
@@ -133,10 +133,28 @@ fn plain(
 }
 
 /// Layers that fail now and then, before the handler is called.
-fn with_layers(builder: SubscriptionBuilder, scene: &Scene) -> SubscriptionBuilder {
+fn with_layers(
+    by: &'static str,
+    builder: SubscriptionBuilder,
+    scene: &Scene,
+) -> SubscriptionBuilder {
     if !scene.draws.layers {
         return builder;
     }
+    // A layer does not see the event, and a filter comes before it.
+    let passing = Arc::new(AtomicU64::new(0));
+    let (sources, counted) = (Arc::clone(&passing), Arc::clone(&passing));
+    let builder = if by == "second-hand" {
+        builder.filter(move |event: &Counted| {
+            counted.store(Counted::event(event.source), Relaxed);
+            true
+        })
+    } else {
+        builder.filter(move |event: &Source| {
+            sources.store(event.event, Relaxed);
+            true
+        })
+    };
     let (counts, judge) = (scene.notes.clone(), scene.clone());
     let counts = move |ctx: &mut Context, next: Next<'_>| {
         counts.note("calls through layers");
@@ -144,7 +162,7 @@ fn with_layers(builder: SubscriptionBuilder, scene: &Scene) -> SubscriptionBuild
     };
     builder.layer(counts).layer(move |ctx: &mut Context, next: Next<'_>| {
         if judge.draw(400) < judge.faults.fail {
-            judge.notes.note("layers that failed");
+            judge.fail_in_layer(passing.load(Relaxed), ctx);
             return Err(HandlerError::retry("drawn by a layer"));
         }
         next.run(ctx)
@@ -200,6 +218,15 @@ impl Scene {
                 "charging" => builder_idempotency && !effects,
                 _ => true,
             }
+    }
+
+    /// An attempt fails before it comes to the handler.
+    fn fail_in_layer(&self, event: u64, ctx: &Context) {
+        self.notes.note("layers that failed");
+        if !ctx.is_dry_run() && !self.fate.has_struck() {
+            self.history.called(event, ctx);
+            self.history.returned(event, ctx, Ending::Failed);
+        }
     }
 
     /// Does something before the verdict, so that a failed attempt has something to undo.

@@ -32,7 +32,9 @@ impl Kept {
     ) -> Result<Option<Places>, Rejected> {
         match self {
             Self::Running(subscriber) => subscriber.replace(position, drafts),
-            Self::Stored(letters) => letters.replace(position, drafts),
+            Self::Stored(letters) => {
+                Ok(letters.replace(position, drafts)?.map(|(places, _)| places))
+            }
         }
     }
 

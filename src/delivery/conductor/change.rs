@@ -151,10 +151,8 @@ impl Change {
         subscriber.note_missed(missed);
         let layers = layers_after(&current, &taken).into();
         let next = Arc::new(Formation { group, lanes, layers, muster });
-        let start = match subscriber.is_planted(Mistake::BeginTooFar) {
-            true => taken.iter().copied().max(),
-            false => taken.iter().copied().min(),
-        };
+        let (first, last) = (taken.iter().copied().min(), taken.iter().copied().max());
+        let start = if subscriber.is_planted(Mistake::BeginTooFar) { last } else { first };
         let start = start.and_then(Position::new);
         let start = start.unwrap_or(Position::FIRST);
         let own_seats = (0..).zip(own_seats);

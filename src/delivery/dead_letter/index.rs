@@ -23,16 +23,16 @@ impl Label {
         let (key, attempts) = (letter.envelope.key.clone(), letter.attempts);
         Self { key, is_behind, attempts, died_at }
     }
-
-    pub(super) fn into_key(self) -> Option<Key> {
-        self.key
-    }
 }
 
 /// Which letters there are.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     letters: BTreeMap<Position, Label>,
+    /// About to be given up. Whoever looks does not find them, but they hold their keys until that is
+    /// committed.
+    leaving: BTreeMap<Position, Label>,
+    /// Of both.
     keys: BTreeMap<Key, BTreeSet<Position>>,
 }
 
@@ -67,8 +67,36 @@ impl Index {
         self.letters.insert(position, label);
     }
 
-    pub(super) fn remove(&mut self, position: Position) -> Option<Label> {
-        let label = self.letters.remove(&position)?;
+    /// Removes a letter that was handled. False where there is none.
+    pub(super) fn remove(&mut self, position: Position) -> bool {
+        let Some(label) = self.letters.remove(&position) else { return false };
+        self.free(position, &label);
+        true
+    }
+
+    /// A letter is about to be given up. False where there is none.
+    pub(super) fn begin_to_leave(&mut self, position: Position) -> bool {
+        let Some(label) = self.letters.remove(&position) else { return false };
+        self.leaving.insert(position, label);
+        true
+    }
+
+    /// It was not given up.
+    pub(super) fn stay(&mut self, position: Position) {
+        if let Some(label) = self.leaving.remove(&position) {
+            self.letters.insert(position, label);
+        }
+    }
+
+    /// It was given up. Returns its key.
+    pub(super) fn leave(&mut self, position: Position) -> Option<Key> {
+        let label = self.leaving.remove(&position)?;
+        self.free(position, &label);
+        label.key
+    }
+
+    /// A letter does not hold its key any more.
+    fn free(&mut self, position: Position, label: &Label) {
         if let Some(key) = &label.key
             && let Some(of_key) = self.keys.get_mut(key)
         {
@@ -77,18 +105,28 @@ impl Index {
                 self.keys.remove(key);
             }
         }
-        Some(label)
     }
 
-    /// The first letter of a key.
+    /// Whether any letter has a key.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// The first letter of a key, be it about to be given up.
     pub(super) fn first(&self, key: &Key) -> Option<Position> {
         self.keys.get(key)?.first().copied()
     }
 
-    /// The first letter of the key of a letter, which is the letter itself where it has no key.
+    /// Whether the first letter of a key is about to be given up.
+    pub(super) fn is_leaving(&self, key: &Key) -> bool {
+        self.first(key).is_some_and(|first| self.leaving.contains_key(&first))
+    }
+
+    /// The first letter of the key of a letter, those aside that are about to be given up. It is the
+    /// letter itself where it has no key.
     pub(super) fn first_beside(&self, position: Position) -> Option<Position> {
-        let label = self.letters.get(&position)?;
-        Some(label.key.as_ref().and_then(|key| self.first(key)).unwrap_or(position))
+        let Some(key) = &self.letters.get(&position)?.key else { return Some(position) };
+        self.keys.get(key)?.iter().find(|other| self.contains(**other)).copied()
     }
 
     /// The first letter of a key, if nothing is before it any more that it was put behind.
@@ -100,11 +138,6 @@ impl Index {
     /// How many attempts there were at a letter.
     pub(super) fn attempts(&self, position: Position) -> Option<u32> {
         self.letters.get(&position).map(|label| label.attempts)
-    }
-
-    /// The key of a letter.
-    pub(super) fn key(&self, position: Position) -> Option<&Key> {
-        self.letters.get(&position)?.key.as_ref()
     }
 
     /// Every key that has such a letter.
@@ -122,14 +155,19 @@ mod tests {
         Position::new(position).unwrap()
     }
 
+    fn index(letters: &[(u64, bool)], key: &Key) -> Index {
+        let mut index = Index::default();
+        for (position, is_behind) in letters {
+            let label = Label { key: Some(key.clone()), is_behind: *is_behind, ..Label::default() };
+            index.insert(at(*position), label);
+        }
+        index
+    }
+
     #[test]
     fn a_letter_is_ready_once_nothing_is_before_it_that_it_was_put_behind() {
         let key = Key::new("k");
-        let mut index = Index::default();
-        for (position, is_behind) in [(4, false), (7, true), (9, true)] {
-            let key = Some(key.clone());
-            index.insert(at(position), Label { key, is_behind, ..Label::default() });
-        }
+        let mut index = index(&[(4, false), (7, true), (9, true)], &key);
         index.insert(at(5), Label::default());
         assert_eq!((index.first(&key), index.ready(&key)), (Some(at(4)), None));
         assert_eq!(index.first_beside(at(9)), Some(at(4)));
@@ -139,5 +177,27 @@ mod tests {
         index.remove(at(7));
         index.remove(at(9));
         assert_eq!((index.first(&key), index.len()), (None, 1));
+    }
+    #[test]
+    fn a_letter_holds_its_key_until_it_has_left_though_nobody_finds_it() {
+        let key = Key::new("k");
+        let mut index = index(&[(4, false), (7, true), (9, false)], &key);
+        assert!(index.begin_to_leave(at(4)) && !index.begin_to_leave(at(4)));
+        assert_eq!((index.contains(at(4)), index.len()), (false, 2));
+        assert_eq!((index.first(&key), index.ready(&key)), (Some(at(4)), None));
+        assert_eq!(index.first_beside(at(9)), Some(at(7)));
+        assert!(index.is_leaving(&key));
+        index.stay(at(4));
+        assert_eq!((index.first_beside(at(9)), index.is_leaving(&key)), (Some(at(4)), false));
+
+        index.begin_to_leave(at(4));
+        assert_eq!(index.leave(at(4)), Some(key.clone()));
+        assert_eq!((index.ready(&key), index.is_leaving(&key)), (Some(at(7)), false));
+        index.begin_to_leave(at(7));
+        index.begin_to_leave(at(9));
+        assert_eq!((index.len(), index.has_keys()), (0, true));
+        index.leave(at(9));
+        index.leave(at(7));
+        assert!(!index.has_keys());
     }
 }

@@ -89,6 +89,16 @@ impl DeadLetterStore {
         self.index.lock().first_beside(position)
     }
 
+    /// Whether any letter has a key, be it about to be given up.
+    pub(in crate::delivery) fn has_keys(&self) -> bool {
+        self.index.lock().has_keys()
+    }
+
+    /// Whether the first letter of a key is about to be given up.
+    pub(in crate::delivery) fn is_leaving(&self, key: &Key) -> bool {
+        self.index.lock().is_leaving(key)
+    }
+
     /// The first letter of a key, if nothing is before it any more that it was put behind.
     pub(in crate::delivery) fn ready(&self, key: &Key) -> Option<Position> {
         self.index.lock().ready(key)
@@ -97,10 +107,6 @@ impl DeadLetterStore {
     /// Every key that has such a letter.
     pub(in crate::delivery) fn ready_keys(&self) -> Vec<Key> {
         self.index.lock().ready_keys().cloned().collect()
-    }
-
-    pub(in crate::delivery) fn key(&self, position: Position) -> Option<Key> {
-        self.index.lock().key(position).cloned()
     }
 
     /// By position.
@@ -238,7 +244,7 @@ impl DeadLetterStore {
         position: Position,
         writes: &mut keys::Writes,
     ) -> bool {
-        if self.index.lock().remove(position).is_none() {
+        if !self.index.lock().remove(position) {
             return false;
         }
         match &self.memory {
@@ -249,20 +255,23 @@ impl DeadLetterStore {
     }
 
     /// Removes a letter for good, with what handlers have done outside for it, and publishes what
-    /// comes in its place: all of that or nothing. `None` where there is none.
+    /// comes in its place: all of that or nothing. Returns that with the letter's key; `None` where
+    /// there is no such letter.
     pub(crate) fn replace(
         &self,
         position: Position,
         drafts: Vec<Draft>,
-    ) -> Result<Option<Places>, Rejected> {
-        let Some(label) = self.index.lock().remove(position) else { return Ok(None) };
+    ) -> Result<Option<(Places, Option<Key>)>, Rejected> {
+        if !self.index.lock().begin_to_leave(position) {
+            return Ok(None);
+        }
         match self.journal.publish_with(drafts, self.removal(position).collect()) {
             Ok(places) => {
                 drop(self.memory.as_ref().and_then(|memory| take(memory, position)));
-                Ok(Some(places))
+                Ok(Some((places, self.index.lock().leave(position))))
             }
             Err(rejected) => {
-                self.index.lock().insert(position, label);
+                self.index.lock().stay(position);
                 Err(rejected)
             }
         }
@@ -275,24 +284,24 @@ impl DeadLetterStore {
         positions: &[Position],
     ) -> Result<Vec<(Position, Option<Key>)>, StorageError> {
         let mut index = self.index.lock();
-        let labels = positions.iter().map(|position| (*position, index.remove(*position)));
-        let labels = labels.filter_map(|(position, label)| Some((position, label?)));
-        let labels: Vec<_> = labels.collect();
+        let is_there = |position: &Position| index.begin_to_leave(*position);
+        let leaving: Vec<_> = positions.iter().copied().filter(is_there).collect();
         drop(index);
-        let writes = labels.iter().flat_map(|(position, _)| self.removal(*position)).collect();
-        if let Err(error) = self.journal.write_from_handler(writes) {
-            let mut index = self.index.lock();
-            for (position, label) in labels {
-                index.insert(position, label);
-            }
-            return Err(error);
-        }
-        if let Some(memory) = &self.memory {
-            for (position, _) in &labels {
+        let writes = leaving.iter().flat_map(|position| self.removal(*position)).collect();
+        let written = self.journal.write_from_handler(writes);
+        if let (Ok(()), Some(memory)) = (&written, &self.memory) {
+            for position in &leaving {
                 drop(take(memory, *position));
             }
         }
-        Ok(labels.into_iter().map(|(position, label)| (position, label.into_key())).collect())
+        let mut index = self.index.lock();
+        if let Err(error) = written {
+            for position in leaving {
+                index.stay(position);
+            }
+            return Err(error);
+        }
+        Ok(leaving.into_iter().map(|position| (position, index.leave(position))).collect())
     }
 
     /// What removes a letter from storage, where it is, and what handlers have done outside for it.

@@ -134,7 +134,9 @@ impl Lane {
             holes.truncate(1);
         }
         if self.subscriber.is_planted(Mistake::ForgetAttemptsAtStop) {
-            holes.iter_mut().for_each(|hole| hole.attempts = 0);
+            for hole in &mut holes {
+                hole.attempts = 0;
+            }
         }
         let cursor = Cursor { frontier: frontier.get(), holes, tally: self.tally_after };
         let value = serde_json::to_vec(&cursor).ok()?;

@@ -40,7 +40,14 @@ impl Lane {
             self.parked.put_back(held, self.now());
             return false;
         }
-        if self.is_discarded(&held) || self.has_expired(&held) || self.is_out_of_turn(&held) {
+        if self.is_discarded(&held) || self.has_expired(&held) {
+            return true;
+        }
+        if self.has_no_turn_yet(&held) {
+            self.look_later(held);
+            return false;
+        }
+        if self.is_out_of_turn(&held) {
             return true;
         }
         if self.is_behind(&held) {
@@ -102,7 +109,11 @@ impl Lane {
     /// It must not be handled beside something that is being handled. That was no attempt.
     fn wait_for_others(&mut self, held: Held, pass: Pass) -> bool {
         self.leave_gate(pass, Ended::WithoutCall);
-        self.parked.park(held, self.now().saturating_add(OTHERS_PAUSE));
+        self.look_later(held);
         false
+    }
+
+    fn look_later(&mut self, held: Held) {
+        self.parked.park(held, self.now().saturating_add(OTHERS_PAUSE));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! An event is attempted only while no letter of its key is there, and becomes one otherwise; a letter
 //! is attempted only while it is the first of its key. Both are looked at right before the attempt, so
-//! that no order in which events and letters come into the lane matters. The letters of a key are all
+//! that no order in which events and letters come into the lane matters. A letter that is given up is
+//! there until that is committed: nothing of its key goes on before. The letters of a key are all
 //! before its events in the lane, in storage too, so that a restart finds them in their order.
 
 use super::{Held, Lane};
@@ -15,7 +16,7 @@ impl Lane {
     /// Whether it may have to look for letters before it handles an event.
     pub(super) fn holds_keys(&self) -> bool {
         let subscriber = &self.subscriber;
-        subscriber.policy.on_dead_letter == OnDeadLetter::HoldKey && subscriber.dead.count() > 0
+        subscriber.policy.on_dead_letter == OnDeadLetter::HoldKey && subscriber.dead.has_keys()
     }
 
     /// Whether an event is to become a letter behind those of its key.
@@ -36,6 +37,14 @@ impl Lane {
             && self.is_behind(held)
             && !self.parked.has_queue(held.key())
             && self.becomes_letter(held, &Verdict::behind())
+    }
+
+    /// Whether a letter that is to be tried again comes after one that is about to be given up: it is
+    /// not known yet whether it is its turn.
+    pub(super) fn has_no_turn_yet(&self, held: &Held) -> bool {
+        held.is_revived()
+            && self.holds_keys()
+            && held.key().is_some_and(|key| self.subscriber.dead.is_leaving(key))
     }
 
     /// A letter that is to be tried again before its turn. It is not, and the one whose turn it is
