@@ -8,7 +8,7 @@ use super::{Bus, Inner, OpenError, retention::Retainer};
 use crate::{
     delivery::{Budget, Probed},
     event::{Durability, is_valid_name},
-    journal::Journal,
+    journal::{Journal, Planted},
     message::Position,
     policy::{Retention, RetryBudget, Window},
     runtime::{PoolSize, Runtime},
@@ -30,6 +30,7 @@ pub struct BusBuilder {
     pools: Vec<(String, PoolSize)>,
     budgets: BTreeMap<String, RetryBudget>,
     probed: Probed,
+    planted: Planted,
 }
 
 impl BusBuilder {
@@ -46,6 +47,7 @@ impl BusBuilder {
             pools: Vec::new(),
             budgets: BTreeMap::new(),
             probed: Probed::default(),
+            planted: Planted::default(),
         }
     }
 
@@ -224,6 +226,14 @@ impl BusBuilder {
         self
     }
 
+    /// Makes a mistake, to see whether tests find it.
+    #[cfg(any(test, feature = "testing"))]
+    #[doc(hidden)]
+    pub fn plant(mut self, mistake: crate::journal::Mistake) -> Self {
+        self.planted = Planted { mistake: Some(mistake) };
+        self
+    }
+
     fn assemble(self) -> Bus {
         let runtime = self.runtime.unwrap_or_default();
         for (name, size) in &self.pools {
@@ -237,8 +247,9 @@ impl BusBuilder {
                 self.durability,
                 self.queue,
                 self.dedup,
+                self.planted,
             ),
-            None => Journal::volatile(runtime, self.ring, self.dedup),
+            None => Journal::volatile(runtime, self.ring, self.dedup, self.planted),
         };
         let retainer = Retainer::new(Arc::downgrade(&journal), self.retention);
         journal.after_upkeep(move || retainer.run());

@@ -12,7 +12,7 @@ use super::{
     gate::Start, handler::Form, idempotency::Entrance, keys, ledger::Skip, parking::Held,
     started::Completion, subscriber::Registered,
 };
-use crate::journal::{Body, CellRef, Entry};
+use crate::journal::{Body, CellRef, Entry, Mistake};
 
 /// How an attempt ended.
 pub(super) enum Attempted {
@@ -87,6 +87,9 @@ pub(super) fn attempt(
                 result.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
             });
             *earlier = context.earlier;
+            if result.is_err() && subscriber.is_planted(Mistake::KeepFailedWrites) {
+                earlier.extend(std::mem::take(&mut context.staged.writes));
+            }
             match context.staged.ended(result) {
                 Ok(staged) => Attempted::Succeeded(staged),
                 Err(error) => Attempted::Failed(error),

@@ -50,13 +50,19 @@ impl Formation {
         high.and_then(Position::new).unwrap_or(Position::FIRST)
     }
 
-    /// Tells a lane something, the one that it is about.
+    /// Tells a lane something, the one that it is about. It is to be woken.
     pub(super) fn send(&self, inbound: Inbound) -> u32 {
         let lane = inbound.lane(self.count());
         if let Some(handle) = self.lanes.get(lane as usize) {
             handle.send(inbound);
         }
         lane
+    }
+
+    pub(super) fn wake_lane(&self, lane: u32) {
+        if let Some(handle) = self.lanes.get(lane as usize) {
+            handle.wake();
+        }
     }
 
     pub(super) fn wake(&self) {

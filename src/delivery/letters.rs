@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Subscriber, keys, lane::Inbound};
 use crate::{
     event::Key,
-    journal::{Draft, Places, Rejected},
+    journal::{Draft, Mistake, Places, Rejected},
     message::Position,
     policy::OnDeadLetter,
     storage::StorageError,
@@ -33,6 +33,9 @@ impl Subscriber {
     /// Which letter a retry of this one begins with.
     pub(crate) fn first_to_retry(&self, position: Position) -> Option<Position> {
         match self.policy.on_dead_letter {
+            _ if self.is_planted(Mistake::RetryOutOfTurn) => {
+                self.dead.contains(position).then_some(position)
+            }
             OnDeadLetter::Continue => self.dead.contains(position).then_some(position),
             OnDeadLetter::HoldKey => self.dead.first_beside(position),
         }
@@ -81,6 +84,7 @@ impl Subscriber {
         drop(self.effects.forget(position));
         self.alarm.fall(self.dead.count());
         self.counters.discarded.add(1);
+        let key = key.filter(|_| !self.is_planted(Mistake::ForgetToFollow));
         // Where keys are held, a lane may just now be putting an event behind the letter.
         let holds_key = self.policy.on_dead_letter == OnDeadLetter::HoldKey;
         if let Some(key) = key.filter(|key| holds_key || self.dead.ready(key).is_some()) {

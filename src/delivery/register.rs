@@ -35,7 +35,7 @@ use super::{
 use crate::{
     contract::{EventType, NameId},
     event::Key,
-    journal::{Journal, Overrun, Rouse, Seat},
+    journal::{Journal, Mistake, Overrun, Rouse, Seat},
     message::Position,
     policy::{LagObjective, Lanes, Overflow, Start},
     runtime::{PoolId, Task, Timestamp},
@@ -132,7 +132,7 @@ pub(crate) fn register(
             None
         },
         protection: plan.protection.describe(),
-        gate: Gate::new(plan.protection, &plan.name, shed),
+        gate: Gate::new(plan.protection, &plan.name, shed, journal.planted()),
         name: plan.name,
         journal: Arc::clone(journal),
         formation: RwLock::new(Arc::new(formation)),
@@ -196,6 +196,7 @@ fn go(
 /// Has dead letters tried again whose turn has come: what was put behind one that is gone, and what is
 /// to be retried at the start.
 fn retry_letters(subscriber: &Subscriber, ready: Vec<Key>, marked: Vec<Position>) {
+    let ready = ready.into_iter().filter(|_| !subscriber.is_planted(Mistake::ForgetReady));
     for key in ready {
         subscriber.follow(key);
     }
@@ -291,8 +292,11 @@ fn resume(
     meta.lanes = plan.lanes.nearest(stored.lanes);
     if meta.lanes != stored.lanes {
         let tally = cursors.iter_mut().map(|cursor| std::mem::take(&mut cursor.tally)).sum();
-        meta.layers.push(Layer { cursors });
-        let low = meta.layers.last().map_or(1, Layer::low);
+        let layer = Layer { cursors };
+        let low = layer.low();
+        if !journal.is_planted(Mistake::ForgetLayer) {
+            meta.layers.push(layer);
+        }
         let mut cursors = fresh(meta.lanes, Position::new(low).unwrap_or(Position::FIRST));
         if let Some(first) = cursors.first_mut() {
             first.tally = tally;
@@ -301,7 +305,8 @@ fn resume(
         return Ok((meta, cursors));
     }
     let low = cursors.iter().map(Cursor::low).min().unwrap_or(1);
-    meta.layers.retain(|layer| layer.high() > low);
+    let drops_all = journal.is_planted(Mistake::DropLayers);
+    meta.layers.retain(|layer| layer.high() > low && !drops_all);
     if meta != stored {
         store(journal, plan, &meta, None)?;
     }

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     contract::{EventType, NameId},
-    journal::{Entry, Journal, Open, Route},
+    journal::{Entry, Journal, Mistake, Open, Route},
     message::Position,
     policy::{Backoff, Lanes, OnDeadLetter, Overflow, Retention},
     runtime::{Clock, Precedence, Runtime, Tick},
@@ -126,6 +126,12 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     pub(crate) fn runtime(&self) -> &Runtime {
         self.journal.runtime()
+    }
+
+    /// Whether the tests have planted this mistake. Never, outside of tests.
+    #[inline]
+    pub(super) fn is_planted(&self, mistake: Mistake) -> bool {
+        self.journal.is_planted(mistake)
     }
 
     /// What it does with each type of event, from the outside to the handler.
@@ -262,14 +268,16 @@ impl Subscriber {
         let lane = formation.send(inbound);
         // From now on, and until it has looked, the lane is not at rest for whoever waits.
         self.journal.ring().poke(formation.group, lane);
-        if let Some(handle) = formation.lanes.get(lane as usize) {
-            handle.wake();
-        }
+        formation.wake_lane(lane);
     }
 
     /// Tells the lane of an event something.
     pub(super) fn tell(&self, inbound: Inbound) {
-        self.formation.read().send(inbound);
+        let formation = self.formation.read();
+        let lane = formation.send(inbound);
+        if !self.is_planted(Mistake::ForgetToWake) {
+            formation.wake_lane(lane);
+        }
     }
 
     /// Has it change to so many lanes, if its bounds allow that.

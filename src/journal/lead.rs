@@ -9,6 +9,7 @@ use std::{
 use super::{
     Draft, Journal, Places, PublishFailure,
     log::{Log, Request},
+    planted::Mistake,
     published::PREFIX,
     reading::scan,
 };
@@ -28,7 +29,7 @@ const BATCH_BYTES: usize = 1024;
 impl Log {
     /// Commits what waits. False where what is left has to wait for room. Only the leader calls it.
     pub(super) fn commit_group(&self, journal: &Journal) -> bool {
-        let group = self.take_group();
+        let group = self.take_group(journal);
         let (answered, has_room) = match self.find_room(&group) {
             Ok(()) => (self.commit_all(journal, group), true),
             Err(error) => self.commit_patient(journal, group, error),
@@ -45,7 +46,7 @@ impl Log {
         if answered == 0 {
             return 0;
         }
-        let marks = match self.sift(&mut group) {
+        let marks = match self.sift(journal, &mut group) {
             Ok(marks) => marks,
             Err(error) => {
                 reject(error, group);
@@ -57,6 +58,12 @@ impl Log {
         if let Some((writes, end)) = marks {
             commit.writes.extend(writes);
             commit.preconditions.push(Precondition::End(end));
+        }
+        if journal.is_planted(Mistake::CommitUnsynced) {
+            commit.durability = Durability::Buffered;
+        }
+        if journal.is_planted(Mistake::AcknowledgeUncommitted) {
+            self.show(journal, self.storage.end(), std::mem::take(&mut group));
         }
         match self.guarded(|storage| storage.commit_from(&mut commit)) {
             Ok(first) => self.show(journal, first, group),
@@ -76,6 +83,7 @@ impl Log {
     /// position at which they begin.
     fn sift(
         &self,
+        journal: &Journal,
         group: &mut Vec<Request>,
     ) -> Result<Option<(Vec<Write>, Position)>, StorageError> {
         let is_marked = |request: &Request| request.transaction.drafts.iter().any(Draft::is_marked);
@@ -86,6 +94,9 @@ impl Log {
         let (mut next, mut writes) = (end, Vec::new());
         let mut refused = Vec::new();
         let mut published = self.published.lock();
+        if journal.is_planted(Mistake::ForgetMarks) {
+            published.load(|| Ok(Vec::new()))?;
+        }
         published.load(|| scan(&*self.storage, PREFIX))?;
         for mut request in std::mem::take(group) {
             let checked = published.check(&request.transaction.drafts);
@@ -98,6 +109,9 @@ impl Log {
             let sifted = published.sift(&mut request.transaction.drafts, next);
             next = next.plus(request.transaction.drafts.len() as u64);
             (request.copies, request.taken_out) = (sifted.places, sifted.copies);
+            if journal.is_planted(Mistake::WrongReceipt) {
+                request.copies.iter_mut().for_each(|(_, place)| place.0 = next);
+            }
             writes.extend(sifted.writes);
             group.push(request);
         }
@@ -164,13 +178,18 @@ impl Log {
         })
     }
 
-    fn take_group(&self) -> Vec<Request> {
+    fn take_group(&self, journal: &Journal) -> Vec<Request> {
         let mut queue = self.queue.lock();
+        if journal.is_planted(Mistake::NewestFirst) {
+            queue.waiting.make_contiguous().reverse();
+        }
+        let one = [Mistake::OutputsFirst, Mistake::OutputsLast];
+        let is_alone = one.into_iter().any(|mistake| journal.is_planted(mistake));
         let mut bytes = 0;
         let mut group = Vec::new();
         while let Some(next) = queue.waiting.front() {
             bytes += next.bytes;
-            if bytes > GROUP_BYTES && !group.is_empty() {
+            if (bytes > GROUP_BYTES || is_alone) && !group.is_empty() {
                 break;
             }
             queue.events -= next.transaction.drafts.len();

@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Draft, Journal, Place, Places, PublishFailure, Rejected, Ticket, Transaction,
+    Draft, Journal, Mistake, Place, Places, PublishFailure, Rejected, Ticket, Transaction,
     caretaker::Caretaker, published::Published, spare::Spares,
 };
 use crate::{
@@ -182,7 +182,9 @@ impl Log {
             while !ticket.is_done() {
                 self.commit_group(journal);
             }
-            self.hand_over();
+            if !journal.is_planted(Mistake::ForgetToHandOver) {
+                self.hand_over();
+            }
             drop(self.spares.take_surplus());
         }
         ticket.take().unwrap_or_else(|| Err(self.withdraw(&ticket)))

@@ -10,6 +10,7 @@ mod ids;
 mod inline;
 mod lead;
 mod log;
+mod planted;
 mod published;
 mod reading;
 mod recent;
@@ -29,6 +30,9 @@ pub use error::{PublishAllError, PublishError, PublishFailure};
 use ids::Ids;
 pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;
+#[cfg_attr(not(any(test, feature = "testing")), allow(unreachable_pub))]
+pub use planted::Mistake;
+pub(crate) use planted::Planted;
 use published::{Mark, Published};
 pub(crate) use published::{Place, Places};
 pub(crate) use recent::{Recent, Remembered, Slot};
@@ -72,11 +76,17 @@ pub(crate) struct Journal {
     published: Mutex<Published>,
     /// Notified when a reader comes to rest.
     quiet: Monitor,
+    planted: Planted,
 }
 
 impl Journal {
-    pub(crate) fn volatile(runtime: Runtime, ring: usize, dedup: Window) -> Arc<Self> {
-        let journal = Arc::new(Self::new(runtime, ring, Position::FIRST, None, dedup));
+    pub(crate) fn volatile(
+        runtime: Runtime,
+        ring: usize,
+        dedup: Window,
+        planted: Planted,
+    ) -> Arc<Self> {
+        let journal = Arc::new(Self::new(runtime, ring, Position::FIRST, None, dedup, planted));
         journal.start_tender();
         journal
     }
@@ -88,10 +98,11 @@ impl Journal {
         durability: Durability,
         queue: usize,
         dedup: Window,
+        planted: Planted,
     ) -> Arc<Self> {
         let end = storage.end();
         let log = Log::new(&runtime, storage, durability, queue, dedup);
-        let journal = Arc::new(Self::new(runtime, ring, end, Some(log), dedup));
+        let journal = Arc::new(Self::new(runtime, ring, end, Some(log), dedup, planted));
         if let Some(log) = &journal.log {
             log.start(&journal);
         }
@@ -104,6 +115,7 @@ impl Journal {
         end: Position,
         log: Option<Arc<Log>>,
         dedup: Window,
+        planted: Planted,
     ) -> Self {
         Self {
             clock: runtime.clock(),
@@ -114,12 +126,23 @@ impl Journal {
             log,
             published: Mutex::new(Published::new(dedup, Seeded::new(&runtime))),
             quiet: Monitor::default(),
+            planted,
             runtime,
         }
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// Whether the tests have planted this mistake. Never, outside of tests.
+    #[inline]
+    pub(crate) fn is_planted(&self, mistake: Mistake) -> bool {
+        self.planted.is(mistake)
+    }
+
+    pub(crate) fn planted(&self) -> Planted {
+        self.planted
     }
 
     pub(crate) fn contract(&self) -> &Contract {
@@ -370,16 +393,37 @@ impl Journal {
     /// none, and is done at once. Never refused for lack of room, since lanes are what makes room.
     pub(crate) fn commit(
         &self,
-        transaction: Transaction,
+        mut transaction: Transaction,
         waker: &Arc<Task>,
     ) -> Option<Arc<Ticket>> {
         match &self.log {
-            Some(log) => Some(log.submit(transaction, Some(waker))),
+            Some(log) => {
+                let late = self.split(log, &mut transaction);
+                let ticket = log.submit(transaction, Some(waker));
+                if let Some(late) = late {
+                    log.submit(late, None);
+                }
+                Some(ticket)
+            }
             None => {
                 self.publish_always(transaction.drafts);
                 None
             }
         }
+    }
+
+    /// What of a transaction is to be committed after it. Nothing, but for mistakes.
+    fn split(&self, log: &Log, transaction: &mut Transaction) -> Option<Transaction> {
+        let is_first = self.is_planted(Mistake::OutputsFirst);
+        if !(is_first || self.is_planted(Mistake::OutputsLast)) || transaction.drafts.is_empty() {
+            return None;
+        }
+        let outputs = Transaction::publishing(std::mem::take(&mut transaction.drafts));
+        if !is_first {
+            return Some(outputs);
+        }
+        log.submit(outputs, None);
+        None
     }
 
     /// Writes state from a user's thread, and waits for it. Nothing to write is a barrier: what was

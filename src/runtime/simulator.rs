@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Weak},
+    thread::panicking,
     time::Duration,
 };
 
@@ -62,6 +63,8 @@ struct State {
     overloaded_until: Tick,
     trace: u64,
     steps: u64,
+    /// It gives up after so many.
+    most_steps: u64,
     companion: Option<Arc<dyn Companion>>,
     /// Who wants to know that there is a task to run.
     #[cfg(feature = "tokio")]
@@ -96,6 +99,7 @@ impl Simulator {
             overloaded_until: Tick::ZERO,
             trace: seed,
             steps: 0,
+            most_steps: u64::MAX,
             companion: None,
             #[cfg(feature = "tokio")]
             waker: None,
@@ -182,6 +186,12 @@ impl Simulator {
         self.driver.state.lock().trace
     }
 
+    /// Has the run end with a panic once it has taken more than so many steps, so that one which goes
+    /// on for ever is found.
+    pub fn limit_steps(&self, most: u64) {
+        self.driver.state.lock().most_steps = most;
+    }
+
     /// How many steps have run.
     #[must_use]
     pub fn steps(&self) -> u64 {
@@ -233,6 +243,11 @@ impl Simulated {
     fn step(&self, end: Option<Tick>) -> bool {
         let companion = self.keep_pace();
         let mut state = self.state.lock();
+        if state.steps >= state.most_steps {
+            // Whoever waits while that unwinds does not wait for ever.
+            assert!(panicking(), "the run does not end: it has taken {} steps", state.steps);
+            return false;
+        }
         if let Some(task) = state.pick() {
             drop(state);
             if task.run() == Step::Spin {

@@ -12,6 +12,8 @@ pub mod sim;
 pub mod strategies;
 mod unreliable;
 
+#[doc(hidden)]
+pub use crate::journal::Mistake;
 pub use crate::{
     runtime::simulator::Simulator,
     storage::file::{Call, Fault, MemoryDisk},

@@ -104,7 +104,8 @@ struct Call {
 impl Call {
     fn begin(scene: &Scene, event: u64, ctx: &Context) -> Self {
         if !scene.is_over() {
-            scene.meter.call(scene.sim.elapsed(), ctx.key());
+            scene.meter.call(scene.sim.elapsed(), event, ctx);
+            scene.note_expired(event, ctx);
             scene.history.called(event, ctx);
             scene.notes.note("async calls");
         }
@@ -128,6 +129,9 @@ impl Drop for Call {
             Ending::Failed
         });
         let (subscription, event) = (self.subscription.clone(), self.event);
+        if matches!(ending, Ending::Failed | Ending::Panicked) {
+            self.scene.meter.failed(event);
+        }
         self.scene.history.add(Fact::Returned { subscription, event, ending });
     }
 }

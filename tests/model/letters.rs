@@ -16,11 +16,11 @@ use tidings::{
 use crate::{
     flow::{self, Source},
     publishing::Publishing,
-    subscriptions::Scene,
+    subscriptions::{SUBSCRIPTIONS, Scene},
 };
 
 /// When virtual time starts, in nanoseconds.
-const EPOCH: u64 = 1_767_225_600_000_000_000;
+pub(crate) const EPOCH: u64 = 1_767_225_600_000_000_000;
 
 /// Whoever looks after dead letters.
 pub(crate) struct Undertaker {
@@ -171,6 +171,26 @@ impl Undertaker {
             Err(DeadLetterError::Storage(_)) => self.discarded(by, event, false),
             Err(_) => {}
         }
+    }
+
+    /// Gives up letters that others wait behind, which are to follow. False where there are none.
+    pub(crate) fn give_up_first(&self, bus: &Bus) -> bool {
+        let mut given_up = false;
+        for by in SUBSCRIPTIONS {
+            let letters = bus.dead_letters(by);
+            let list = letters.list().unwrap();
+            let is_behind = |it: &&DeadLetter| it.reason() == DeadLetterReason::Behind;
+            let Some(behind) = list.iter().find(is_behind) else { continue };
+            let key = &behind.envelope().key;
+            for before in list.iter().filter(|it| it.position() < behind.position()) {
+                if before.envelope().key == *key {
+                    letters.discard(before.position()).unwrap();
+                    self.discarded(by, flow::event_of(before), true);
+                    given_up = true;
+                }
+            }
+        }
+        given_up
     }
 
     fn discard_some(&self, letters: &DeadLetters, by: &str) {

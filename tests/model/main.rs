@@ -12,12 +12,14 @@
 mod asynchronous;
 mod audit;
 mod batches;
+mod breaker;
 mod coverage;
 mod draws;
 mod fate;
 mod flow;
 mod letters;
 mod meter;
+mod mistakes;
 mod notes;
 mod protection;
 mod publishing;

@@ -7,9 +7,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tidings::Key;
+use tidings::{Context, Key};
 
 use crate::{
+    breaker::Told,
     notes::Notes,
     protection::{Pace, Protection},
 };
@@ -23,6 +24,7 @@ pub(crate) struct Meter {
     /// When the next call is due if calls are evenly spread: of all, and of each key.
     due: Mutex<BTreeMap<Option<Key>, Duration>>,
     at_work: AtomicUsize,
+    told: Told,
     notes: Notes,
 }
 
@@ -32,13 +34,16 @@ impl Meter {
             pace: protection.pace,
             pace_per_key: protection.pace_per_key,
             max_concurrency: protection.max_concurrency,
+            told: protection.told.clone(),
             notes: notes.clone(),
             ..Self::default()
         }
     }
 
     /// A handler is called.
-    pub(crate) fn call(&self, now: Duration, key: Option<&Key>) {
+    pub(crate) fn call(&self, now: Duration, event: u64, ctx: &Context) {
+        let key = ctx.key();
+        self.told.call(now, event, ctx.attempt(), &self.notes);
         if let Some(pace) = self.pace {
             self.pass(pace, None, now, "calls as early as their rate allows");
         }
@@ -52,6 +57,11 @@ impl Meter {
         }
         let at_work = 1 + self.at_work.fetch_add(1, Relaxed);
         self.look(at_work);
+    }
+
+    /// It has failed, and comes again.
+    pub(crate) fn failed(&self, event: u64) {
+        self.told.failed(event);
     }
 
     /// It has returned.

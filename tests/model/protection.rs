@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidings::{CircuitBreaker, Priority, Rate, RetryBudget, SubscriptionBuilder};
 
-use crate::{notes::Notes, subscriptions::Scene};
+use crate::{breaker::Told, subscriptions::Scene};
 
 /// Which kinds of protection a run uses.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,7 @@ pub(crate) struct Pace {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Protection {
     breaker: Option<CircuitBreaker>,
+    pub(crate) told: Told,
     pub(crate) pace: Option<Pace>,
     pub(crate) pace_per_key: Option<Pace>,
     pub(crate) max_concurrency: Option<usize>,
@@ -62,8 +63,11 @@ impl Protection {
         let draw = |below| scene.draw(below);
         let on = |is_used: bool| is_used && draw(2) == 0;
         let used = &scene.draws.protections;
+        let breaker = on(used.breakers).then(|| draw_breaker(scene));
+        let (breaker, told) = breaker.unzip();
         Self {
-            breaker: on(used.breakers).then(|| draw_breaker(scene)),
+            breaker,
+            told: told.unwrap_or_default(),
             pace: on(used.rates).then(|| draw_pace(scene)),
             pace_per_key: on(used.rates_per_key).then(|| draw_pace(scene)),
             max_concurrency: on(used.max_concurrency).then(|| 1 + draw(3) as usize),
@@ -98,24 +102,19 @@ impl Protection {
     }
 }
 
-fn draw_breaker(scene: &Scene) -> CircuitBreaker {
+fn draw_breaker(scene: &Scene) -> (CircuitBreaker, Told) {
     let draw = |below| scene.draw(below) as u32;
-    let count = |notes: &Notes, name| {
-        let notes = notes.clone();
-        move |_: &str| notes.note(name)
-    };
     let breaker = CircuitBreaker::new()
         .failure_rate(f64::from(1 + draw(4)) / 5.0)
         .window(2 + draw(10))
-        .min_calls(1 + draw(4))
-        .open_for(Duration::from_millis(1 + scene.draw(20_000)))
-        .probes(1 + draw(3))
-        .on_open(count(&scene.notes, "opened breakers"))
-        .on_close(count(&scene.notes, "closed breakers"));
-    match draw(3) {
+        .min_calls(1 + draw(4));
+    let open_for = Duration::from_millis(1 + scene.draw(20_000));
+    let breaker = breaker.open_for(open_for).probes(1 + draw(3));
+    let breaker = match draw(3) {
         0 => breaker.slow_calls(Duration::from_millis(50), 0.5),
         _ => breaker,
-    }
+    };
+    Told::by(breaker, open_for, scene)
 }
 
 fn draw_pace(scene: &Scene) -> Pace {

@@ -1,16 +1,20 @@
 //! One run under a seed.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
 
 use tidings::{
-    Bus, Position, Runtime, SettleError, SubscribeError, Window,
+    Bus, Position, Runtime, SettleError, SubscribeError, Subscription, Window,
     storage::FileStorage,
-    testing::{Anomaly, End, Fact, History, MemoryDisk, Promises, Simulator},
+    testing::{Anomaly, End, Fact, History, MemoryDisk, Mistake, Promises, Simulator},
 };
 
 use crate::{
     asynchronous::Tokio,
-    audit,
+    audit::{self, Audited},
     coverage::Coverage,
     draws::{Draws, Faults},
     fate::Fate,
@@ -27,6 +31,9 @@ use crate::{
 /// How many steps the last process takes at most until nothing is left to do.
 const MOST_STEPS: u64 = 100_000;
 
+/// How many steps a run takes at most in which a mistake is planted.
+const MOST_STEPS_WRONG: u64 = 250_000;
+
 /// What a run did.
 pub(crate) struct Run {
     pub(crate) history: History,
@@ -38,16 +45,14 @@ pub(crate) struct Run {
 pub(crate) fn run(seed: u64) -> Run {
     let world = World::new(seed);
     let _story = Story { seed, history: world.scene.history.clone() };
-    for _ in 0..=world.draw(4) {
-        world.live();
-    }
-    world.last_life();
-    let (sim, history) = (&world.scene.sim, world.scene.history.clone());
-    world.scene.notes.add("simulated steps", sim.steps());
-    world.scene.notes.assert_nothing_wrong();
-    let coverage = Coverage::of(&history, &world.scene.notes);
-    let checked = history.check(&promises(&world.scene.draws));
-    Run { checked, history, trace_hash: sim.trace_hash(), coverage }
+    world.run()
+}
+
+/// The same with a mistake in the bus.
+pub(crate) fn run_wrong(seed: u64, mistake: Mistake) -> Run {
+    let world = World { planted: Some(mistake), ..World::new(seed) };
+    world.scene.sim.limit_steps(MOST_STEPS_WRONG);
+    world.run()
 }
 
 fn promises(draws: &Draws) -> Promises {
@@ -81,9 +86,26 @@ pub(crate) struct World {
     pub(crate) letters: Undertaker,
     disk: MemoryDisk,
     tokio: Tokio,
+    planted: Option<Mistake>,
 }
 
 impl World {
+    fn run(&self) -> Run {
+        for _ in 0..=self.draw(4) {
+            self.live();
+        }
+        let audited = self.last_life();
+        let (sim, history) = (&self.scene.sim, self.scene.history.clone());
+        self.scene.notes.add("simulated steps", sim.steps());
+        let coverage = Coverage::of(&history, &self.scene.notes);
+        let checked = history.check(&promises(&self.scene.draws));
+        if checked.is_ok() {
+            audited.assert_right();
+            self.scene.notes.assert_nothing_wrong();
+        }
+        Run { checked, history, trace_hash: sim.trace_hash(), coverage }
+    }
+
     fn new(seed: u64) -> Self {
         let sim = Simulator::new(seed);
         let draws = Draws::new(&sim);
@@ -99,6 +121,7 @@ impl World {
             meter: Arc::new(Meter::default()),
             over: Arc::default(),
             dry: Arc::default(),
+            is_careful: Arc::default(),
         };
         Self {
             publishing: Publishing::new(scene.clone()),
@@ -106,6 +129,7 @@ impl World {
             scene,
             disk,
             tokio: Tokio::default(),
+            planted: None,
         }
     }
 
@@ -133,6 +157,9 @@ impl World {
         let mut builder = Bus::builder();
         if draws.protections.pool_budget {
             builder = builder.pool_retry_budget(Runtime::DEFAULT_POOL, draw_budget(&self.scene));
+        }
+        if let Some(mistake) = self.planted {
+            builder = builder.plant(mistake);
         }
         let bus = builder
             .runtime(self.scene.sim.runtime())
@@ -274,7 +301,9 @@ impl World {
     fn restart(&self, bus: &Bus, running: &mut Running) {
         let by = running.by;
         self.count_changes(running);
-        running.stop(Duration::from_millis(self.draw(3)));
+        if !running.stop(Duration::from_millis(self.draw(3))) {
+            self.scene.is_careful.store(true, Relaxed);
+        }
         self.letters.retry_at_start(bus, by);
         // After a broken disk nothing starts any more.
         if let Ok(started) = self.start(by, bus) {
@@ -300,6 +329,7 @@ impl World {
     }
 
     fn end(&self, how: End, bus: Bus, subscriptions: Vec<Running>) {
+        self.scene.is_careful.store(true, Relaxed);
         self.publishing.finish();
         if self.scene.fate.has_struck() {
             drop((subscriptions, bus));
@@ -310,7 +340,8 @@ impl World {
         }
         self.note_cursors(&bus);
         if how == End::Clean {
-            bus.shutdown(Duration::from_secs(self.draw(5))).unwrap();
+            let report = bus.shutdown(Duration::from_secs(self.draw(5))).unwrap();
+            self.scene.is_careful.store(report.abandoned > 0, Relaxed);
         } else {
             self.scene.sim.crash();
         }
@@ -327,22 +358,30 @@ impl World {
         self.add(Fact::Ended { how });
     }
 
+    fn rest(&self, subscriptions: &[Subscription]) {
+        let sim = &self.scene.sim;
+        let begun = sim.steps();
+        while self.tokio.step() | sim.step() {
+            let steps = sim.steps() - begun;
+            assert!(steps < MOST_STEPS, "the last process does not come to rest");
+        }
+        for subscription in subscriptions {
+            assert_eq!(subscription.lag(), 0, "{subscription:?} does not come to rest");
+        }
+    }
+
     /// No more faults: everything has to come to its rest.
-    fn last_life(&self) {
+    fn last_life(&self) -> Audited {
         let bus = self.open();
         let tokio = self.tokio.handle();
         let scene = Scene { faults: Faults::NONE, tokio, ..self.scene.clone() };
         let start = |by| Running::start(by, &bus, &scene, false).unwrap().subscription;
         let subscriptions = SUBSCRIPTIONS.map(start);
-        let begun = scene.sim.steps();
-        while self.tokio.step() | scene.sim.step() {
-            let steps = scene.sim.steps() - begun;
-            assert!(steps < MOST_STEPS, "the last process does not come to rest");
-        }
-        for subscription in &subscriptions {
-            assert_eq!(subscription.lag(), 0, "{subscription:?} does not come to rest");
+        self.rest(&subscriptions);
+        if self.letters.give_up_first(&bus) {
+            self.rest(&subscriptions);
         }
         self.note_cursors(&bus);
-        audit::audit(self, bus, &subscriptions);
+        audit::audit(self, bus, &subscriptions)
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tidings::{
-    Backoff, Bus, Context, Event, HandlerError, Lanes, Next, OnDeadLetter, SubscribeError,
+    Backoff, Bus, Context, Event, HandlerError, Headers, Lanes, Next, OnDeadLetter, SubscribeError,
     Subscription, SubscriptionBuilder, Window, idempotent_by, made_by,
     testing::{Ending, Fact, History, Simulator, Skip},
 };
@@ -20,6 +20,7 @@ use crate::{
     draws::{Draws, Faults},
     fate::Fate,
     flow::{Counted, Source},
+    letters::EPOCH,
     meter::Meter,
     notes::Notes,
     protection::Protection,
@@ -51,6 +52,8 @@ pub(crate) struct Scene {
     pub(crate) over: Arc<AtomicBool>,
     /// Handlers are called without effect.
     pub(crate) dry: Arc<AtomicBool>,
+    /// Something did not end cleanly, so that lanes may write before they call a handler.
+    pub(crate) is_careful: Arc<AtomicBool>,
 }
 
 /// The name of what a subscription handles.
@@ -239,7 +242,8 @@ impl Scene {
         if self.fate.has_struck() {
             return Ok(());
         }
-        self.meter.call(self.sim.elapsed(), ctx.key());
+        self.meter.call(self.sim.elapsed(), event, ctx);
+        self.note_expired(event, ctx);
         self.history.called(event, ctx);
         let result = work(ctx);
         self.meter.end();
@@ -248,11 +252,32 @@ impl Scene {
         }
         if let Err(error) = result {
             self.history.returned(event, ctx, Ending::Failed);
+            self.meter.failed(event);
             return Err(error);
         }
         let ending = self.ending();
         self.history.returned(event, ctx, ending);
+        if matches!(ending, Ending::Failed | Ending::Panicked) {
+            self.meter.failed(event);
+        }
         Self::verdict(ending)
+    }
+
+    /// No event is handled after its time, but for dead letters. Where these hold up keys, some come to it
+    /// without being seen as such.
+    pub(crate) fn note_expired(&self, event: u64, ctx: &Context) {
+        let millis = ctx.headers().get(Headers::EXPIRES_AFTER);
+        let Some(millis) = millis.filter(|_| !self.draws.holds_keys) else { return };
+        let published_at = Duration::from_nanos(ctx.published_at().as_nanos() - EPOCH);
+        let age = self.sim.elapsed().saturating_sub(published_at);
+        let is_late = age >= Duration::from_millis(millis.parse().unwrap());
+        let was_dead = || {
+            let is_it =
+                |fact: &Fact| matches!(fact, Fact::Revived { event: it, .. } if *it == event);
+            self.history.facts().iter().any(is_it)
+        };
+        let why = || format!("event {event} is {age:?} old, and was good for {millis} ms");
+        self.notes.demand(!is_late || was_dead(), why);
     }
 
     /// How a handler says that it ended so.

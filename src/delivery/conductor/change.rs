@@ -14,7 +14,7 @@ use crate::{
         register::{Meta, json},
     },
     event::Durability,
-    journal::{Leaving, Relieved, Rouse, Seat, Ticket, Transaction},
+    journal::{Leaving, Mistake, Relieved, Rouse, Seat, Ticket, Transaction},
     message::Position,
     runtime::{PoolId, Task},
     storage::{StorageError, Write},
@@ -70,7 +70,9 @@ impl Change {
         let legacies = lanes.into_iter().filter_map(Lane::bequeath);
         let leaving = legacies.map(|legacy| {
             legacy.open.deal(&mut shares);
-            tally += legacy.tally;
+            if !subscriber.is_planted(Mistake::ForgetTally) {
+                tally += legacy.tally;
+            }
             (legacy.seat, legacy.taken.get())
         });
         Ok(Self { leaving: leaving.collect(), shares, tally })
@@ -149,7 +151,9 @@ impl Change {
         subscriber.note_missed(missed);
         let layers = layers_after(&current, &taken).into();
         let next = Arc::new(Formation { group, lanes, layers, muster });
-        let start = taken.iter().copied().min().and_then(Position::new);
+        let (first, last) = (taken.iter().copied().min(), taken.iter().copied().max());
+        let start = if subscriber.is_planted(Mistake::BeginTooFar) { last } else { first };
+        let start = start.and_then(Position::new);
         let start = start.unwrap_or(Position::FIRST);
         let own_seats = (0..).zip(own_seats);
         for ((at, handle), share) in own_seats.zip(&next.lanes).zip(self.shares) {
@@ -162,6 +166,9 @@ impl Change {
         }
         let old = std::mem::replace(&mut *current, next);
         for inbound in old.lanes.iter().flat_map(|lane| lane.receive()) {
+            if subscriber.is_planted(Mistake::LoseInbound) {
+                continue;
+            }
             current.send(inbound);
         }
         drop(current);

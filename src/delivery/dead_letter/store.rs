@@ -14,7 +14,7 @@ use crate::{
         parking::{Held, Revival},
     },
     event::Key,
-    journal::{Body, Draft, Entry, Journal, Places, Rejected},
+    journal::{Body, Draft, Entry, Journal, Mistake, Places, Rejected},
     message::Position,
     runtime::Timestamp,
     storage::{StorageError, Write},
@@ -208,6 +208,7 @@ impl DeadLetterStore {
                 let old = memory.lock().insert(position, (letter, Arc::clone(entry)));
                 drop(old);
             }
+            None if self.journal.is_planted(Mistake::LetterNotStored) => {}
             None => {
                 let key = keys::dead_letter(&self.subscription, position);
                 writes.insert(key, Some(letter.encode()?));
@@ -305,7 +306,8 @@ impl DeadLetterStore {
 
     /// What removes a letter from storage, where it is, and what handlers have done outside for it.
     fn removal(&self, position: Position) -> impl Iterator<Item = Write> {
-        let is_stored = self.memory.is_none();
+        let forgets = self.journal.is_planted(Mistake::DiscardNotStored);
+        let is_stored = self.memory.is_none() && !forgets;
         let keys = is_stored.then(|| {
             let letter = keys::dead_letter(&self.subscription, position);
             [letter, keys::effects(&self.subscription, position)]

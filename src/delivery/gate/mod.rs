@@ -42,6 +42,7 @@ use timesheet::Timekeeper;
 use super::{HandlerError, Subscriber, context::Staged, lane::LaneHandle, parking::Held};
 use crate::{
     event::Key,
+    journal::{Mistake, Planted},
     message::Position,
     runtime::{PoolId, Runtime, Task, Tick},
 };
@@ -63,6 +64,7 @@ pub(crate) struct Gate {
     shed: Option<(Runtime, PoolId)>,
     /// Where there is a timeout, once the subscription has begun.
     timekeeper: OnceLock<Timekeeper>,
+    planted: Planted,
 }
 
 /// How long a lane is to take nothing.
@@ -121,6 +123,7 @@ impl Gate {
         protection: Protection,
         subscription: &Arc<str>,
         shed: Option<(Runtime, PoolId)>,
+        planted: Planted,
     ) -> Option<Box<Self>> {
         let own = protection.retry_budget.map(|settings| Arc::new(Budget::new(settings)));
         let keys = |rate| Mutex::new(Buckets::new(rate, MOST_KEYS));
@@ -134,6 +137,7 @@ impl Gate {
             timeout: protection.timeout,
             shed,
             timekeeper: OnceLock::new(),
+            planted,
         };
         gate.protects().then(|| Box::new(gate))
     }
@@ -212,6 +216,7 @@ impl Gate {
     /// Whether a lane is to take nothing now.
     pub(super) fn rest(&self, lane: u32, now: Tick) -> Option<Rest> {
         let broken = self.breaker.as_ref().and_then(|breaker| breaker.rest(now));
+        let broken = broken.filter(|_| !self.planted.is(Mistake::IgnoreBreaker));
         let limited = || self.rate.as_ref()?.opens_at(now).map(Rest::Until);
         let full = || self.slots.as_ref()?.is_full(lane).then_some(Rest::Full);
         broken.or_else(|| self.overload(now)).or_else(limited).or_else(full)
@@ -266,6 +271,9 @@ impl Gate {
         let enter = |breaker: &Breaker| breaker.enter(now, held.is_fresh());
         match self.breaker.as_ref().map(enter).transpose() {
             Ok(call) => Ok(Pass { call, began: now, permit }),
+            Err(_) if self.planted.is(Mistake::IgnoreBreaker) => {
+                Ok(Pass { call: None, began: now, permit })
+            }
             Err(Broken::Shut(_)) => Err(Refusal::Shut),
             Err(Broken::ForFailed { until }) => Err(Refusal::Until(until)),
         }
@@ -273,16 +281,21 @@ impl Gate {
 
     fn permit(&self, lane: u32) -> Result<Option<Permit>, Refusal> {
         match &self.slots {
+            _ if self.planted.is(Mistake::IgnoreConcurrency) => Ok(None),
             Some(slots) => slots.take(lane).map(Some).ok_or(Refusal::Shut),
             None => Ok(None),
         }
     }
 
     fn pay(&self, held: &Held, now: Tick) -> Result<(), Refusal> {
-        if let (Some(keys), Some(key)) = (&self.keys, held.key()) {
+        if let (Some(keys), Some(key)) = (&self.keys, held.key())
+            && !self.planted.is(Mistake::KeyRateNotCharged)
+        {
             keys.lock().take(key, now).map_err(Refusal::Until)?;
         }
-        if let Some(rate) = &self.rate {
+        if let Some(rate) = &self.rate
+            && !self.planted.is(Mistake::RateNotCharged)
+        {
             // Another lane may have been quicker.
             rate.take(now).map_err(|_| Refusal::Shut)?;
         }

@@ -6,7 +6,7 @@ use super::Idempotency;
 use crate::{
     delivery::keys,
     event::Key,
-    journal::{Journal, Recent, Remembered, Slot},
+    journal::{Journal, Mistake, Planted, Recent, Remembered, Slot},
     message::{MessageId, Position},
     policy::Window,
     runtime::{Seeded, Timestamp},
@@ -74,6 +74,7 @@ pub(in crate::delivery) struct Inbox {
     /// What its state keys begin with; `None` where nothing is stored.
     prefix: Option<Vec<u8>>,
     events: Mutex<Recent<IdempotencyKey, Progress>>,
+    planted: Planted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,8 @@ impl Inbox {
             Some(prefix) => load(journal, prefix, idempotency.window, seed)?,
             None => Recent::new(idempotency.window, None, seed),
         };
-        Ok(Self { idempotency: idempotency.clone(), prefix, events: Mutex::new(handled) })
+        let (idempotency, events) = (idempotency.clone(), Mutex::new(handled));
+        Ok(Self { idempotency, prefix, events, planted: journal.planted() })
     }
 
     /// Asks for an event to be let in, to be handled.
@@ -114,7 +116,12 @@ impl Inbox {
                 Some((_, Remembered { value: Progress::Handled, .. })) => {
                     return Entrance::Duplicate;
                 }
-                Some((_, other)) if other.position != position => return Entrance::Busy,
+                Some((_, other))
+                    if other.position != position
+                        && !self.planted.is(Mistake::CopyBesideOriginal) =>
+                {
+                    return Entrance::Busy;
+                }
                 _ => slot,
             },
         };
@@ -129,10 +136,15 @@ impl Inbox {
     pub(in crate::delivery) fn finish(&self, entered: Entered, writes: &mut keys::Writes) {
         let mut events = self.events.lock();
         let Some((key, running)) = entered.find(&events) else { return };
-        if let Some(prefix) = &self.prefix {
+        if let Some(prefix) = &self.prefix
+            && !self.planted.is(Mistake::MarkNotStored)
+        {
             let (position, published_at) = (running.position, running.published_at);
             let mark = Mark { position, published_at };
             writes.insert(storage_key(prefix, key), Some(mark.encode()));
+        }
+        if self.planted.is(Mistake::KeepClaim) {
+            return;
         }
         events.confirm(entered.slot, Progress::Handled);
         while let Some(old) = events.forget() {

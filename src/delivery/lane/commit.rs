@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Cursor, Held, Hole, Lane, handle::Submitted};
 use crate::{
     delivery::{keys, ledger::Account},
+    journal::Mistake,
     message::Position,
 };
 
@@ -45,7 +46,8 @@ impl Lane {
 
     fn send(&mut self, frontier: Position) {
         self.tally_after += self.batch.tally;
-        let cursor = self.cursor(frontier);
+        let is_ahead = self.subscriber.is_planted(Mistake::CursorAhead);
+        let cursor = self.cursor(if is_ahead { self.scanned } else { frontier });
         let mut batch = std::mem::take(&mut self.batch);
         let settled = batch.settled();
         let subscriber = Arc::clone(&self.subscriber);
@@ -123,14 +125,32 @@ impl Lane {
             return None;
         }
         let open = self.parked.iter().chain(self.running.values()).chain(self.gatherings.iter());
-        let mut holes = holes(open);
+        let mut holes = holes(open.filter(|held| !self.forgets(held)));
         if !self.unloaded.is_empty() {
             holes.extend(&self.unloaded);
             holes.sort_unstable_by_key(|hole| hole.position);
         }
+        if self.subscriber.is_planted(Mistake::ForgetHoles) {
+            holes.truncate(1);
+        }
+        if self.subscriber.is_planted(Mistake::ForgetAttemptsAtStop) {
+            for hole in &mut holes {
+                hole.attempts = 0;
+            }
+        }
         let cursor = Cursor { frontier: frontier.get(), holes, tally: self.tally_after };
         let value = serde_json::to_vec(&cursor).ok()?;
         Some((keys::cursor(&self.subscriber.name, self.number), value))
+    }
+
+    /// Whether a planted mistake leaves an event out of the cursor.
+    fn forgets(&self, held: &Held) -> bool {
+        let is_planted = |mistake| self.subscriber.is_planted(mistake);
+        let is_running = || self.running.contains_key(&held.position());
+        let is_gathered = || self.gatherings.iter().any(|it| it.position() == held.position());
+        is_planted(Mistake::ForgetUnderWay) && is_running()
+            || is_planted(Mistake::StopAcknowledges) && self.farewell && is_running()
+            || is_planted(Mistake::ForgetGathered) && is_gathered()
     }
 
     /// The first position that is held, dead letters being tried again aside.

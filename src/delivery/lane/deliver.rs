@@ -10,6 +10,7 @@ use crate::{
         gate::{Ended, Pass},
     },
     event::Key,
+    journal::Mistake,
 };
 
 impl Lane {
@@ -96,7 +97,9 @@ impl Lane {
                 held.pass = Some(Box::new(pass));
                 held.start = Some(Box::new(start));
                 self.note_deadline(&held);
-                self.parked.occupy(held.key());
+                if !self.subscriber.is_planted(Mistake::StartFreesKey) {
+                    self.parked.occupy(held.key());
+                }
                 self.running.insert(held.position(), held);
                 false
             }

@@ -25,6 +25,7 @@ use crate::{
         ledger::Skip,
     },
     event::Key,
+    journal::Mistake,
     policy::Attempt,
     runtime::Tick,
 };
@@ -173,6 +174,9 @@ impl Lane {
     /// Parks all that is gathered.
     pub(super) fn scatter_all(&mut self) {
         let gatherings = std::mem::take(&mut self.gatherings);
+        if self.subscriber.is_planted(Mistake::PauseLosesGathered) {
+            return;
+        }
         gatherings.0.into_values().for_each(|gathering| self.scatter(gathering));
     }
 

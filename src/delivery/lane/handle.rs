@@ -122,9 +122,9 @@ impl LaneHandle {
         journal.commit(transaction, task).map_or(Submitted::Done, Submitted::Ticket)
     }
 
+    /// It is to be woken.
     pub(in crate::delivery) fn send(&self, inbound: Inbound) {
         self.inbox.lock().push(inbound);
-        self.wake();
     }
 
     pub(in crate::delivery) fn receive(&self) -> Vec<Inbound> {

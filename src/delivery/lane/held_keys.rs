@@ -7,7 +7,10 @@
 //! before its events in the lane, in storage too, so that a restart finds them in their order.
 
 use super::{Held, Lane};
-use crate::{delivery::dead_letter::Verdict, event::Key, message::Position, policy::OnDeadLetter};
+use crate::{
+    delivery::dead_letter::Verdict, event::Key, journal::Mistake, message::Position,
+    policy::OnDeadLetter,
+};
 
 impl Lane {
     /// Whether it may have to look for letters before it handles an event.
@@ -18,6 +21,9 @@ impl Lane {
 
     /// Whether an event is to become a letter behind those of its key.
     pub(super) fn is_behind(&self, held: &Held) -> bool {
+        if self.subscriber.is_planted(Mistake::LetBehindThrough) {
+            return false;
+        }
         let dead = &self.subscriber.dead;
         !held.is_revived()
             && held.key().is_some_and(|key| self.holds_keys() && dead.first(key).is_some())
@@ -44,7 +50,8 @@ impl Lane {
     /// A letter that is to be tried again before its turn. It is not, and the one whose turn it is
     /// comes in its place.
     pub(super) fn is_out_of_turn(&mut self, held: &Held) -> bool {
-        if !held.is_revived() || !self.holds_keys() {
+        let ignores = self.subscriber.is_planted(Mistake::RetryOutOfTurn);
+        if !held.is_revived() || !self.holds_keys() || ignores {
             return false;
         }
         let Some(key) = held.key() else { return false };

@@ -35,7 +35,7 @@ use super::{
     parking::{Held, Parked},
 };
 use crate::{
-    journal::{Entry, Phase, Seat, Ticket},
+    journal::{Entry, Mistake, Phase, Seat, Ticket},
     message::Position,
     runtime::{Step, Tick},
 };
@@ -247,6 +247,9 @@ impl Lane {
 
     fn revive(&mut self, held: Held) {
         if self.revived.insert(held.position()) {
+            if self.subscriber.is_planted(Mistake::RetryRemovesLetter) {
+                self.subscriber.dead.remove(held.position(), &mut self.batch.writes);
+            }
             self.parked.queue(held, self.now());
         }
     }
@@ -297,6 +300,7 @@ impl Lane {
         if let Some(due) = self.parked.next_due()
             && !paused
             && has_room_to_run
+            && !self.subscriber.is_planted(Mistake::ForgetRetry)
         {
             self.wake_at(due);
         }

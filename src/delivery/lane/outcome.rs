@@ -11,6 +11,7 @@ use crate::{
         gate::Ended,
         ledger::{Settled, Skip},
     },
+    journal::Mistake,
     message::Position,
     policy::Attempt,
     storage::Write,
@@ -64,7 +65,9 @@ impl Lane {
         {
             inbox.finish(entered, &mut self.batch.writes);
         }
-        self.settle(held, skipped.map_or(Settled::Acknowledged, Settled::Skipped));
+        let counts = self.subscriber.is_planted(Mistake::FilteredAsHandled);
+        let passed_over = skipped.filter(|skip| !(counts && *skip == Skip::Filtered));
+        self.settle(held, passed_over.map_or(Settled::Acknowledged, Settled::Skipped));
         if skipped.is_none() {
             self.subscriber.counters.handled.add(1);
         }
@@ -78,6 +81,18 @@ impl Lane {
         {
             inbox.give_up(entered);
         }
+    }
+
+    /// The same after a failed attempt.
+    fn leave_inbox_failed(&mut self, held: &mut Held) {
+        let subscriber = Arc::clone(&self.subscriber);
+        if subscriber.is_planted(Mistake::MarkFailed)
+            && let Some(entered) = held.entered.take()
+            && let Some(inbox) = subscriber.inbox(&held.entry)
+        {
+            inbox.finish(entered, &mut self.batch.writes);
+        }
+        self.leave_inbox(held);
     }
 
     /// An event of an earlier turn is settled, and that is not committed yet.
@@ -112,17 +127,27 @@ impl Lane {
         if held.is_revived() || !held.entry.envelope.expires_at().is_some_and(expired) {
             return false;
         }
-        self.settle(held, Settled::Skipped(Skip::Expired));
+        if self.subscriber.is_planted(Mistake::IgnoreExpiry) {
+            return false;
+        }
+        let counts = self.subscriber.is_planted(Mistake::ExpiredAsHandled);
+        let expired = Settled::Skipped(Skip::Expired);
+        self.settle(held, if counts { Settled::Acknowledged } else { expired });
         true
     }
 
     pub(super) fn fail_attempt(&mut self, mut held: Held, error: &HandlerError) -> bool {
-        self.leave_inbox(&mut held);
+        self.leave_inbox_failed(&mut held);
         if self.is_discarded(&held) {
             return true;
         }
         self.batch.changed = true;
-        held.attempts += 1;
+        if !self.subscriber.is_planted(Mistake::ForgetAttempt) {
+            held.attempts += 1;
+        }
+        if self.subscriber.is_planted(Mistake::ForgetEffects) {
+            drop(self.subscriber.effects.forget(held.position()));
+        }
         let now = self.subscriber.runtime().wall();
         held.failures.note(now, held.all_attempts(), error);
         let first_failed = *held.first_failed.get_or_insert(now);
@@ -142,7 +167,7 @@ impl Lane {
         self.subscriber.probed.retries(&self.subscriber, &held.entry, delay);
         held.previous = delay;
         self.parked.park(held, self.now().saturating_add(delay));
-        false
+        self.subscriber.is_planted(Mistake::FailureFreesKey)
     }
 
     /// Makes the event a dead letter. Where there is no room for one, or its payload cannot be

@@ -1,7 +1,7 @@
 //! What a lane tells those who wait for events.
 
 use super::Lane;
-use crate::message::Position;
+use crate::{journal::Mistake, message::Position};
 
 impl Lane {
     /// Tells whoever waits for events that this lane is done with.
@@ -18,6 +18,7 @@ impl Lane {
     /// Whether the lane has nothing to do with a position any more, and that is committed.
     fn is_past(&self, position: Position) -> bool {
         let is_committed = self.batch.is_empty() && self.commit.is_none();
+        let is_committed = is_committed || self.subscriber.is_planted(Mistake::SettledUncommitted);
         let limit = if is_committed { self.passed() } else { self.committed };
         position < limit && !self.holds(position) && !self.uncommitted.contains(&position)
     }

@@ -20,6 +20,8 @@ struct Done {
     settled: BTreeMap<u64, usize>,
     /// The last event of each thing that was handled, where copies are not to be.
     things: BTreeMap<u64, (u64, usize)>,
+    /// The last calls.
+    called: BTreeMap<u64, usize>,
 }
 
 fn of_subscription(case: &Case<'_>, subscription: &str, view: &View) -> Vec<Anomaly> {
@@ -40,9 +42,13 @@ fn of_subscription(case: &Case<'_>, subscription: &str, view: &View) -> Vec<Anom
                 if is_idempotent && !revived.contains(event) {
                     found.extend(done.copy(case, *event, at));
                 }
+                done.called.insert(*event, at);
             }
             Fact::Returned { event, ending: Ending::Handled, .. } => {
                 done.handled.insert(*event, at);
+                if is_idempotent && !revived.contains(event) {
+                    found.extend(done.beside(case, *event, at));
+                }
                 done.things.insert(case.thing(*event), (*event, at));
             }
             Fact::Settled { event, .. } if !view.set_aside.contains(event) => {
@@ -68,12 +74,21 @@ impl Done {
         Some(case.anomaly(AnomalyKind::HandledTwice, &[*handled, at], why))
     }
 
+    /// A copy was handled from before an event was to after that.
+    fn beside(&self, case: &Case<'_>, event: u64, at: usize) -> Option<Anomaly> {
+        let (_, handled) = self.things.get(&case.thing(event))?;
+        let called = self.called.get(&event)?;
+        if called < handled { self.copy(case, event, at) } else { None }
+    }
+
     fn copy(&self, case: &Case<'_>, event: u64, at: usize) -> Option<Anomaly> {
         let (other, handled) = self.things.get(&case.thing(event))?;
         if *other == event {
             return None;
         }
-        let why = format!("event {event} came, though event {other}, a copy of it, was handled");
+        let why = format!(
+            "event {event} was handled, or came to be, though event {other}, a copy of it, was"
+        );
         Some(case.anomaly(AnomalyKind::CopyHandled, &[*handled, at], why))
     }
 }

@@ -322,3 +322,17 @@ fn an_attempt_that_was_no_probe_is_not_counted() {
     let story = Story::new().under(promises).published(1, 1).failed(1, 1, 2);
     story.failed(1, 1, 1).shows(Kind::AttemptWentBack);
 }
+
+#[test]
+fn a_count_of_attempts_is_forgotten_by_a_shutdown() {
+    let story = Story::new().published(1, 1).failed(1, 1, 1).life(End::Clean);
+    story.handled(1, 1).shows(Kind::AttemptWentBack);
+}
+
+#[test]
+fn a_copy_is_handled_beside_an_event() {
+    let once = Promises::durable().idempotent("s").unordered();
+    let story = Story::new().under(once).published(0, 1).begin_as(2, "p", Some(0));
+    let story = story.acknowledged(2, 2).call(0, 1, 1).call(2, 2, 1);
+    story.end(0, Ending::Handled).end(2, Ending::Handled).shows(Kind::CopyHandled);
+}

@@ -184,3 +184,16 @@ fn a_probe_that_failed_was_no_attempt() {
     let story = story.failed(1, 1, 2).failed(1, 1, 2).call(1, 1, 3).end(1, Ending::Handled);
     story.rests().keeps_promises();
 }
+
+#[test]
+fn an_attempt_that_a_shutdown_gave_up_does_not_count() {
+    let story = Story::new().published(1, 1).failed(1, 1, 1).call(1, 1, 2).life(End::Clean);
+    story.call(1, 1, 2).end(1, Ending::Handled).keeps_promises();
+}
+
+#[test]
+fn attempts_at_a_letter_that_is_tried_again_count_once_it_dies() {
+    let story = Story::new().published(1, 1).failed(1, 1, 3).dead(1).revived(1);
+    let story = story.failed(1, 1, 4).life(End::Clean).revived(1);
+    story.call(1, 1, 4).end(1, Ending::Handled).keeps_promises();
+}
