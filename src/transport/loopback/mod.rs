@@ -112,7 +112,8 @@ impl LoopbackTransport {
 
     /// One more connection, as another process or the same one after a restart has it. What an
     /// earlier one has open, it keeps until it is closed, or its last clone dropped, or the
-    /// acknowledgement timeout has passed.
+    /// acknowledgement timeout has passed. After a crash of the simulator it runs on, connect anew: the
+    /// timers of earlier connections died with it.
     #[must_use]
     pub fn connect(&self) -> Self {
         Self { handle: Handle::open(Arc::clone(&self.handle.broker)) }
