@@ -1,6 +1,6 @@
 //! What happened in a run, as a timeline that people can read.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -58,17 +58,16 @@ impl Story {
     /// One line for each thing that happened, with its time.
     pub(super) fn text(&self) -> Option<String> {
         let lines = self.lines.as_ref()?.lock();
-        let mut text = String::new();
         let left_out = lines.len().saturating_sub(MOST_LINES);
-        for (number, Line { at, sign, text: line }) in lines.iter().enumerate() {
+        let told = lines.iter().enumerate().filter_map(|(number, Line { at, sign, text })| {
             let is_told = number < MOST_LINES / 2 || number >= MOST_LINES / 2 + left_out;
             if is_told {
-                _ = writeln!(text, "{:>12} {sign} {line}", time(*at));
-            } else if number == MOST_LINES / 2 {
-                _ = writeln!(text, "{:>12}   ({left_out} lines are left out)", "");
+                return Some(format!("{:>12} {sign} {text}\n", time(*at)));
             }
-        }
-        Some(text)
+            let is_first = number == MOST_LINES / 2;
+            is_first.then(|| format!("{:>12}   ({left_out} lines are left out)\n", ""))
+        });
+        Some(told.collect::<Vec<_>>().concat())
     }
 }
 
