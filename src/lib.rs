@@ -93,9 +93,9 @@ pub mod transport;
 pub use bus::{
     Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Description, DryRun, Error,
     HandlerDescription, LetterGroup, Letters, OpenError, Pending, Publisher, Receipt, Reply,
-    Report, RequestError, RequestFailure, Rerun, RerunProgress, SettleError, ShutdownError,
-    SubscribeError, Subscription, SubscriptionBuilder, SubscriptionDescription, SubscriptionReport,
-    TrimError,
+    Report, RequestError, RequestFailure, Rerun, RerunProgress, ScheduledEvents, SettleError,
+    ShutdownError, SubscribeError, Subscription, SubscriptionBuilder, SubscriptionDescription,
+    SubscriptionReport, TrimError,
 };
 pub use contract::NameTaken;
 pub use delivery::{
@@ -105,10 +105,10 @@ pub use delivery::{
     StoredSubscription, StuckHandler, TimedOut, Unsettled, idempotent, idempotent_by, made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
-pub use journal::{PublishAllError, PublishError, PublishFailure};
+pub use journal::{PublishAllError, PublishError, PublishFailure, ScheduledEvent};
 pub use message::{
-    CorrelationId, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError, Position,
-    Publishable,
+    CorrelationId, Delayed, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError,
+    Position, Publishable, Scheduled,
 };
 pub use policy::{
     Attempt, Backoff, CircuitBreaker, Forecast, LagObjective, Lanes, OnDeadLetter, Overflow, Rate,

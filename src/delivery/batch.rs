@@ -8,13 +8,15 @@ use super::{
 };
 use crate::{
     event::Durability,
-    journal::{Draft, Transaction},
+    journal::{Cancel, Draft, Later, Transaction},
 };
 
 /// What a lane has done and not yet committed.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     drafts: Vec<Draft>,
+    later: Vec<Later>,
+    cancels: Vec<Cancel>,
     pub(super) writes: keys::Writes,
     /// Attempts made, successful or not.
     pub(super) attempts: usize,
@@ -33,6 +35,8 @@ impl Batch {
     pub(super) fn merge(&mut self, staged: Staged) {
         self.bytes += staged.bytes;
         self.drafts.extend(staged.drafts);
+        self.later.extend(staged.later);
+        self.cancels.extend(staged.cancels);
         self.writes.extend(staged.writes);
     }
 
@@ -60,7 +64,14 @@ impl Batch {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.changed && self.drafts.is_empty() && self.writes.is_empty()
+        !self.changed && self.stages_nothing()
+    }
+
+    fn stages_nothing(&self) -> bool {
+        self.drafts.is_empty()
+            && self.later.is_empty()
+            && self.cancels.is_empty()
+            && self.writes.is_empty()
     }
 
     pub(super) fn settled(&self) -> u64 {
@@ -85,12 +96,15 @@ impl Batch {
         if !subscriber.is_stored {
             subscriber.remember(std::mem::take(&mut self.writes));
         }
-        let only_cursor = self.drafts.is_empty() && self.writes.is_empty();
+        let only_cursor = self.stages_nothing();
         if let Some((key, value)) = cursor {
             self.writes.insert(key, Some(value));
         }
         Transaction {
             drafts: self.drafts,
+            later: self.later,
+            cancels: self.cancels,
+            fires: None,
             writes: keys::into_commit(self.writes),
             durability: only_cursor.then_some(Durability::Buffered),
         }

@@ -4,9 +4,11 @@ use std::{fmt, sync::Arc};
 
 use super::{State, Subscriber, dry_run::DryRunning, effects::Steps, keys, ledger::Skip};
 use crate::{
-    event::Key,
-    journal::{Draft, Entry, PublishError, Rejected},
-    message::{CorrelationId, Envelope, Headers, MessageId, Position, Publishable},
+    event::{Event, Key},
+    journal::{Cancel, Draft, Entry, Later, PublishError, Rejected},
+    message::{
+        CorrelationId, Delayed, Envelope, Headers, MessageId, Position, Publishable, Scheduled,
+    },
     runtime::Timestamp,
 };
 
@@ -32,6 +34,9 @@ pub struct Context {
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     pub(super) drafts: Vec<Draft>,
+    /// To be published later.
+    pub(super) later: Vec<Later>,
+    pub(super) cancels: Vec<Cancel>,
     pub(super) writes: keys::Writes,
     /// About how much all that takes in storage.
     pub(super) bytes: usize,
@@ -163,6 +168,56 @@ impl Context {
             }
             Err(bytes) => Err(Rejected::too_large(draft, bytes, MAX_STAGED).into_error()),
         }
+    }
+
+    /// Has a message published later, which is committed together with the acknowledgement: see
+    /// [`Bus::schedule`](crate::Bus::schedule). Correlation and causation are inherited. One that is at
+    /// least a second away begins at no [hops](crate::Envelope::hops), so that a handler may go on for
+    /// ever by what it schedules for itself.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tidings::{Bus, Context, Event, HandlerError, Message};
+    /// # #[derive(Serialize, Deserialize, Event)]
+    /// # #[event(name = "orders.placed")]
+    /// # struct OrderPlaced { id: u64 }
+    /// # #[derive(Serialize, Deserialize, Event)]
+    /// # #[event(name = "payments.overdue")]
+    /// # struct PaymentOverdue { order: u64 }
+    /// # let bus = Bus::volatile();
+    /// bus.subscribe("payment-deadlines")
+    ///     .on(|order: &OrderPlaced, ctx: &mut Context| -> Result<(), HandlerError> {
+    ///         let overdue = Message::new(PaymentOverdue { order: order.id });
+    ///         ctx.schedule(overdue.delay(Duration::from_secs(900)))?;
+    ///         Ok(())
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), tidings::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub fn schedule<E: Event>(
+        &mut self,
+        delayed: Delayed<E>,
+    ) -> Result<Scheduled, PublishError<E>> {
+        let delayed = self.paced(delayed)?;
+        let later = self.subscriber.journal.draft_later(delayed, Some(self.envelope()))?;
+        match self.staged.reserve(later.bytes()) {
+            Ok(()) => {
+                let scheduled = later.scheduled();
+                self.staged.later.push(later);
+                Ok(scheduled)
+            }
+            Err(bytes) => Err(Rejected::too_large(later.draft, bytes, MAX_STAGED).into_error()),
+        }
+    }
+
+    /// Takes back what was scheduled, together with the acknowledgement. No error where it has been
+    /// published before that.
+    pub fn cancel(&mut self, scheduled: &Scheduled) {
+        self.staged.cancels.push(Cancel::new(*scheduled));
     }
 
     /// State of this subscription and this event's key, committed with the acknowledgement.

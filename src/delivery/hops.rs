@@ -1,12 +1,17 @@
 //! What handlers publish in a circle: every message says through how many handlers it came, and that
 //! has a limit.
 
+use std::time::Duration;
+
 use super::{Context, HandlerError, context::Staged};
 use crate::{
     event::Event,
     journal::{PublishError, PublishFailure},
-    message::Message,
+    message::{Delayed, Message},
 };
+
+/// A circle that takes so long for each round does no harm.
+const PACED: Duration = Duration::from_secs(1);
 
 impl Context {
     /// The message, one handler further than the event at hand.
@@ -20,6 +25,18 @@ impl Context {
             return Err(PublishError::new(PublishFailure::TooManyHops { limit }, message));
         }
         Ok(message.hops(hops + 1))
+    }
+
+    /// The same for one that is to be published later; what waits for a while does not count.
+    pub(super) fn paced<E: Event>(
+        &mut self,
+        delayed: Delayed<E>,
+    ) -> Result<Delayed<E>, PublishError<E>> {
+        let now = self.subscriber.clock().wall();
+        if delayed.due(now) >= now.plus(PACED) {
+            return Ok(delayed);
+        }
+        delayed.try_map(|message| self.one_hop_on(message))
     }
 }
 

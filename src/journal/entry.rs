@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use super::{
-    Topic,
+    Later, Topic,
     published::Mark,
     ring::{CellRef, Incoming, Route, Tag},
+    schedule::{Cancel, Encoded},
     spare::Spare,
 };
 use crate::{
     contract::NameId,
     event::{Durability, Event},
     message::{Envelope, Message, Position},
+    runtime::Timestamp,
     storage::Write,
 };
 
@@ -41,10 +43,13 @@ pub(crate) enum Body {
 /// About what a mark takes in storage; an old one may have to go for it.
 const MARK_BYTES: usize = 128;
 
+/// About what is published at once of what is due.
+const FIRED_BYTES: usize = 1024 * 1024;
+
 /// An event on its way into the journal, in the cell in which readers will find it.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    topic: Arc<Topic>,
+    origin: Origin,
     pub(super) envelope: Arc<Envelope>,
     cell: CellRef,
     /// Empty on a volatile bus.
@@ -53,6 +58,15 @@ pub(crate) struct Draft {
     durability: Option<Durability>,
     /// By what copies of it are known, where there may be any.
     pub(super) mark: Option<Mark>,
+}
+
+/// Where a draft is from.
+#[derive(Debug)]
+enum Origin {
+    /// A publisher.
+    Publisher(Arc<Topic>),
+    /// Storage, of which the event need not be of a type that is known here.
+    Storage(Arc<Route>),
 }
 
 impl Draft {
@@ -67,7 +81,26 @@ impl Draft {
             Some(cell) => cell.reuse(event, envelope),
             None => CellRef::enveloped(event, envelope),
         };
-        Self { topic: Arc::clone(topic), envelope, cell, payload, durability, mark }
+        let origin = Origin::Publisher(Arc::clone(topic));
+        Self { origin, envelope, cell, payload, durability, mark }
+    }
+
+    /// One whose event was read from storage, encoded.
+    pub(super) fn encoded(
+        route: Arc<Route>,
+        envelope: Envelope,
+        payload: Vec<u8>,
+        (durability, mark): (Option<Durability>, Option<Mark>),
+    ) -> Self {
+        let (cell, envelope) = CellRef::enveloped(Encoded(payload.clone()), envelope);
+        Self { origin: Origin::Storage(route), envelope, cell, payload, durability, mark }
+    }
+
+    fn route(&self) -> &Arc<Route> {
+        match &self.origin {
+            Origin::Publisher(topic) => &topic.route,
+            Origin::Storage(route) => route,
+        }
     }
 
     pub(crate) fn envelope(&self) -> &Envelope {
@@ -80,8 +113,17 @@ impl Draft {
         self.payload.len() + self.envelope.bytes() + mark
     }
 
-    pub(super) fn topic(&self) -> &Topic {
-        &self.topic
+    /// The type of its event, where a publisher has made it.
+    pub(super) fn topic(&self) -> Option<&Topic> {
+        match &self.origin {
+            Origin::Publisher(topic) => Some(topic),
+            Origin::Storage(_) => None,
+        }
+    }
+
+    /// What it is to survive, where that is not what the bus promises.
+    pub(super) fn durability(&self) -> Option<Durability> {
+        self.durability
     }
 
     pub(super) fn cell(&self) -> &CellRef {
@@ -98,7 +140,7 @@ impl Draft {
     }
 
     pub(super) fn has_inline(&self) -> bool {
-        self.topic.route.inline() != 0
+        self.route().inline() != 0
     }
 
     /// The same event on another route.
@@ -109,12 +151,12 @@ impl Draft {
 
     /// A share of it, to be put into the ring.
     pub(super) fn incoming(&self) -> Incoming {
-        self.detour(Arc::clone(&self.topic.route))
+        self.detour(Arc::clone(self.route()))
     }
 
     pub(super) fn into_incoming(self) -> Incoming {
-        let tag = Tag::hashed(self.topic.route.kind, self.envelope.key.as_ref());
-        Incoming { route: Arc::clone(&self.topic.route), tag, cell: self.cell }
+        let (route, cell) = (Arc::clone(self.route()), self.cell);
+        Incoming { tag: Tag::hashed(route.kind, self.envelope.key.as_ref()), route, cell }
     }
 
     /// The message that this draft was made of. `None` only for a wrong `E`, or while a reader
@@ -126,10 +168,15 @@ impl Draft {
     }
 }
 
-/// What commits together: events to publish and state to write.
+/// What commits together: events to publish, now or later, and state to write.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     pub(crate) drafts: Vec<Draft>,
+    pub(crate) later: Vec<Later>,
+    /// What was to be published later, and is not to be any more.
+    pub(crate) cancels: Vec<Cancel>,
+    /// What is due by then is to be published.
+    pub(crate) fires: Option<Timestamp>,
     pub(crate) writes: Vec<Write>,
     /// What it is to survive; `None`: what its events ask for, and otherwise what the bus promises.
     pub(crate) durability: Option<Durability>,
@@ -140,13 +187,27 @@ impl Transaction {
         Self { drafts, ..Self::default() }
     }
 
+    /// Whether scheduled events are published or cancelled by it.
+    pub(super) fn concerns_schedule(&self) -> bool {
+        self.fires.is_some() || !self.cancels.is_empty()
+    }
+
+    /// The events in it, for whoever is refused.
+    pub(super) fn into_drafts(self) -> Vec<Draft> {
+        let mut drafts = self.drafts;
+        drafts.extend(self.later.into_iter().map(|later| later.draft));
+        drafts
+    }
+
     /// What it is to survive on a bus that promises `usual`.
     pub(super) fn level(&self, usual: Durability) -> Durability {
         if let Some(level) = self.durability {
             return level.min(usual);
         }
         let own = (!self.writes.is_empty()).then_some(usual);
-        let drafts = self.drafts.iter().map(|draft| draft.durability.unwrap_or(usual));
+        let later = self.later.iter().map(|later| &later.draft);
+        let drafts = self.drafts.iter().chain(later);
+        let drafts = drafts.map(|draft| draft.durability.unwrap_or(usual));
         own.into_iter().chain(drafts).max().unwrap_or(usual)
     }
 
@@ -155,6 +216,7 @@ impl Transaction {
         let written =
             |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Vec::len) + 16;
         let drafts: usize = self.drafts.iter().map(Draft::bytes).sum();
-        drafts + self.writes.iter().map(written).sum::<usize>()
+        let due = if self.fires.is_some() { FIRED_BYTES } else { 0 };
+        drafts + due + self.writes.iter().map(written).sum::<usize>()
     }
 }

@@ -46,6 +46,10 @@ impl Log {
         if answered == 0 {
             return 0;
         }
+        if let Err(error) = self.settle_schedule(journal, &mut group) {
+            reject(error, group);
+            return answered;
+        }
         let marks = match self.sift(journal, &mut group) {
             Ok(marks) => marks,
             Err(error) => {
@@ -54,6 +58,7 @@ impl Log {
             }
         };
         let mut commit = self.commit_of(&mut group);
+        let due = group.iter().filter_map(|request| request.due).min();
         let is_marked = marks.is_some();
         if let Some((writes, end)) = marks {
             commit.writes.extend(writes);
@@ -66,7 +71,12 @@ impl Log {
             self.show(journal, self.storage.end(), std::mem::take(&mut group));
         }
         match self.guarded(|storage| storage.commit_from(&mut commit)) {
-            Ok(first) => self.show(journal, first, group),
+            Ok(first) => {
+                self.show(journal, first, group);
+                if let Some(due) = due {
+                    journal.schedule.note(due);
+                }
+            }
             Err(error) => {
                 if is_marked {
                     self.published.lock().unload();

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     event::Durability,
     policy::Window,
-    runtime::{Runtime, Seeded, Step, Task},
+    runtime::{Runtime, Seeded, Step, Task, Timestamp},
     storage::{Storage, StorageError},
 };
 
@@ -74,18 +74,21 @@ pub(super) struct Request {
     pub(super) copies: Vec<(usize, Place)>,
     /// Those copies, taken out of the transaction.
     pub(super) taken_out: Vec<Draft>,
+    /// When the first event of it is due that is to be published later.
+    pub(super) due: Option<Timestamp>,
 }
 
 impl Request {
-    fn new(transaction: Transaction, ticket: &Arc<Ticket>, blocks: bool, urgent: bool) -> Self {
+    fn new(mut transaction: Transaction, ticket: &Arc<Ticket>, blocks: bool, urgent: bool) -> Self {
+        let due = transaction.write_schedule();
         let (bytes, ticket) = (transaction.bytes(), Arc::clone(ticket));
         let (copies, taken_out) = (Vec::new(), Vec::new());
-        Self { transaction, ticket, blocks, urgent, bytes, copies, taken_out }
+        Self { transaction, ticket, blocks, urgent, bytes, copies, taken_out, due }
     }
 
     /// Refuses it, and hands back all of its messages, in their order.
     pub(super) fn refuse(self, failure: PublishFailure) {
-        let mut drafts = self.transaction.drafts;
+        let mut drafts = self.transaction.into_drafts();
         for ((at, _), copy) in self.copies.into_iter().zip(self.taken_out) {
             drafts.insert(at, copy);
         }
@@ -94,7 +97,10 @@ impl Request {
 
     /// Whether anything is to be written for it.
     pub(super) fn needs_room(&self) -> bool {
-        !self.transaction.drafts.is_empty() || !self.transaction.writes.is_empty()
+        let transaction = &self.transaction;
+        transaction.fires.is_some()
+            || !transaction.drafts.is_empty()
+            || !transaction.writes.is_empty()
     }
 
     /// Whether it waits for room rather than be refused.
@@ -195,7 +201,7 @@ impl Log {
         let mut queue = self.queue.lock();
         let found = queue.waiting.iter().position(|request| Arc::ptr_eq(&request.ticket, ticket));
         let request = found.and_then(|at| queue.waiting.remove(at));
-        closed(request.map(|request| request.transaction.drafts).unwrap_or_default())
+        closed(request.map(|request| request.transaction.into_drafts()).unwrap_or_default())
     }
 
     /// Queues a user's publish for the committer.
@@ -240,7 +246,7 @@ impl Log {
         queue.open -= waiting.len();
         drop(queue);
         for request in waiting {
-            request.ticket.complete(Err(closed(request.transaction.drafts)));
+            request.ticket.complete(Err(closed(request.transaction.into_drafts())));
         }
         if let Some(committer) = self.committer.get() {
             committer.stop();
@@ -262,7 +268,7 @@ impl Log {
             _ => None,
         };
         if let Some(failure) = refused {
-            return Err(Rejected { failure, drafts: request.transaction.drafts });
+            return Err(Rejected { failure, drafts: request.transaction.into_drafts() });
         }
         queue.events += drafts;
         queue.open += 1;

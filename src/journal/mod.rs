@@ -15,6 +15,7 @@ mod published;
 mod reading;
 mod recent;
 mod ring;
+mod schedule;
 mod spare;
 mod ticket;
 mod topic;
@@ -40,6 +41,9 @@ pub(crate) use ring::{
     Batch, CellRef, GroupId, Leaving, Open, Opened, Overrun, Phase, Relieved, Ring, Rouse, Route,
     Seat, Seats, Seen, Shared, Tag,
 };
+pub use schedule::ScheduledEvent;
+pub(crate) use schedule::{Cancel, Later};
+use schedule::{Encoded, Schedule};
 use spare::Spare;
 pub(crate) use ticket::Ticket;
 pub(crate) use topic::Topic;
@@ -53,7 +57,7 @@ use crate::{
         CorrelationId, Envelope, Headers, MAX_PAYLOAD, Message, MessageId, Position, Publishable,
     },
     policy::Window,
-    runtime::{Clock, Monitor, Runtime, Seeded, Task, Tick},
+    runtime::{Clock, Monitor, Runtime, Seeded, Task, Tick, Timestamp},
     storage::{Storage, StorageError, Write},
 };
 
@@ -74,6 +78,7 @@ pub(crate) struct Journal {
     log: Option<Arc<Log>>,
     /// On a volatile bus.
     published: Mutex<Published>,
+    schedule: Schedule,
     /// Notified when a reader comes to rest.
     quiet: Monitor,
     planted: Planted,
@@ -88,6 +93,7 @@ impl Journal {
     ) -> Arc<Self> {
         let journal = Arc::new(Self::new(runtime, ring, Position::FIRST, None, dedup, planted));
         journal.start_tender();
+        journal.schedule.start(&journal);
         journal
     }
 
@@ -106,6 +112,7 @@ impl Journal {
         if let Some(log) = &journal.log {
             log.start(&journal);
         }
+        journal.schedule.start(&journal);
         journal
     }
 
@@ -125,6 +132,7 @@ impl Journal {
             ring: Ring::new(end.get(), ring, log.is_none()),
             log,
             published: Mutex::new(Published::new(dedup, Seeded::new(&runtime))),
+            schedule: Schedule::new(),
             quiet: Monitor::default(),
             planted,
             runtime,
@@ -207,10 +215,20 @@ impl Journal {
         message: Message<E>,
         cause: Option<&Envelope>,
     ) -> Result<Draft, PublishError<E>> {
+        self.draft_at(topic, message, cause, self.clock.wall())
+    }
+
+    /// The same for one that is published at that time.
+    fn draft_at<E: Event>(
+        &self,
+        topic: &Arc<Topic>,
+        message: Message<E>,
+        cause: Option<&Envelope>,
+        now: Timestamp,
+    ) -> Result<Draft, PublishError<E>> {
         if let Some(refused) = message.refused() {
             return Err(PublishError::new(refused.clone().into(), message));
         }
-        let now = self.clock.wall();
         let (level, mark) = (message.level(), Mark::of(&message, &topic.event.name));
         let names = (&topic.event.name, &topic.event.codec);
         let (event, envelope) = message.seal(|| self.ids.fresh(now), now, names, cause);
@@ -252,7 +270,11 @@ impl Journal {
         let bare = || self.bare_envelope(event, at, &cell);
         let envelope = cell.envelope().cloned().unwrap_or_else(bare);
         let (position, kind) = (position(at), open.kind());
-        Arc::new(Entry { position, kind, envelope, body: Body::Value(cell) })
+        let body = match cell.get::<Encoded>() {
+            Some(Encoded(payload)) => Body::Encoded(payload.clone()),
+            None => Body::Value(cell),
+        };
+        Arc::new(Entry { position, kind, envelope, body })
     }
 
     /// Of an event that was published without metadata.
@@ -407,6 +429,7 @@ impl Journal {
             }
             None => {
                 self.publish_always(transaction.drafts);
+                self.reschedule(transaction.later, &transaction.cancels);
                 None
             }
         }
@@ -431,7 +454,7 @@ impl Journal {
     pub(crate) fn write(&self, writes: Vec<Write>) -> Result<(), StorageError> {
         let Some(log) = &self.log else { return Ok(()) };
         let durability = writes.is_empty().then_some(Durability::Buffered);
-        let transaction = Transaction { drafts: Vec::new(), writes, durability };
+        let transaction = Transaction { writes, durability, ..Transaction::default() };
         match log.publish(self, transaction) {
             Ok(_) => Ok(()),
             Err(rejected) => Err(rejected.failure.into_storage()),
@@ -448,7 +471,9 @@ impl Journal {
             return Ok(Places::from(self.end()));
         }
         match &self.log {
-            Some(log) => log.publish(self, Transaction { drafts, writes, durability: None }),
+            Some(log) => {
+                log.publish(self, Transaction { drafts, writes, ..Transaction::default() })
+            }
             None => self.publish_all_volatile(drafts, Admission::Wait),
         }
     }
@@ -497,6 +522,7 @@ impl Journal {
 
     /// Takes no more from users. Lanes may still commit.
     pub(crate) fn close_intake(&self) {
+        self.schedule.stop();
         match &self.log {
             Some(log) => log.close_intake(),
             None => self.ring.close(),

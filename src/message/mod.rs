@@ -1,10 +1,12 @@
 //! What travels: an event with its metadata.
 
+mod delayed;
 mod envelope;
 mod headers;
 mod id;
 mod position;
 
+pub use delayed::{Delayed, Scheduled};
 pub use envelope::Envelope;
 pub use headers::{HeaderError, Headers};
 pub use id::{CorrelationId, MessageId, ParseIdError};

@@ -12,7 +12,7 @@ use std::{
 
 pub(super) use once::Once;
 
-use super::{Handler, HandlerError, Subscriber, attempt::panicked, handler::wrong_type};
+use super::{Handler, HandlerError, Subscriber, attempt::panicked};
 use crate::{
     event::Event,
     journal::{Batch, Seen},
@@ -94,7 +94,7 @@ impl<E: Event, H: Handler<E>> Typed<E, H> {
             batch.done_before(&event);
             match event.get::<E>(&mut seen) {
                 Some(event) => self.handler.handle_plain(event)?,
-                None => return Err(wrong_type::<E>()),
+                None => break, // encoded: to be decoded first
             }
             next.set(next.get() + 1);
             if turn.is_over() {

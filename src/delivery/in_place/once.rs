@@ -6,7 +6,6 @@ use super::{Turn, Typed};
 use crate::{
     delivery::{
         Handler, HandlerError,
-        handler::wrong_type,
         idempotency::{CopiesBy, Entered, Entrance, IdempotencyKey, Inbox},
         keys,
     },
@@ -71,7 +70,7 @@ impl<E: Event, H: Handler<E>> Typed<E, H> {
             && open.kind() == kind
         {
             batch.done_before(&open);
-            let event = open.get::<E>(&mut seen).ok_or_else(wrong_type::<E>)?;
+            let Some(event) = open.get::<E>(&mut seen) else { break }; // to be decoded first
             match self.enter(event, &open, once.inbox) {
                 Some(Entrance::Duplicate) => once.duplicates.set(once.duplicates.get() + 1),
                 Some(Entrance::Busy) => {

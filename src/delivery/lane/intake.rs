@@ -91,7 +91,8 @@ impl Lane {
     }
 
     /// Calls a plain handler with the events where they lie. False where that will not do: there is
-    /// no such handler, or the events (the next one, after some) may have to wait for others.
+    /// no such handler, or the events (the next one, after some) may have to wait for others or are
+    /// encoded.
     fn deliver_in_place(&mut self, batch: &Batch<'_>, next: &Cell<usize>) -> bool {
         let subscriber = Arc::clone(&self.subscriber);
         let Some(first) = batch.get(next.get()) else { return false };
@@ -125,10 +126,11 @@ impl Lane {
         self.batch.settle_all(Settled::Acknowledged, acknowledged);
         subscriber.counters.handled.add(acknowledged);
         self.leave_gate_in_place(acknowledged, result.as_ref().err(), began);
+        let has_failed = result.is_err();
         if let Err(error) = result {
             self.fail_in_place(batch, next, &error);
         }
-        !has_to_wait
+        !has_to_wait && (has_failed || done > 0)
     }
 
     /// Whether anything is to be known of each event before its handler is called.

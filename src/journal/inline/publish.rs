@@ -112,7 +112,7 @@ impl Journal {
     fn call_inline(&self, drafts: &[Draft]) -> Vec<(usize, Unhandled)> {
         let mut unhandled = Vec::new();
         for (at, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.has_inline()) {
-            let topic = draft.topic();
+            let Some(topic) = draft.topic() else { continue };
             let called = (topic.call_inline)(topic, &self.ids, draft.cell());
             unhandled.extend(called.all_unhandled().map(|one| (at, one)));
         }
