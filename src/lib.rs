@@ -84,6 +84,7 @@ mod event;
 mod journal;
 mod message;
 mod policy;
+mod replay;
 mod runtime;
 pub mod storage;
 #[cfg(any(test, feature = "testing"))]
@@ -114,6 +115,7 @@ pub use policy::{
     Attempt, Backoff, CircuitBreaker, Forecast, LagObjective, Lanes, OnDeadLetter, Overflow, Rate,
     Retention, RetryBudget, Start, Unread, Window,
 };
+pub use replay::{AnyOf, Encoded, History, HistoryError, Past, Pasts, Select};
 pub use runtime::{PoolSize, PoolStatus, Priority, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

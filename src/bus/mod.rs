@@ -279,6 +279,10 @@ impl Bus {
         Description::of(&self.inner)
     }
 
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.inner.journal
+    }
+
     /// Where the events of each running subscription are.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn ledgers(&self) -> Vec<(Arc<str>, crate::Ledger)> {
