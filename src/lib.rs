@@ -75,6 +75,7 @@
 #[cfg(test)]
 extern crate self as tidings; // `#[derive(Event)]` writes `::tidings`, in unit tests too
 
+mod aggregate;
 mod bus;
 pub mod codec;
 mod contract;
@@ -91,6 +92,7 @@ pub mod storage;
 pub mod testing;
 pub mod transport;
 
+pub use aggregate::{Aggregate, AggregateRef, ExecuteError, Loaded};
 pub use bus::{
     Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Description, DryRun, Error,
     HandlerDescription, LetterGroup, Letters, OpenError, Pending, Publisher, Receipt, Reply,
@@ -106,7 +108,7 @@ pub use delivery::{
     StoredSubscription, StuckHandler, TimedOut, Unsettled, idempotent, idempotent_by, made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
-pub use journal::{PublishAllError, PublishError, PublishFailure};
+pub use journal::{Expected, PublishAllError, PublishError, PublishFailure};
 pub use message::{
     CorrelationId, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError, Position,
     Publishable,

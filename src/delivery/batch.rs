@@ -93,6 +93,7 @@ impl Batch {
             drafts: self.drafts,
             writes: keys::into_commit(self.writes),
             durability: only_cursor.then_some(Durability::Buffered),
+            ..Transaction::default()
         }
     }
 }

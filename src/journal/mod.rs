@@ -6,6 +6,7 @@
 mod caretaker;
 mod entry;
 mod error;
+mod expected;
 mod ids;
 mod inline;
 mod lead;
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 pub(crate) use entry::{Body, Draft, Entry, Transaction};
 pub(crate) use error::Rejected;
 pub use error::{PublishAllError, PublishError, PublishFailure};
+pub use expected::Expected;
 use ids::Ids;
 pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;
@@ -431,7 +433,7 @@ impl Journal {
     pub(crate) fn write(&self, writes: Vec<Write>) -> Result<(), StorageError> {
         let Some(log) = &self.log else { return Ok(()) };
         let durability = writes.is_empty().then_some(Durability::Buffered);
-        let transaction = Transaction { drafts: Vec::new(), writes, durability };
+        let transaction = Transaction { writes, durability, ..Transaction::default() };
         match log.publish(self, transaction) {
             Ok(_) => Ok(()),
             Err(rejected) => Err(rejected.failure.into_storage()),
@@ -448,7 +450,9 @@ impl Journal {
             return Ok(Places::from(self.end()));
         }
         match &self.log {
-            Some(log) => log.publish(self, Transaction { drafts, writes, durability: None }),
+            Some(log) => {
+                log.publish(self, Transaction { drafts, writes, ..Transaction::default() })
+            }
             None => self.publish_all_volatile(drafts, Admission::Wait),
         }
     }

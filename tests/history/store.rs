@@ -46,8 +46,12 @@ impl Store {
     }
 
     pub(crate) fn open_with(&self, retention: Retention) -> Bus {
-        let storage = FileStorage::builder("store").disk(self.disk.clone()).segment_bytes(4096);
         let builder = Bus::builder().runtime(self.sim.runtime()).retention(retention);
-        builder.storage(storage.open().unwrap()).build().unwrap()
+        builder.storage(self.storage()).build().unwrap()
+    }
+
+    pub(crate) fn storage(&self) -> FileStorage {
+        let builder = FileStorage::builder("store").disk(self.disk.clone());
+        builder.segment_bytes(4096).open().unwrap()
     }
 }

@@ -92,7 +92,7 @@ impl Change {
         let writes = self.writes(subscriber, &formation).map_err(NotStored::Failed)?;
         // After a power failure without it, the old lanes' cursors are there, and as far.
         let durability = Some(Durability::Buffered);
-        let transaction = Transaction { drafts: Vec::new(), writes, durability };
+        let transaction = Transaction { writes, durability, ..Transaction::default() };
         match handle.commit(&subscriber.journal, transaction, Some(waker)) {
             Submitted::Ticket(ticket) => Ok(Some(ticket)),
             Submitted::Done => Ok(None),
