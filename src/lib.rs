@@ -75,6 +75,7 @@
 #[cfg(test)]
 extern crate self as tidings; // `#[derive(Event)]` writes `::tidings`, in unit tests too
 
+mod aggregate;
 mod bus;
 pub mod codec;
 mod contract;
@@ -91,6 +92,7 @@ pub mod storage;
 pub mod testing;
 pub mod transport;
 
+pub use aggregate::{Aggregate, AggregateRef, ExecuteError, Loaded};
 pub use bus::{
     Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Description, DryRun, Error,
     HandlerDescription, LetterGroup, Letters, OpenError, Pending, Publisher, Receipt, Reply,
@@ -107,7 +109,7 @@ pub use delivery::{
     made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
-pub use journal::{PublishAllError, PublishError, PublishFailure, ScheduledEvent};
+pub use journal::{Expected, PublishAllError, PublishError, PublishFailure, ScheduledEvent};
 pub use message::{
     CorrelationId, Delayed, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError,
     Position, Publishable, Scheduled,
@@ -116,7 +118,10 @@ pub use policy::{
     Attempt, Backoff, CircuitBreaker, Forecast, LagObjective, Lanes, OnDeadLetter, Overflow, Rate,
     Retention, RetryBudget, Start, Unread, Window,
 };
-pub use replay::{Comparison, Difference, DryReplay, Replay, ReplayBuilder, ReplayError, Speed};
+pub use replay::{
+    AnyOf, Comparison, Difference, DryReplay, Encoded, History, HistoryError, Past, Pasts, Replay,
+    ReplayBuilder, ReplayError, Select, Speed,
+};
 pub use runtime::{PoolSize, PoolStatus, Priority, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

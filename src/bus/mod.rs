@@ -47,7 +47,7 @@ use crate::event::is_valid_name;
 use crate::{
     delivery::{self, Budget, Probed, Quarantine, Replies, StoredSubscription, Subscriber},
     event::Event,
-    journal::{Journal, PublishAllError, PublishError},
+    journal::{Expected, Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
     policy::Retention,
     runtime::{PoolStatus, in_task},
@@ -159,6 +159,69 @@ impl Bus {
         let messages = messages.into_iter().map(P::into_message).collect();
         match self.inner.journal.topic::<P::Event>() {
             Ok(topic) => publish::all(&self.inner.journal, &topic, messages),
+            Err(taken) => Err(PublishAllError::new(taken.into(), messages)),
+        }
+    }
+
+    /// Publishes, if the last event with a key is the one that is expected: optimistic appending, for code
+    /// that decides by what it has read. Who comes second loses, and has its event back.
+    ///
+    /// The last event with that key among those *of the same name*: whoever published it, and however.
+    /// It is decided where the event gets its position, so that of any number of threads that
+    /// expect the same, one succeeds. On a durable bus alone. Costs, besides the publish, a look into
+    /// the index of the log from the expected position on; for [`Expected::none_of`], from the beginning.
+    ///
+    /// A message with the idempotency key or the id of an earlier one gets the receipt of that, as
+    /// everywhere, whatever it expects.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tidings::{Bus, Event, storage::MemoryStorage};
+    /// use tidings::{Expected, PublishFailure};
+    ///
+    /// #[derive(Debug, Serialize, Deserialize, Event)]
+    /// #[event(name = "seats.taken", key = "seat")]
+    /// struct SeatTaken { seat: u64, by: String }
+    ///
+    /// # let bus = Bus::builder().storage(MemoryStorage::new()).build()?;
+    /// let anna = SeatTaken { seat: 7, by: "Anna".into() };
+    /// bus.publish_if(Expected::none_of(7), anna)?;
+    ///
+    /// let bert = SeatTaken { seat: 7, by: "Bert".into() };
+    /// let lost = bus.publish_if(Expected::none_of(7), bert).unwrap_err();
+    /// assert!(matches!(lost.failure(), PublishFailure::Conflict { found: Some(_), .. }));
+    /// assert_eq!(lost.into_event().by, "Bert");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PublishFailure::Conflict`](crate::PublishFailure::Conflict), and as for [`Bus::publish`]. The
+    /// message is handed back.
+    pub fn publish_if<P: Publishable>(
+        &self,
+        expected: Expected,
+        message: P,
+    ) -> Result<Receipt, PublishError<P::Event>> {
+        let message = message.into_message();
+        match self.inner.journal.topic::<P::Event>() {
+            Ok(topic) => publish::one_if(&self.inner.journal, &topic, expected, message),
+            Err(taken) => Err(PublishError::new(taken.into(), message)),
+        }
+    }
+
+    /// Publishes several events as one, if the last event with a key is the one that is expected. What is
+    /// expected is looked at once, before the first of them. Nothing is fine, whatever is expected.
+    ///
+    /// # Errors
+    /// As for [`Bus::publish_if`]. All messages are handed back.
+    pub fn publish_all_if<P: Publishable>(
+        &self,
+        expected: Expected,
+        messages: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Receipt>, PublishAllError<P::Event>> {
+        let messages = messages.into_iter().map(P::into_message).collect();
+        match self.inner.journal.topic::<P::Event>() {
+            Ok(topic) => publish::all_if(&self.inner.journal, &topic, expected, messages),
             Err(taken) => Err(PublishAllError::new(taken.into(), messages)),
         }
     }

@@ -80,6 +80,7 @@ pub(crate) use layer::NamedLayer;
 pub use layer::{Layer, Next};
 pub use ledger::Ledger;
 pub use loss::Loss;
+pub(crate) use loss::unsalvaged;
 pub use made::{MadeBy, made_by};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use probe::Probe;

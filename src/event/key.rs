@@ -144,6 +144,12 @@ impl From<&str> for Key {
     }
 }
 
+impl From<&String> for Key {
+    fn from(text: &String) -> Self {
+        Self::new(text)
+    }
+}
+
 impl From<String> for Key {
     fn from(text: String) -> Self {
         Self::new(&text)

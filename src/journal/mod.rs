@@ -6,6 +6,7 @@
 mod caretaker;
 mod entry;
 mod error;
+mod expected;
 mod ids;
 mod inline;
 mod lead;
@@ -28,6 +29,7 @@ use parking_lot::Mutex;
 pub(crate) use entry::{Body, Draft, Entry, Transaction};
 pub(crate) use error::Rejected;
 pub use error::{PublishAllError, PublishError, PublishFailure};
+pub use expected::Expected;
 use ids::Ids;
 pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;

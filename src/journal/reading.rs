@@ -1,12 +1,14 @@
 //! What is stored: reading it, and dropping what is old.
 
-use std::{path::Path, time::Duration};
+use std::{ops::ControlFlow, path::Path, time::Duration};
 
 use super::{Body, Entry, Journal};
 use crate::{
     message::Position,
     runtime::Timestamp,
-    storage::{Compaction, Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim},
+    storage::{
+        Compaction, Filter, KeyValue, Page, Query, Record, RecordRef, Storage, StorageError, Trim,
+    },
 };
 
 impl Journal {
@@ -49,6 +51,15 @@ impl Journal {
             Some(log) => log.storage().read(query),
             None => Ok(Page { records: Vec::new(), next: query.from }),
         }
+    }
+
+    /// Shows what storage answers where it lies; nothing on a volatile bus. Returns where to go on.
+    pub(crate) fn visit(
+        &self,
+        query: &Query,
+        visit: &mut dyn FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Result<Position, StorageError> {
+        self.log.as_ref().map_or(Ok(query.from), |log| log.storage().visit(query, visit))
     }
 
     /// Drops old records. Returns the first position that is kept.

@@ -156,3 +156,32 @@ fn a_clean_end_needs_no_care() {
     assert!(deadly.live(|bus| _ = bus.publish(Message::new(placed(13, 2))).unwrap()));
     assert_eq!(deadly.calls.lock().last(), Some(&(13, 1)), "and knows of no crash");
 }
+
+/// A process has ended with it, which counts as an attempt; that is not forgotten if the next one gives
+/// the event back, and ends cleanly.
+#[test]
+fn attempts_that_ended_a_process_are_counted_after_a_clean_end_too() {
+    let store = Store::new();
+    let bus = store.open();
+    bus.publish(placed(7, 0)).unwrap();
+    bus.shutdown(SECOND).unwrap();
+    for _ in 0..2 {
+        let bus = store.open();
+        let mut pulled = bus.subscribe("reader").stream::<Placed>().unwrap();
+        let in_hand = pulled.next_within(SECOND).unwrap();
+        store.kill(bus);
+        drop(in_hand);
+    }
+    let attempts: Vec<_> = (0..3)
+        .map(|_| {
+            let bus = store.open();
+            let mut pulled = bus.subscribe("reader").stream::<Placed>().unwrap();
+            let in_hand = pulled.next_within(2 * SECOND).unwrap();
+            let attempt = in_hand.attempt();
+            drop(in_hand); // given back, which is no attempt
+            bus.shutdown(SECOND).unwrap();
+            attempt
+        })
+        .collect();
+    assert_eq!(attempts, [2, 2, 2]);
+}
