@@ -8,19 +8,13 @@ mod error;
 mod protect;
 mod publish;
 mod request;
+mod reservation;
 mod retention;
 mod shutdown;
 mod subscribe;
 mod subscription;
 
-use std::{
-    any::TypeId,
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{any::TypeId, collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
@@ -33,6 +27,7 @@ pub use description::{Description, HandlerDescription, SubscriptionDescription};
 pub use error::{Error, OpenError};
 pub use publish::{Pending, Publisher, Receipt, SettleError};
 pub use request::{Asked, Reply, RequestError, RequestFailure};
+pub(crate) use reservation::{Reservation, WeakBus};
 pub use retention::TrimError;
 pub use shutdown::{Report, ShutdownError, SubscriptionReport};
 pub use subscribe::{SubscribeError, SubscriptionBuilder};
@@ -46,7 +41,7 @@ use crate::{
     journal::{Expected, Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
     policy::Retention,
-    runtime::{PoolStatus, in_task},
+    runtime::{PoolStatus, Task, in_task},
     storage::StorageError,
 };
 
@@ -81,8 +76,8 @@ pub(crate) struct Inner {
 #[derive(Default)]
 struct Subscriptions {
     running: BTreeMap<Arc<str>, Arc<Subscriber>>,
-    /// Names that are taken by subscriptions about to run.
-    starting: BTreeSet<Arc<str>>,
+    /// Names that are taken by subscriptions about to run, with what is done before they do.
+    starting: BTreeMap<Arc<str>, Option<Arc<Task>>>,
     /// None may start any more.
     closed: bool,
 }
@@ -443,6 +438,11 @@ impl fmt::Debug for Bus {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.journal.close_intake();
+        for task in
+            std::mem::take(&mut self.subscriptions.get_mut().starting).into_values().flatten()
+        {
+            task.stop();
+        }
         for subscriber in self.subscriptions.get_mut().running.values() {
             subscriber.leave();
         }

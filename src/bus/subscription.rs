@@ -92,6 +92,11 @@ impl Subscription {
         let deadline = bus.journal.runtime().now().saturating_add(timeout);
         self.subscriber.begin_stop();
         let finished = self.subscriber.wait_stopped(deadline);
+        self.leave(&bus, finished);
+        finished
+    }
+
+    fn leave(&self, bus: &Inner, finished: bool) {
         if finished {
             self.subscriber.end_cleanly();
         }
@@ -101,7 +106,26 @@ impl Subscription {
         if running.get(&self.subscriber.name).is_some_and(is_this) {
             running.remove(&self.subscriber.name);
         }
-        finished
+    }
+
+    /// Has the handlers finish what they are at, without waiting for it.
+    pub(crate) fn begin_stop(&self) {
+        self.subscriber.begin_stop();
+    }
+
+    /// Ends it after [`begin_stop`](Self::begin_stop), if its handlers have finished, or if they are not waited
+    /// for any longer. True once it has ended.
+    pub(crate) fn end_stop(&self, waits: bool) -> bool {
+        let Some(bus) = self.bus.upgrade() else { return true };
+        let finished = self.subscriber.wait_stopped(bus.journal.runtime().now());
+        if finished || !waits {
+            self.leave(&bus, finished);
+        }
+        finished || !waits
+    }
+
+    pub(crate) fn subscriber(&self) -> &Subscriber {
+        &self.subscriber
     }
 
     /// Has an adaptive subscription change to so many lanes, within its bounds, whatever its load:
