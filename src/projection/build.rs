@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// So close to the end the subscription takes over, in chunks.
-const NEAR: usize = 32;
+const NEAR: usize = 64;
 /// How many rows are removed at once.
 const REMOVED: usize = 1024;
 /// How long to wait after storage has failed.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The most events of a chunk, unless a test says otherwise.
-pub(super) const EVENTS: usize = 32_768;
+pub(super) const EVENTS: usize = 65_536;
 /// The most rows that a chunk changes, about.
 const CHANGED: usize = 16_384;
 /// The most bytes that a chunk writes, about. A commit takes twice as much.
