@@ -85,6 +85,7 @@ mod event;
 mod journal;
 mod message;
 mod policy;
+mod projection;
 mod replay;
 mod runtime;
 pub mod storage;
@@ -117,6 +118,10 @@ pub use message::{
 pub use policy::{
     Attempt, Backoff, CircuitBreaker, Forecast, LagObjective, Lanes, OnDeadLetter, Overflow, Rate,
     Retention, RetryBudget, Start, Unread, Window,
+};
+pub use projection::{
+    BuildProgress, Halted, Late, LateCounts, ProjectError, ProjectionBuilder, ProjectionStatus,
+    Row, Rows, RowsIter, View, ViewError,
 };
 pub use replay::{
     AnyOf, Comparison, Difference, DryReplay, Encoded, History, HistoryError, Past, Pasts, Replay,

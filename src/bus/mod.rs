@@ -8,6 +8,7 @@ mod error;
 mod protect;
 mod publish;
 mod request;
+mod reservation;
 mod retention;
 mod rewind;
 mod schedule;
@@ -15,14 +16,7 @@ mod shutdown;
 mod subscribe;
 mod subscription;
 
-use std::{
-    any::TypeId,
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{any::TypeId, collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
@@ -35,6 +29,7 @@ pub use description::{Description, HandlerDescription, SubscriptionDescription};
 pub use error::{Error, OpenError};
 pub use publish::{Pending, Publisher, Receipt, SettleError};
 pub use request::{Asked, Reply, RequestError, RequestFailure};
+pub(crate) use reservation::{Reservation, WeakBus};
 pub use retention::TrimError;
 pub use rewind::RewindError;
 pub use schedule::ScheduledEvents;
@@ -50,7 +45,7 @@ use crate::{
     journal::{Expected, Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
     policy::Retention,
-    runtime::{PoolStatus, in_task},
+    runtime::{PoolStatus, Task, in_task},
     storage::StorageError,
 };
 
@@ -85,8 +80,8 @@ pub(crate) struct Inner {
 #[derive(Default)]
 struct Subscriptions {
     running: BTreeMap<Arc<str>, Arc<Subscriber>>,
-    /// Names that are taken by subscriptions about to run.
-    starting: BTreeSet<Arc<str>>,
+    /// Names that are taken by subscriptions about to run, with what is done before they do.
+    starting: BTreeMap<Arc<str>, Option<Arc<Task>>>,
     /// None may start any more.
     closed: bool,
 }
@@ -453,6 +448,11 @@ impl fmt::Debug for Bus {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.journal.close_intake();
+        for task in
+            std::mem::take(&mut self.subscriptions.get_mut().starting).into_values().flatten()
+        {
+            task.stop();
+        }
         for subscriber in self.subscriptions.get_mut().running.values() {
             subscriber.leave();
         }

@@ -97,17 +97,27 @@ impl Receipt {
         if in_task() {
             return Err(SettleError::InsideHandler);
         }
-        let running = bus.inner.subscriptions.lock().running.get(subscription).cloned();
-        let subscription = subscription.to_owned();
-        let alive = running.filter(|subscriber| subscriber.is_alive());
-        let Some(subscriber) = alive else {
-            return Err(SettleError::NotRunning { subscription });
-        };
-        let deadline = subscriber.runtime().now().saturating_add(timeout);
-        match subscriber.wait_settled(position, deadline) {
-            Waited::Settled => Ok(()),
-            Waited::Dead => Err(SettleError::Dead { subscription, position }),
-            Waited::Open => Err(SettleError::Open { subscription, position }),
+        let (journal, name) = (bus.journal(), subscription);
+        let deadline = journal.runtime().now().saturating_add(timeout);
+        let subscription = name.to_owned();
+        // One that is about to run, or to be followed by another, is waited for.
+        loop {
+            let waited = bus.alive(name).map(|one| one.wait_settled(position, deadline));
+            match waited {
+                Some(Waited::Settled) => return Ok(()),
+                Some(Waited::Dead) => return Err(SettleError::Dead { subscription, position }),
+                _ if bus.is_starting(name) && journal.runtime().now() < deadline => {
+                    let is_there = || bus.alive(name).is_some() || !bus.is_starting(name);
+                    journal.runtime().wait(journal.quiet(), Some(deadline), is_there);
+                }
+                None if bus.alive(name).is_some() => {}
+                None if !bus.is_starting(name) => {
+                    return Err(SettleError::NotRunning { subscription });
+                }
+                Some(Waited::Open) | None => {
+                    return Err(SettleError::Open { subscription, position });
+                }
+            }
         }
     }
 

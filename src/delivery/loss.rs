@@ -64,6 +64,14 @@ pub(super) fn missed(journal: &Journal, cursors: &[Cursor]) -> Result<Vec<Loss>,
     Ok(missed)
 }
 
+/// Takes note that a subscription never gets what lies from a position on and before another. The write
+/// keeps it on record.
+pub(crate) fn lose(subscription: &str, from: Position, to: Position) -> Option<Write> {
+    let loss = Loss::new(from, to)?;
+    loss.report(subscription);
+    Some(loss.write(subscription))
+}
+
 /// What a salvage could not save from a position on and below another, in order.
 pub(crate) fn unsalvaged(
     journal: &Journal,

@@ -1,8 +1,8 @@
 //! What is stored: reading it, and dropping what is old.
 
-use std::{ops::ControlFlow, path::Path, time::Duration};
+use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
-use super::{Body, Entry, Journal};
+use super::{Body, Entry, Journal, Log};
 use crate::{
     message::Position,
     runtime::Timestamp,
@@ -20,6 +20,17 @@ impl Journal {
     /// Every stored state entry below a prefix.
     pub(crate) fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StorageError> {
         self.log.as_ref().map_or(Ok(Vec::new()), |log| scan(&**log.storage(), prefix))
+    }
+
+    /// Stored state entries below a prefix and after a key, at most so many.
+    pub(crate) fn scan_page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Vec<KeyValue>, StorageError> {
+        let scan = |log: &Arc<Log>| log.storage().scan(prefix, after, most);
+        self.log.as_ref().map_or(Ok(Vec::new()), scan)
     }
 
     /// What storage has from `from` on and below `end` that passes a filter, as entries, and where to

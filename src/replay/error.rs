@@ -1,6 +1,6 @@
 //! Why the past, or a part of it, could not be read.
 
-use crate::{contract::NameTaken, message::Position, storage::StorageError};
+use crate::{bus::Error, contract::NameTaken, message::Position, storage::StorageError};
 
 /// Why the past, or a part of it, could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,6 +41,12 @@ pub enum HistoryError {
     /// Storage failed. Reading ends.
     #[error(transparent)]
     Storage(StorageError),
+}
+
+impl From<HistoryError> for Error {
+    fn from(error: HistoryError) -> Self {
+        Self::Other(error.into())
+    }
 }
 
 impl From<StorageError> for HistoryError {
