@@ -85,6 +85,7 @@ mod journal;
 mod message;
 mod policy;
 mod runtime;
+pub mod saga;
 pub mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -4,6 +4,7 @@ use super::{DeadLetterError, ShutdownError, SubscribeError};
 use crate::{
     contract::NameTaken,
     delivery::StateError,
+    error::BoxError,
     event::Event,
     journal::{PublishAllError, PublishError, PublishFailure},
     message::{HeaderError, Position},
@@ -79,6 +80,9 @@ pub enum Error {
         #[source]
         failure: PublishFailure,
     },
+    /// A saga could not start, or be asked; the error inside is a [`SagaError`](crate::saga::SagaError).
+    #[error(transparent)]
+    Saga(BoxError),
     /// The shutdown failed.
     #[error(transparent)]
     Shutdown(#[from] ShutdownError),

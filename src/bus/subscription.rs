@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::Inner;
+use super::{Bus, Inner};
 use crate::{
     delivery::{Ledger, Loss, Status, Subscriber},
     policy::Forecast,
@@ -131,6 +131,16 @@ impl Subscription {
         value: Vec<u8>,
     ) -> Result<(), StorageError> {
         self.subscriber.put_state(key, name, value)
+    }
+
+    /// The bus that it is of, while there is one.
+    pub(crate) fn bus(&self) -> Option<Bus> {
+        self.bus.upgrade().map(|inner| Bus { inner })
+    }
+
+    /// What is shared by its lanes.
+    pub(crate) fn subscriber(&self) -> &Subscriber {
+        &self.subscriber
     }
 
     pub(super) fn runtime(&self) -> &Runtime {

@@ -45,6 +45,7 @@ mod parking;
 mod probe;
 mod pull;
 mod quarantine;
+mod records;
 mod register;
 mod replies;
 mod retention;
@@ -58,6 +59,7 @@ mod watch;
 
 #[cfg(feature = "tokio")]
 pub(crate) use asynchronous::erase_async;
+pub(crate) use attempt::panicked;
 pub use batched::Batched;
 pub(crate) use batched::erase_batch;
 pub use context::Context;
@@ -84,6 +86,7 @@ pub(crate) use probe::Probed;
 pub(crate) use pull::PullQueue;
 pub use pull::Unsettled;
 pub(crate) use quarantine::Quarantine;
+pub(crate) use records::{Area, Record, stored_records};
 pub(crate) use register::{Plan, is_known, register};
 pub(crate) use replies::{Answer, Expected, Replies};
 pub(crate) use retention::{Slowest, slowest};

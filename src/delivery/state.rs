@@ -53,7 +53,7 @@ impl<'a> State<'a> {
     /// # Errors
     /// [`StateError`].
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
-        let Some(bytes) = self.bytes(&self.key(name)?)? else {
+        let Some(bytes) = self.ctx.remembered(&self.key(name)?)? else {
             return Ok(None);
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|source| value_error(name, source))
@@ -89,13 +89,14 @@ impl<'a> State<'a> {
         }
         Ok(keys::state(&self.ctx.subscriber.name, key, name))
     }
+}
 
-    /// As this attempt left it, or else the lane, or else storage.
-    fn bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let staged = self.ctx.staged.writes.get(key).or_else(|| self.ctx.earlier.get(key));
-        match staged {
+impl Context {
+    /// What is stored under a key: as this attempt left it, or else the lane, or else storage.
+    pub(super) fn remembered(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        match self.staged.writes.get(key).or_else(|| self.earlier.get(key)) {
             Some(value) => Ok(value.clone()),
-            None => self.ctx.subscriber.recall(key),
+            None => self.subscriber.recall(key),
         }
     }
 }
