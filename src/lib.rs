@@ -84,6 +84,7 @@ mod event;
 mod journal;
 mod message;
 mod policy;
+mod replay;
 mod runtime;
 pub mod saga;
 pub mod storage;
@@ -94,16 +95,17 @@ pub mod transport;
 pub use bus::{
     Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Description, DryRun, Error,
     HandlerDescription, LetterGroup, Letters, OpenError, Pending, Publisher, Receipt, Reply,
-    Report, RequestError, RequestFailure, Rerun, RerunProgress, ScheduledEvents, SettleError,
-    ShutdownError, SubscribeError, Subscription, SubscriptionBuilder, SubscriptionDescription,
-    SubscriptionReport, TrimError,
+    Report, RequestError, RequestFailure, Rerun, RerunProgress, RewindError, ScheduledEvents,
+    SettleError, ShutdownError, SubscribeError, Subscription, SubscriptionBuilder,
+    SubscriptionDescription, SubscriptionReport, TrimError,
 };
 pub use contract::NameTaken;
 pub use delivery::{
     Batched, BreakerState, Condition, Context, DeadLetter, DeadLetterAlarm, DeadLetterReason,
-    Delivery, DryVerdict, Failure, Handler, HandlerError, HandlerErrorExt, Idempotent, IntoHandler,
-    Layer, Ledger, Loss, MadeBy, Next, Outcome, State, StateError, Status, StoredLane,
-    StoredSubscription, StuckHandler, TimedOut, Unsettled, idempotent, idempotent_by, made_by,
+    Delivery, DryEvent, DryOutcome, DryVerdict, Failure, Handler, HandlerError, HandlerErrorExt,
+    Idempotent, IntoHandler, Layer, Ledger, Loss, MadeBy, Next, Outcome, State, StateError, Status,
+    StoredLane, StoredSubscription, StuckHandler, TimedOut, Unsettled, idempotent, idempotent_by,
+    made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
 pub use journal::{PublishAllError, PublishError, PublishFailure, ScheduledEvent};
@@ -115,6 +117,7 @@ pub use policy::{
     Attempt, Backoff, CircuitBreaker, Forecast, LagObjective, Lanes, OnDeadLetter, Overflow, Rate,
     Retention, RetryBudget, Start, Unread, Window,
 };
+pub use replay::{Comparison, Difference, DryReplay, Replay, ReplayBuilder, ReplayError, Speed};
 pub use runtime::{PoolSize, PoolStatus, Priority, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

@@ -9,6 +9,7 @@ mod protect;
 mod publish;
 mod request;
 mod retention;
+mod rewind;
 mod schedule;
 mod shutdown;
 mod subscribe;
@@ -35,6 +36,7 @@ pub use error::{Error, OpenError};
 pub use publish::{Pending, Publisher, Receipt, SettleError};
 pub use request::{Asked, Reply, RequestError, RequestFailure};
 pub use retention::TrimError;
+pub use rewind::RewindError;
 pub use schedule::ScheduledEvents;
 pub use shutdown::{Report, ShutdownError, SubscriptionReport};
 pub use subscribe::{SubscribeError, SubscriptionBuilder};
@@ -290,6 +292,16 @@ impl Bus {
         area: Area,
     ) -> Result<Vec<Record>, StorageError> {
         delivery::stored_records(&self.inner.journal, subscription, area, None)
+    }
+
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.inner.journal
+    }
+
+    /// Whether the bus keeps what was published, after its end too.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.inner.journal.is_durable()
     }
 
     /// Where the events of each running subscription are.

@@ -26,6 +26,19 @@ impl Subscription {
         Self { bus, subscriber }
     }
 
+    /// The one that runs now: another takes over when the subscription is rewound.
+    pub(crate) fn subscriber(&self) -> &Arc<Subscriber> {
+        let mut subscriber = &self.subscriber;
+        while let Some(next) = subscriber.successor.get() {
+            subscriber = next;
+        }
+        subscriber
+    }
+
+    pub(super) fn bus(&self) -> &Weak<Inner> {
+        &self.bus
+    }
+
     /// The subscription's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -36,19 +49,19 @@ impl Subscription {
     /// a durable bus keeps the events; a volatile bus holds them in its ring, so that publishers
     /// wait when it is full.
     pub fn pause(&self) {
-        self.subscriber.pause();
+        self.subscriber().pause();
     }
 
     /// Ends a pause.
     pub fn resume(&self) {
-        self.subscriber.resume();
+        self.subscriber().resume();
     }
 
     /// How far the subscription is behind: positions from its first unsettled event to the end of
     /// the journal, events of others included. 0 when it is up to date.
     #[must_use]
     pub fn lag(&self) -> u64 {
-        self.subscriber.lag()
+        self.subscriber().lag()
     }
 
     /// How far the subscription is behind, and what comes of it if all goes on as it did since the last
@@ -56,13 +69,13 @@ impl Subscription {
     /// knows of no pace yet. Where the log's retention is by age, this reads one event.
     #[must_use]
     pub fn forecast(&self) -> Forecast {
-        self.subscriber.forecast()
+        self.subscriber().forecast()
     }
 
     /// How the subscription is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.subscriber.status()
+        self.subscriber().status()
     }
 
     /// Where the events are that it is to get: each in exactly one place, as of the last turn of each
@@ -70,7 +83,7 @@ impl Subscription {
     /// further the subscription is behind; where the log cannot be read, less is counted.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        self.subscriber.ledger(Tick::MAX)
+        self.subscriber().ledger(Tick::MAX)
     }
 
     /// What it never got, because the log no longer had it: dropped unread, or lost in a salvage.
@@ -78,7 +91,7 @@ impl Subscription {
     /// # Errors
     /// Failing reads.
     pub fn losses(&self) -> Result<Vec<Loss>, StorageError> {
-        self.subscriber.losses()
+        self.subscriber().losses()
     }
 
     /// Has the handlers finish what they are at, and stops. The name may be used again; a stored
@@ -89,17 +102,12 @@ impl Subscription {
         let Some(bus) = self.bus.upgrade() else {
             return true;
         };
-        let deadline = bus.journal.runtime().now().saturating_add(timeout);
-        self.subscriber.begin_stop();
-        let finished = self.subscriber.wait_stopped(deadline);
-        if finished {
-            self.subscriber.end_cleanly();
-        }
-        self.subscriber.leave();
+        let subscriber = self.subscriber();
+        let finished = subscriber.halt(timeout);
         let running = &mut bus.subscriptions.lock().running;
-        let is_this = |other: &Arc<Subscriber>| Arc::ptr_eq(other, &self.subscriber);
-        if running.get(&self.subscriber.name).is_some_and(is_this) {
-            running.remove(&self.subscriber.name);
+        let is_this = |other: &Arc<Subscriber>| Arc::ptr_eq(other, subscriber);
+        if running.get(&subscriber.name).is_some_and(is_this) {
+            running.remove(&subscriber.name);
         }
         finished
     }
@@ -109,7 +117,7 @@ impl Subscription {
     /// is missing. No effect on a subscription with a fixed number.
     #[cfg(any(test, feature = "testing"))]
     pub fn ask_for_lanes(&self, lanes: u32) {
-        self.subscriber.ask_for_lanes(lanes);
+        self.subscriber().ask_for_lanes(lanes);
     }
 
     /// What it has stored for a key under that name, as of the last commit.
@@ -119,7 +127,7 @@ impl Subscription {
         key: Option<&crate::event::Key>,
         name: &str,
     ) -> Result<Option<Vec<u8>>, StorageError> {
-        self.subscriber.state(key, name)
+        self.subscriber().state(key, name)
     }
 
     /// Stores that, as a handler would have.
@@ -130,21 +138,16 @@ impl Subscription {
         name: &str,
         value: Vec<u8>,
     ) -> Result<(), StorageError> {
-        self.subscriber.put_state(key, name, value)
+        self.subscriber().put_state(key, name, value)
     }
 
     /// The bus that it is of, while there is one.
-    pub(crate) fn bus(&self) -> Option<Bus> {
+    pub(crate) fn live_bus(&self) -> Option<Bus> {
         self.bus.upgrade().map(|inner| Bus { inner })
     }
 
-    /// What is shared by its lanes.
-    pub(crate) fn subscriber(&self) -> &Subscriber {
-        &self.subscriber
-    }
-
     pub(super) fn runtime(&self) -> &Runtime {
-        self.subscriber.runtime()
+        self.subscriber().runtime()
     }
 }
 

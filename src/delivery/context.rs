@@ -144,7 +144,7 @@ impl Context {
     /// duplicates. `step` tells several calls of one handler apart.
     #[must_use]
     pub fn idempotency_key(&self, step: &str) -> String {
-        format!("{}:{}:{step}", self.id(), self.subscriber.name)
+        format!("{}:{}:{step}", self.id(), self.subscriber.effects_of)
     }
 
     /// Publishes together with the acknowledgement. Correlation and causation are inherited, and the

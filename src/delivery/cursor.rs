@@ -73,8 +73,14 @@ impl Cursor {
 
     /// From this position on it says nothing. Holes may lie beyond the frontier, where a lane has taken
     /// over from one that was further.
-    fn high(&self) -> u64 {
+    pub(super) fn high(&self) -> u64 {
         self.holes.last().map_or(self.frontier, |hole| self.frontier.max(hole.position + 1))
+    }
+
+    /// Has everything from a position on come again.
+    pub(super) fn rewind(&mut self, to: u64) {
+        self.frontier = self.frontier.min(to);
+        self.holes.retain(|hole| hole.position < to);
     }
 
     pub(super) fn hole(&self, position: u64) -> Option<Hole> {

@@ -309,6 +309,30 @@ impl Run {
         Self { form, ..self }
     }
 
+    /// The same for events that come for the first time; others are passed over.
+    pub(crate) fn skipping_replays(mut self) -> Self {
+        self.steps.insert(0, "no replays".into());
+        let form = match self.form {
+            Form::Called { call, .. } => {
+                let call = move |event: &CellRef, ctx: &mut Context| {
+                    if !ctx.is_replay() {
+                        return call(event, ctx);
+                    }
+                    ctx.skip(Skip::Filtered);
+                    Ok(())
+                };
+                Form::Called { call: Box::new(call), in_place: None }
+            }
+            Form::Started(start) => Form::Started(Box::new(move |event, context, completion| {
+                if context.is_replay() {
+                    return completion.finish(Ok(Staged::skipped(Skip::Filtered)));
+                }
+                start(event, context, completion);
+            })),
+        };
+        Self { form, ..self }
+    }
+
     /// The same within layers, the first one outermost. `None` for a handler that is only started in
     /// its lane, where layers could not see how it ends, for one that is called elsewhere, and for one of
     /// batches.
@@ -341,6 +365,10 @@ impl Run {
     fn known_by(mut self, idempotency: Idempotency) -> Self {
         self.steps.insert(0, "idempotency".into());
         Self { idempotency: Some(idempotency), ..self }
+    }
+
+    pub(crate) fn is_batched(&self) -> bool {
+        self.batching.is_some()
     }
 
     pub(crate) fn is_inline(&self) -> bool {

@@ -99,6 +99,11 @@ pub(super) fn all_effects(subscription: &str) -> Vec<u8> {
     under("effects", subscription)
 }
 
+/// What all handlers of a subscription have handled.
+pub(super) fn inboxes(subscription: &str) -> Vec<u8> {
+    under("inbox", subscription)
+}
+
 /// What the handler of an event has handled.
 pub(super) fn inbox(subscription: &str, event: &str) -> Vec<u8> {
     let mut key = under("inbox", subscription);

@@ -175,6 +175,11 @@ impl Tally {
         self.note(settled);
     }
 
+    /// So many dead letters are none any more, since their events come again.
+    pub(super) fn forget_dead(&mut self, letters: u64) {
+        self.dead = self.dead.saturating_sub_unsigned(letters);
+    }
+
     /// Events that are done with.
     pub(super) fn total(&self) -> u64 {
         let Self { acknowledged, dead, expired, duplicate, filtered, ignored, lost } = self;
@@ -288,7 +293,10 @@ impl Subscriber {
         let untaken = |position: u64, tag: Tag| {
             let is_for = |lanes| tag.lane(position, lanes) as usize;
             let is_new = frontiers.get(is_for(formation.count())).is_some_and(|at| position >= *at);
-            is_new && self.kinds.contains(&tag.kind()) && !formation.is_inherited(position, tag)
+            is_new
+                && self.kinds.contains(&tag.kind())
+                && self.is_before_end(position)
+                && !formation.is_inherited(position, tag)
         };
         let (first, tags) = ring.tags();
         let in_ring = (first..).zip(tags).filter(|(at, tag)| untaken(*at, *tag)).count() as u64;

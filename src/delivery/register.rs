@@ -27,6 +27,7 @@ use super::{
     loss::{self, Loss},
     muster::Muster,
     quarantine::Quarantine,
+    replay::{ReplayPlan, Replayed},
     status::Counters,
     subscriber::{Policy, Registered},
     sweep::Sweep,
@@ -43,9 +44,10 @@ use crate::{
 };
 
 /// A subscription as its builder describes it.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) name: Arc<str>,
-    pub(crate) handlers: Vec<(Arc<EventType>, Run)>,
+    pub(crate) handlers: Vec<(Arc<EventType>, Arc<Run>)>,
     /// Events that it once handled and no longer wants.
     pub(crate) ignored: BTreeSet<String>,
     pub(crate) lanes: Lanes,
@@ -58,7 +60,10 @@ pub(crate) struct Plan {
     pub(crate) objective: Option<LagObjective>,
     /// Leaves nothing behind: no cursor, no stored dead letters.
     pub(crate) ephemeral: bool,
-    pub(crate) on_stop: Option<Box<dyn FnOnce() + Send>>,
+    /// It goes through a part of the past, and no further.
+    pub(crate) replay: Option<ReplayPlan>,
+    /// Its lanes take nothing: it is there to be asked.
+    pub(crate) paused: bool,
     /// Of the whole bus.
     pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) probed: Probed,
@@ -71,18 +76,31 @@ pub(super) struct Meta {
     /// Every event that it was ever to get, less the ignored ones.
     pub(super) events: BTreeSet<String>,
     pub(super) layers: Vec<Layer>,
+    /// Events before it have come before, or may have: it was rewound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) repeats_before: Option<Position>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replay: Option<Replayed>,
+}
+
+impl Meta {
+    fn new(lanes: u32, events: BTreeSet<String>) -> Self {
+        Self { lanes, events, layers: Vec::new(), repeats_before: None, replay: None }
+    }
 }
 
 /// Starts a subscription. It resumes where its name stopped, or starts where the plan says.
 pub(crate) fn register(
     journal: &Arc<Journal>,
     plan: Plan,
+    on_stop: Option<Box<dyn FnOnce() + Send>>,
 ) -> Result<Arc<Subscriber>, StorageError> {
+    let kept = plan.clone();
     // What an earlier subscription of this name has on its way to storage is to be seen here.
     journal.write(Vec::new())?;
     let is_stored = journal.is_durable() && !plan.ephemeral;
     let contract = journal.contract();
-    let kind = |(event, run): &(Arc<EventType>, Run)| match run.inline {
+    let kind = |(event, run): &(Arc<EventType>, Arc<Run>)| match run.inline {
         Some(_) => contract.name_id(&inline::detour(&plan.name, event)),
         None => event.id,
     };
@@ -94,19 +112,21 @@ pub(crate) fn register(
     } else {
         let start = start_position(journal, plan.start)?;
         let lanes = plan.lanes.least();
-        (Meta { lanes, events, layers: Vec::new() }, fresh(lanes, start))
+        (Meta::new(lanes, events).of_replay(journal, &plan), fresh(lanes, start))
     };
     let owed = meta.events.iter().map(|name| contract.name_id(&name.as_str().into()));
     let kinds: BTreeSet<_> = owed.chain(own.iter().copied()).collect();
     let names = meta.events.iter().map(|name| name.as_str().into()).collect();
-    let is_called = |(_, run): &(Arc<EventType>, Run)| matches!(run.form, Form::Called { .. });
+    let effects_of = plan.effects_of();
+    let key = plan.replay.as_ref().and_then(|replay| replay.key.clone());
+    let is_called = |(_, run): &(Arc<EventType>, Arc<Run>)| matches!(run.form, Form::Called { .. });
     let alone = plan.lanes.most() == 1 && plan.handlers.iter().all(is_called);
     let low = cursors.iter().map(Cursor::low).min().and_then(Position::new);
     let low = low.unwrap_or(Position::FIRST);
     let died = cursors.iter().map(|cursor| cursor.tally).sum::<Tally>().dead();
     let has_inline = plan.handlers.iter().any(|(_, run)| run.is_inline());
     let handlers = own.into_iter().zip(plan.handlers);
-    let registered = |(kind, (event, run)): (NameId, (Arc<EventType>, Run))| {
+    let registered = |(kind, (event, run)): (NameId, (Arc<EventType>, Arc<Run>))| {
         let inbox =
             |idempotency| Inbox::open(journal, &plan.name, &event.name, idempotency, is_stored);
         let inbox = run.idempotency.as_ref().map(inbox).transpose()?;
@@ -116,7 +136,7 @@ pub(crate) fn register(
     let formation = Formation {
         group: journal.ring().new_group(),
         lanes: cursors.iter().map(|_| Arc::default()).collect(),
-        layers: meta.layers.into(),
+        layers: meta.layers.clone().into(),
         muster: Arc::new(Muster::new(cursors.len())),
     };
     let shed = plan.policy.precedence.is_sheddable.then(|| (journal.runtime().clone(), plan.pool));
@@ -133,6 +153,7 @@ pub(crate) fn register(
         },
         protection: plan.protection.describe(),
         gate: Gate::new(plan.protection, &plan.name, shed, journal.planted()),
+        effects_of,
         name: plan.name,
         journal: Arc::clone(journal),
         formation: RwLock::new(Arc::new(formation)),
@@ -141,7 +162,7 @@ pub(crate) fn register(
         handlers: handlers?,
         inline: has_inline.then(|| InlineSide::new(journal.ring())),
         kinds: kinds.clone(),
-        filter: Filter { names, ..Filter::default() },
+        filter: Filter { names, key, ..Filter::default() },
         policy: plan.policy,
         starts: AtomicU64::new(0),
         alone,
@@ -152,8 +173,12 @@ pub(crate) fn register(
         quarantine: plan.quarantine,
         probed: plan.probed,
         watches: Watches::default(),
-        on_stop: Mutex::new(plan.on_stop),
-        paused: false.into(),
+        on_stop: Mutex::new(on_stop),
+        plan: kept,
+        repeats_before: meta.repeats_before(),
+        until: meta.replay.map(|replay| replay.to),
+        successor: OnceLock::new(),
+        paused: plan.paused.into(),
         stopping: false.into(),
         failed: false.into(),
         failure: Mutex::default(),
@@ -265,19 +290,15 @@ fn resume(
     plan: &Plan,
     events: BTreeSet<String>,
 ) -> Result<(Meta, Vec<Cursor>), StorageError> {
-    let stored: Option<Meta> = match journal.get(&keys::subscription(&plan.name))? {
-        Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|_| damaged())?),
-        None => None,
-    };
-    let Some(stored) = stored else {
+    let Some(stored) = load_meta(journal, &plan.name)? else {
         let start = start_position(journal, plan.start)?;
         let lanes = plan.lanes.least();
-        let meta = Meta { lanes, events, layers: Vec::new() };
+        let meta = Meta::new(lanes, events).of_replay(journal, plan);
         let cursors = fresh(lanes, start);
         store(journal, plan, &meta, Some(&cursors))?;
         return Ok((meta, cursors));
     };
-    let mut cursors = load_cursors(journal, plan, stored.lanes)?;
+    let mut cursors = load_cursors(journal, &plan.name, stored.lanes)?;
     let missed = loss::missed(journal, &cursors)?;
     if loss::clip(&mut cursors, journal.first()) || !missed.is_empty() {
         for loss in &missed {
@@ -313,13 +334,22 @@ fn resume(
     Ok((meta, cursors))
 }
 
+pub(super) fn load_meta(journal: &Journal, name: &str) -> Result<Option<Meta>, StorageError> {
+    let stored = journal.get(&keys::subscription(name))?;
+    stored.map(|bytes| serde_json::from_slice(&bytes).map_err(|_| damaged())).transpose()
+}
+
 fn fresh(lanes: u32, start: Position) -> Vec<Cursor> {
     (0..lanes).map(|_| Cursor::at(start)).collect()
 }
 
-fn load_cursors(journal: &Journal, plan: &Plan, lanes: u32) -> Result<Vec<Cursor>, StorageError> {
+pub(super) fn load_cursors(
+    journal: &Journal,
+    name: &str,
+    lanes: u32,
+) -> Result<Vec<Cursor>, StorageError> {
     let load = |lane| {
-        let bytes = journal.get(&keys::cursor(&plan.name, lane))?.ok_or_else(damaged)?;
+        let bytes = journal.get(&keys::cursor(name, lane))?.ok_or_else(damaged)?;
         serde_json::from_slice(&bytes).map_err(|_| damaged())
     };
     (0..lanes).map(load).collect()
@@ -352,7 +382,7 @@ fn damaged() -> StorageError {
     StorageError::Corrupt { file: "state".into(), offset: 0, reason }
 }
 
-fn start_position(journal: &Journal, start: Start) -> Result<Position, StorageError> {
+pub(super) fn start_position(journal: &Journal, start: Start) -> Result<Position, StorageError> {
     match start {
         Start::Earliest => Ok(journal.first()),
         Start::Latest => Ok(journal.end()),

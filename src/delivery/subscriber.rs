@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    DeadLetterStore, Probed, Run,
+    DeadLetterStore, Plan, Probed, Run,
     careful::{self, Careful},
     conductor::Conductor,
     dead_letter::Alarm,
@@ -67,7 +67,7 @@ pub(crate) struct Policy {
 pub(crate) struct Registered {
     pub(super) event: Arc<EventType>,
     pub(super) route: Arc<Route>,
-    pub(super) run: Run,
+    pub(super) run: Arc<Run>,
     /// What was handled, where copies are not to be.
     pub(super) inbox: Option<Inbox>,
 }
@@ -118,6 +118,16 @@ pub(crate) struct Subscriber {
     pub(super) on_stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) paused: AtomicBool,
     pub(super) stopping: AtomicBool,
+    /// What it was started with, to be started so again.
+    pub(super) plan: Plan,
+    /// Events before it have come before, or may have.
+    pub(super) repeats_before: Position,
+    /// It is a replay, and gets nothing from there on.
+    pub(super) until: Option<Position>,
+    /// In whose name effects are told apart.
+    pub(super) effects_of: Arc<str>,
+    /// The one that has taken over from it.
+    pub(crate) successor: OnceLock<Arc<Self>>,
     /// Set once `failure` is.
     pub(super) failed: AtomicBool,
     pub(super) failure: Mutex<Option<String>>,
@@ -253,7 +263,7 @@ impl Subscriber {
 
     /// Whether it is owed such events.
     pub(super) fn wants(&self, entry: &Entry) -> bool {
-        self.kinds.contains(&entry.kind)
+        self.kinds.contains(&entry.kind) && self.is_in_part(entry)
     }
 
     /// An event that a lane has open, to be held for longer.

@@ -107,6 +107,11 @@ impl Draft {
         &self.envelope
     }
 
+    /// The event, encoded; empty on a volatile bus.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// About how much storage will have to write.
     pub(crate) fn bytes(&self) -> usize {
         let mark = self.mark.as_ref().map_or(0, |_| 2 * MARK_BYTES);

@@ -4,6 +4,8 @@
 //! timers commit together with the acknowledgement of the event that brought them about, or not at all.
 
 mod definition;
+mod graph;
+mod linear;
 mod machine;
 mod outgoing;
 mod running;
@@ -11,10 +13,21 @@ mod schedule;
 mod state;
 mod turn;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use machine::{
+    Arrived, Instance, Machine, Moment, Outcome, Step, TimerId, WaitingEvent,
+};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use outgoing::Outgoing;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use running::read;
+
 pub use definition::{
     CompensationDefinition, Define, DefinitionError, Elsewhere, EventDefinition, Flaw, Handled,
     Late, Missing, Nothing, OnCompensationFailure, Saga, StartDefinition, StateDefinition,
 };
+pub use graph::{GraphState, GraphTransition, SagaGraph, TransitionKind};
+pub use linear::{InStep, Linear, LinearSaga, StepDefinition, Steps, StepsDone, StepsUndone};
 pub use machine::{HistoryEntry, Trigger, Verdict};
 pub use running::{
     Condition, PendingCompensation, PendingEvent, PendingTimer, SagaBuilder, SagaError,

@@ -19,6 +19,10 @@ pub(crate) trait Outgoing: Send {
     /// Publishes it with the acknowledgement of what is being handled.
     fn publish(self: Box<Self>, ctx: &mut Context) -> Result<(), HandlerError>;
 
+    /// The event.
+    #[cfg(any(test, feature = "testing"))]
+    fn event(&self) -> &dyn std::any::Any;
+
     /// The event, to be looked at.
     fn to_json(&self) -> Value;
 }
@@ -31,6 +35,11 @@ impl<E: Event> Outgoing for Message<E> {
     fn publish(self: Box<Self>, ctx: &mut Context) -> Result<(), HandlerError> {
         // Nothing that is wrong with an event of a pure decision will be right the next time.
         ctx.publish(*self).map_err(HandlerError::reject)
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn event(&self) -> &dyn std::any::Any {
+        Message::<E>::event(self)
     }
 
     fn to_json(&self) -> Value {

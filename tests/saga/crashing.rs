@@ -18,7 +18,10 @@ use crate::fulfilment::*;
 
 /// Every message of the journal that anybody was told of, by its id.
 #[derive(Clone, Default)]
-struct Journal(Arc<Mutex<BTreeMap<MessageId, (String, Option<Key>)>>>);
+struct Journal(Arc<Mutex<BTreeMap<MessageId, Entry>>>);
+
+/// An event's name and key.
+type Entry = (String, Option<Key>);
 
 impl Journal {
     fn note<E: Event>(&self) -> impl Fn(&E, &mut Context) + use<E> {

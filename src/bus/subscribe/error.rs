@@ -88,6 +88,24 @@ pub enum SubscribeError {
     /// An async handler was given outside a tokio runtime.
     #[error("an async handler needs a tokio runtime around the call of `on_async`")]
     NoTokio,
+    /// A replay was to go through the past of a volatile bus.
+    #[error("a volatile bus keeps no past for the replay `{name}` to go through")]
+    NoPast {
+        /// The name.
+        name: String,
+    },
+    /// A replay was to have the name of a subscription that is stored.
+    #[error("`{name}` is a subscription; a replay of the past needs another name")]
+    NoReplay {
+        /// The name.
+        name: String,
+    },
+    /// A subscription was to have the name of a replay that is stored.
+    #[error("`{name}` is a replay; a subscription needs another name")]
+    Replay {
+        /// The name.
+        name: String,
+    },
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

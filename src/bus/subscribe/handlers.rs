@@ -210,6 +210,20 @@ impl SubscriptionBuilder {
         }
     }
 
+    /// Passes over events of this type that come again because somebody wants them to:
+    /// [`Context::is_replay`](crate::Context::is_replay). For handlers whose effect cannot be had twice,
+    /// such as mails, in a subscription that may be [rewound](crate::Subscription::rewind). It is counted
+    /// as [filtered](crate::Ledger::filtered). Not for handlers of batches.
+    pub fn skip_replays<E: Event>(mut self) -> Self {
+        match self.bus.journal.contract().of::<E>() {
+            Ok(event) => self.live_only.push(event),
+            Err(taken) => {
+                self.wrong.get_or_insert(taken.into());
+            }
+        }
+        self
+    }
+
     pub(super) fn add<E: Event>(mut self, run: Run) -> Self {
         match self.bus.journal.contract().of::<E>() {
             Ok(event) if self.handlers.iter().any(|(other, _)| other.id == event.id) => {
@@ -235,6 +249,14 @@ impl SubscriptionBuilder {
         for (event, passes) in std::mem::take(&mut self.filters) {
             let (event, run) = self.take_handler(&event)?;
             self.handlers.push((event, run.filtered(passes)));
+        }
+        for event in std::mem::take(&mut self.live_only) {
+            let (event, run) = self.take_handler(&event)?;
+            if run.is_batched() {
+                let (name, event) = (self.name.to_string(), event.name.to_string());
+                return Err(SubscribeError::Layer { name, event });
+            }
+            self.handlers.push((event, run.skipping_replays()));
         }
         for (event, idempotency) in std::mem::take(&mut self.idempotencies) {
             let (event, run) = self.take_handler(&event)?;

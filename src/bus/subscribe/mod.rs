@@ -12,7 +12,8 @@ use super::Inner;
 use crate::{
     contract::EventType,
     delivery::{
-        AlarmHook, DeadLetterAlarm, Idempotency, NamedLayer, Passes, Policy, Protection, Run,
+        AlarmHook, DeadLetterAlarm, Idempotency, NamedLayer, Passes, Policy, Protection,
+        ReplayPlan, Run,
     },
     policy::{Backoff, LagObjective, Lanes, OnDeadLetter, Overflow, Start},
     runtime::{Precedence, Runtime},
@@ -31,6 +32,7 @@ pub struct SubscriptionBuilder {
     name: Arc<str>,
     handlers: Vec<(Arc<EventType>, Run)>,
     filters: Vec<(Arc<EventType>, Passes)>,
+    live_only: Vec<Arc<EventType>>,
     idempotencies: Vec<(Arc<EventType>, Idempotency)>,
     layers: Vec<NamedLayer>,
     ignored: BTreeSet<String>,
@@ -42,6 +44,8 @@ pub struct SubscriptionBuilder {
     pub(super) protection: Protection,
     pub(super) objective: Option<LagObjective>,
     ephemeral: bool,
+    replay: Option<ReplayPlan>,
+    paused: bool,
     /// A subscription of the bus's own, whose name users cannot take.
     own: bool,
     /// The first thing that is wrong, told at the start.
@@ -69,6 +73,7 @@ impl SubscriptionBuilder {
             name: name.into(),
             handlers: Vec::new(),
             filters: Vec::new(),
+            live_only: Vec::new(),
             idempotencies: Vec::new(),
             layers: Vec::new(),
             ignored: BTreeSet::new(),
@@ -80,6 +85,8 @@ impl SubscriptionBuilder {
             protection: Protection::default(),
             objective: None,
             ephemeral: false,
+            replay: None,
+            paused: false,
             own: false,
             wrong: None,
         }
@@ -193,6 +200,19 @@ impl SubscriptionBuilder {
     /// its dead letters live in memory. For caches and for looking around.
     pub fn ephemeral(mut self) -> Self {
         self.ephemeral = true;
+        self
+    }
+
+    /// Has it go through a part of the past, and no further; so many times as fast as that was
+    /// published, if that is to be.
+    pub(crate) fn replaying(mut self, replay: ReplayPlan, pace: Option<f64>) -> Self {
+        (self.replay, self.protection.pace) = (Some(replay), pace);
+        self
+    }
+
+    /// Has it take nothing: it is there to be asked.
+    pub(crate) fn at_rest(mut self) -> Self {
+        self.paused = true;
         self
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{MAX_LANES, SubscribeError, SubscriptionBuilder};
 use crate::{
-    bus::{Deliveries, Subscription, Subscriptions},
+    bus::{Deliveries, Inner, Subscription, Subscriptions},
     contract::EventType,
-    delivery::{self, Plan, Probed, Protection, PullQueue, Run},
+    delivery::{self, Known, Plan, Probed, Protection, PullQueue, Run},
     event::Event,
 };
 
@@ -47,11 +47,16 @@ impl SubscriptionBuilder {
         on_stop: Option<Box<dyn FnOnce() + Send>>,
     ) -> Result<Subscription, SubscribeError> {
         let bus = Arc::clone(&self.bus);
-        let plan = self.plan(on_stop)?;
+        let plan = self.plan()?;
         let name = Arc::clone(&plan.name);
         // The name is taken first, since looking into storage takes its time.
         bus.subscriptions.lock().reserve(&name)?;
-        let registered = delivery::register(&bus.journal, plan);
+        let fits = fits(&bus, &plan);
+        if fits.is_err() {
+            bus.subscriptions.lock().starting.remove(&name);
+        }
+        fits?;
+        let registered = delivery::register(&bus.journal, plan, on_stop);
         let mut subscriptions = bus.subscriptions.lock();
         subscriptions.starting.remove(&name);
         let subscriber = registered?;
@@ -64,7 +69,7 @@ impl SubscriptionBuilder {
         Ok(Subscription::new(Arc::downgrade(&bus), subscriber))
     }
 
-    fn plan(mut self, on_stop: Option<Box<dyn FnOnce() + Send>>) -> Result<Plan, SubscribeError> {
+    fn plan(mut self) -> Result<Plan, SubscribeError> {
         let name = self.name.to_string();
         if let Some(wrong) = self.wrong {
             return Err(wrong);
@@ -95,7 +100,11 @@ impl SubscriptionBuilder {
         };
         Ok(Plan {
             name: self.name,
-            handlers: self.handlers,
+            handlers: self
+                .handlers
+                .into_iter()
+                .map(|(event, run)| (event, Arc::new(run)))
+                .collect(),
             ignored: self.ignored,
             lanes: self.lanes,
             pool,
@@ -108,10 +117,23 @@ impl SubscriptionBuilder {
             },
             objective: self.objective,
             ephemeral: self.ephemeral,
-            on_stop,
+            replay: self.replay,
+            paused: self.paused,
             quarantine: Arc::clone(&self.bus.quarantine),
             probed: if self.own { Probed::default() } else { self.bus.probed.clone() },
         })
+    }
+}
+
+/// Whether storage has nothing of that name which is something else.
+fn fits(bus: &Inner, plan: &Plan) -> Result<(), SubscribeError> {
+    let name = || plan.name.to_string();
+    match delivery::known(&bus.journal, &plan.name)? {
+        Known::Subscription if plan.replay.is_some() => {
+            Err(SubscribeError::NoReplay { name: name() })
+        }
+        Known::Replay(_) if plan.replay.is_none() => Err(SubscribeError::Replay { name: name() }),
+        _ => Ok(()),
     }
 }
 

@@ -112,6 +112,8 @@ impl Change {
             lanes: u32::try_from(self.shares.len()).unwrap_or(u32::MAX),
             events: subscriber.filter.names.iter().map(ToString::to_string).collect(),
             layers: layers_after(formation, &taken),
+            repeats_before: subscriber.repeats_before(),
+            replay: subscriber.replayed(),
         };
         let mut writes = vec![Write::put(keys::subscription(name), json(&meta)?)];
         for (lane, share) in (0..).zip(&self.shares) {

@@ -3,15 +3,16 @@
 use std::{
     error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use crate::{delivery::HandlerError, error::BoxError};
 
 /// Whether an error says that no attempt can succeed.
-type Rejects = Box<dyn Fn(&BoxError) -> bool + Send + Sync>;
+type Rejects = Arc<dyn Fn(&BoxError) -> bool + Send + Sync>;
 
 /// Which errors of handlers are worth another attempt, by their types.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Classes {
     rejects: Vec<Rejects>,
 }
@@ -22,7 +23,7 @@ impl Classes {
         &mut self,
         rejects: impl Fn(&E) -> bool + Send + Sync + 'static,
     ) {
-        self.rejects.push(Box::new(move |error| error.downcast_ref::<E>().is_some_and(&rejects)));
+        self.rejects.push(Arc::new(move |error| error.downcast_ref::<E>().is_some_and(&rejects)));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -10,6 +10,7 @@ mod budget;
 mod circuit;
 mod classes;
 mod deadline;
+mod pace;
 mod protection;
 mod slots;
 mod timesheet;
@@ -36,6 +37,7 @@ pub(super) use timesheet::Timesheet;
 use breaker::Breaker;
 use bucket::{Bucket, Buckets};
 use circuit::{Broken, Call};
+use pace::Pace;
 use slots::{Permit, Slots};
 use timesheet::Timekeeper;
 
@@ -60,6 +62,7 @@ pub(crate) struct Gate {
     classes: Classes,
     slots: Option<Arc<Slots>>,
     timeout: Option<Duration>,
+    pace: Option<Pace>,
     /// The pool, where the subscription rests while that is overloaded.
     shed: Option<(Runtime, PoolId)>,
     /// Where there is a timeout, once the subscription has begun.
@@ -135,6 +138,7 @@ impl Gate {
             classes: protection.classes,
             slots: protection.max_concurrency.map(Slots::new),
             timeout: protection.timeout,
+            pace: protection.pace.map(Pace::new),
             shed,
             timekeeper: OnceLock::new(),
             planted,
@@ -143,8 +147,8 @@ impl Gate {
     }
 
     fn protects(&self) -> bool {
-        let Self { rate, keys, breaker, budgets, classes, slots, timeout, shed, .. } = self;
-        let calls = rate.is_some() || keys.is_some() || breaker.is_some();
+        let Self { rate, keys, breaker, budgets, classes, slots, timeout, pace, shed, .. } = self;
+        let calls = rate.is_some() || keys.is_some() || breaker.is_some() || pace.is_some();
         let handlers = slots.is_some() || timeout.is_some() || shed.is_some();
         calls || handlers || !budgets.is_empty() || !classes.is_empty()
     }
@@ -196,6 +200,7 @@ impl Gate {
     /// Whether it has to be asked for each event.
     pub(super) fn is_for_each(&self) -> bool {
         let is_bound = self.rate.is_some() || self.keys.is_some() || self.slots.is_some();
+        let is_bound = is_bound || self.pace.is_some();
         is_bound || self.is_broken()
     }
 
@@ -288,6 +293,10 @@ impl Gate {
     }
 
     fn pay(&self, held: &Held, now: Tick) -> Result<(), Refusal> {
+        if let Some(pace) = &self.pace {
+            let published_at = held.entry.envelope.published_at;
+            pace.admit(published_at, now).map_err(Refusal::Until)?;
+        }
         if let (Some(keys), Some(key)) = (&self.keys, held.key())
             && !self.planted.is(Mistake::KeyRateNotCharged)
         {

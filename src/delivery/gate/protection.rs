@@ -6,7 +6,7 @@ use super::{Budget, Classes};
 use crate::policy::{CircuitBreaker, Rate, RetryBudget};
 
 /// How a subscription is to be protected, as its builder says.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Protection {
     pub(crate) rate: Option<Rate>,
     pub(crate) rate_per_key: Option<Rate>,
@@ -17,6 +17,8 @@ pub(crate) struct Protection {
     pub(crate) classes: Classes,
     pub(crate) max_concurrency: Option<usize>,
     pub(crate) timeout: Option<Duration>,
+    /// So many times as fast as events were published.
+    pub(crate) pace: Option<f64>,
 }
 
 impl Protection {
@@ -35,6 +37,7 @@ impl Protection {
             self.rate.map(rate),
             self.breaker.as_ref().map(breaker),
             self.timeout.map(|time| format!("timeout of {time:?}")),
+            self.pace.map(|times| format!("{times} times as fast as it was")),
         ];
         each.into_iter().flatten().collect()
     }

@@ -10,7 +10,7 @@ use crate::{
     message::{MessageId, Position},
     policy::Window,
     runtime::{Seeded, Timestamp},
-    storage::StorageError,
+    storage::{StorageError, Write},
 };
 
 /// What the copies of an event have in common.
@@ -202,6 +202,18 @@ impl Mark {
             published_at: Timestamp::from_nanos(u64::from_be_bytes(published_at.try_into().ok()?)),
         })
     }
+}
+
+/// What forgets which events from a position on were handled, so that they are handled again.
+pub(in crate::delivery) fn forget_from(
+    journal: &Journal,
+    subscription: &str,
+    from: Position,
+) -> Result<Vec<Write>, StorageError> {
+    let stored = journal.scan(&keys::inboxes(subscription))?;
+    let is_later = |mark: Mark| mark.position >= from;
+    let later = stored.into_iter().filter(|(_, value)| Mark::decode(value).is_some_and(is_later));
+    Ok(later.map(|(key, _)| Write::remove(key)).collect())
 }
 
 /// Under the prefix itself is the last position of which something was forgotten.

@@ -8,7 +8,7 @@
 mod inbox;
 mod wrapper;
 
-pub(super) use inbox::{Entered, Entrance, IdempotencyKey, Inbox};
+pub(super) use inbox::{Entered, Entrance, IdempotencyKey, Inbox, forget_from};
 pub(super) use wrapper::CopiesBy;
 pub(crate) use wrapper::{Idempotency, erase_key};
 pub use wrapper::{Idempotent, idempotent, idempotent_by};

@@ -108,6 +108,11 @@ impl Subscriber {
     /// Positions from the first one that is not settled to the end of the journal.
     pub(crate) fn lag(&self) -> u64 {
         let end = self.journal.end();
+        end.since(self.low(end))
+    }
+
+    /// The first position that is not settled; where there is none, the end.
+    pub(super) fn low(&self, end: Position) -> Position {
         // Locked, so that the lanes are not replaced in between.
         let formation = self.formation.read();
         let low = formation.numbers().zip(&formation.lanes).map(|(lane, handle)| {
@@ -117,7 +122,7 @@ impl Subscriber {
             let frontier = frontier.or(handle.low()).unwrap_or(end);
             handle.low().map_or(frontier, |low| low.min(frontier))
         });
-        low.map(|low| end.since(low)).max().unwrap_or(0)
+        low.min().unwrap_or(end)
     }
 
     pub(crate) fn forecast(&self) -> Forecast {

@@ -85,7 +85,7 @@ impl Lane {
         let Some(open) = batch.get(at) else { return };
         let entry = self.subscriber.entry(&open);
         batch.taken(&open);
-        if self.keep(&entry) {
+        if self.subscriber.is_in_part(&entry) && self.keep(&entry) {
             self.deliver_entry(entry);
         }
     }
@@ -138,6 +138,7 @@ impl Lane {
         let is_behind = !self.parked.is_empty() || !self.running.is_empty();
         let is_behind = is_behind || !self.gatherings.is_empty();
         let gate = || self.subscriber.gate.as_ref().is_some_and(|gate| gate.is_for_each());
+        let is_behind = is_behind || self.subscriber.until.is_some();
         is_behind || self.is_layered() || self.careful > 0 || self.holds_keys() || gate()
     }
 

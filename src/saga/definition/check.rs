@@ -108,6 +108,18 @@ pub enum Flaw {
         /// The timer.
         timer: &'static str,
     },
+    /// A step of a linear saga does not say when it is done.
+    #[error("the step `{step}` does not say when it is done; see `done_by`")]
+    StepNeverDone {
+        /// The step.
+        step: &'static str,
+    },
+    /// Two steps have one name.
+    #[error("there are two steps named `{step}`")]
+    StepTwice {
+        /// The step.
+        step: &'static str,
+    },
     /// There is nothing that could be undone.
     #[error("it compensates, and no `compensation` is declared")]
     NothingToCompensate,
@@ -238,12 +250,16 @@ impl<S: Saga> Define<S> {
         let active = to.iter().filter(|state| !is_terminal::<S>(state));
         flaws.extend(active.map(|state| Flaw::CompensatesToActive { state }));
         match (to.is_empty(), self.compensations.is_empty()) {
+            _ if self.is_linear => {}
             (false, true) => flaws.push(Flaw::NothingToCompensate),
             (true, false) => {
                 let never = self.compensations.keys();
                 flaws.extend(never.map(|event| Flaw::NeverCompensates { event }));
             }
             _ => {}
+        }
+        if self.is_linear {
+            return;
         }
         let pivots = edges.iter().filter(|edge| edge.declared.pivots);
         let after = following(edges, pivots.flat_map(Edge::forward).collect());

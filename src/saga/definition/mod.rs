@@ -15,6 +15,7 @@ pub use event::{Elsewhere, EventDefinition, Late, Missing};
 pub use state::{Handled, Nothing, StartDefinition, StateDefinition};
 
 use super::{
+    graph::{self, SagaGraph},
     machine::Limits,
     state::{SagaState, StateOf},
     turn::{Decision, Turn},
@@ -38,6 +39,15 @@ pub trait Saga: SagaState {
     fn define(saga: &mut Define<Self>)
     where
         Self: Sized;
+
+    /// The saga as a graph, to be drawn.
+    #[must_use]
+    fn graph() -> SagaGraph
+    where
+        Self: Sized,
+    {
+        graph::of(&Define::<Self>::described())
+    }
 
     /// Reads a state of another version.
     ///
@@ -101,6 +111,8 @@ pub struct Define<S: Saga> {
     pub(super) allow_restart: bool,
     pub(super) on_compensation_failure: OnCompensationFailure,
     pub(super) limits: Limits,
+    /// What comes after a point of no return was looked at already.
+    pub(super) is_linear: bool,
     /// What can be seen to be wrong while it is being described.
     pub(super) flaws: Vec<Flaw>,
 }
@@ -117,6 +129,7 @@ impl<S: Saga> Define<S> {
             allow_restart: false,
             on_compensation_failure: OnCompensationFailure::default(),
             limits: Limits::default(),
+            is_linear: false,
             flaws: Vec::new(),
         };
         S::define(&mut define);

@@ -143,6 +143,18 @@ impl<S: Saga> Machine<S> {
         }
     }
 
+    pub(crate) fn knows(&self, event: &str) -> bool {
+        self.define.events.contains_key(event)
+    }
+
+    /// The key of the instance that an event is about; `own` is the event's own one.
+    pub(crate) fn key_of(&self, name: &str, event: &dyn Any, own: Option<Key>) -> Option<Key> {
+        match self.define.events.get(name).and_then(|kind| kind.by.as_ref()) {
+            Some(by) => by(event),
+            None => own,
+        }
+    }
+
     fn missing(&self, event: &str) -> Missing {
         let own = self.define.events.get(event).and_then(|kind| kind.missing);
         own.unwrap_or(self.define.missing)

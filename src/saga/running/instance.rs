@@ -16,14 +16,14 @@ use crate::{
 
 /// Why an instance cannot be read, and what can be told of it.
 #[derive(Debug)]
-pub(super) struct Unreadable {
-    pub(super) version: Option<u32>,
-    pub(super) state: Option<String>,
-    pub(super) error: String,
+pub(crate) struct Unreadable {
+    pub(crate) version: Option<u32>,
+    pub(crate) state: Option<String>,
+    pub(crate) error: String,
 }
 
 /// Reads an instance, of this version or through `migrate`.
-pub(super) fn read<S: Saga>(bytes: &[u8]) -> Result<Instance<S>, Unreadable> {
+pub(crate) fn read<S: Saga>(bytes: &[u8]) -> Result<Instance<S>, Unreadable> {
     let own = serde_json::from_slice::<Instance<S>>(bytes);
     let error = match own {
         Ok(instance) if instance.version == S::VERSION => return Ok(instance),
@@ -85,7 +85,7 @@ impl Condition {
         matches!(self, Self::Completed | Self::Cancelled)
     }
 
-    pub(super) fn of<S>(phase: &Phase<S>) -> Self {
+    pub(crate) fn of<S>(phase: &Phase<S>) -> Self {
         match phase {
             Phase::Running => Self::Running,
             Phase::Suspended { .. } => Self::Suspended,

@@ -9,6 +9,8 @@ mod sagas;
 
 pub use builder::SagaBuilder;
 pub use error::{SagaError, Unloadable};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use instance::read;
 pub use instance::{
     Condition, PendingCompensation, PendingEvent, PendingTimer, SagaInstance, SagaSummary,
 };

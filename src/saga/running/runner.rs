@@ -11,7 +11,7 @@ use crate::{
     delivery::{Area, Context, HandlerError},
     event::{Event, Key},
     saga::{
-        definition::{EventKind, Saga},
+        definition::Saga,
         machine::{Arrived, Command, Instance, Machine, Moment, Outcome, Step, WaitingEvent},
         schedule,
     },
@@ -86,12 +86,7 @@ impl<S: Saga> Runner<S> {
         event: &dyn Any,
         ctx: &Context,
     ) -> Result<Key, HandlerError> {
-        let by =
-            self.machine.define.events.get(name).and_then(|kind: &EventKind<S>| kind.by.as_ref());
-        let key = match by {
-            Some(by) => by(event),
-            None => ctx.key().cloned(),
-        };
+        let key = self.machine.key_of(name, event, ctx.key().cloned());
         let key = key.filter(|key| key.as_str().len() <= Key::MAX_LEN);
         key.ok_or_else(|| {
             let saga = S::NAME;

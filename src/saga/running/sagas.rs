@@ -195,7 +195,7 @@ impl<S: Saga> Sagas<S> {
 
     pub(super) fn tell(&self, key: &Key, command: Command) -> Result<Receipt, SagaError> {
         let saga = S::NAME;
-        let bus = self.subscription.bus().ok_or(SagaError::Closed { saga })?;
+        let bus = self.subscription.live_bus().ok_or(SagaError::Closed { saga })?;
         let operation = Operation { saga: saga.to_owned(), command };
         let published = bus.publish(Message::new(operation).key(key.clone()));
         published.map_err(|error| SagaError::Publish { saga, failure: error.into_failure() })
