@@ -88,6 +88,7 @@ mod policy;
 mod projection;
 mod replay;
 mod runtime;
+pub mod saga;
 pub mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -1,10 +1,11 @@
-//! `#[derive(Event)]` for tidings.
+//! `#[derive(Event)]` and `#[derive(SagaState)]` for tidings.
 
 mod attributes;
 mod expand;
 mod key;
 mod name;
 mod problems;
+mod saga;
 mod setting;
 mod suggest;
 
@@ -89,4 +90,41 @@ use syn::{DeriveInput, parse_macro_input};
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand::expand(&input).into()
+}
+
+/// Implements [`tidings::saga::SagaState`](https://docs.rs/tidings/latest/tidings/saga/trait.SagaState.html)
+/// for an enum, and `StateOf` and `From` for what each of its variants holds.
+///
+/// ```ignore
+/// use serde::{Deserialize, Serialize};
+/// use tidings::saga::SagaState;
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct AwaitingPayment { cents: u64 }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Paid;
+///
+/// #[derive(Serialize, Deserialize, SagaState)]
+/// enum Checkout {
+///     AwaitingPayment(AwaitingPayment),
+///     #[saga(terminal)]
+///     Paid(Paid),
+/// }
+/// ```
+///
+/// # Options
+///
+/// | option of a variant | meaning |
+/// |---|---|
+/// | `terminal` | The saga is over in this state. |
+///
+/// # What it refuses
+///
+/// Anything but an enum each variant of which holds one value, and two variants that hold the same type:
+/// the type stands for the state.
+#[proc_macro_derive(SagaState, attributes(saga))]
+pub fn derive_saga_state(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    saga::expand(&input).into()
 }

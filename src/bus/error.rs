@@ -83,6 +83,9 @@ pub enum Error {
         #[source]
         failure: PublishFailure,
     },
+    /// A saga could not start, or be asked; the error inside is a [`SagaError`](crate::saga::SagaError).
+    #[error(transparent)]
+    Saga(BoxError),
     /// The shutdown failed.
     #[error(transparent)]
     Shutdown(#[from] ShutdownError),

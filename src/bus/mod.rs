@@ -40,7 +40,9 @@ pub use subscription::Subscription;
 #[cfg(any(test, feature = "testing"))]
 use crate::event::is_valid_name;
 use crate::{
-    delivery::{self, Budget, Probed, Quarantine, Replies, StoredSubscription, Subscriber},
+    delivery::{
+        self, Area, Budget, Probed, Quarantine, Record, Replies, StoredSubscription, Subscriber,
+    },
     event::Event,
     journal::{Expected, Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
@@ -339,6 +341,15 @@ impl Bus {
     #[must_use]
     pub fn describe(&self) -> Description {
         Description::of(&self.inner)
+    }
+
+    /// The records that a subscription has in storage, running or not.
+    pub(crate) fn stored_records(
+        &self,
+        subscription: &str,
+        area: Area,
+    ) -> Result<Vec<Record>, StorageError> {
+        delivery::stored_records(&self.inner.journal, subscription, area, None)
     }
 
     pub(crate) fn journal(&self) -> &Arc<Journal> {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::Inner;
+use super::{Bus, Inner};
 use crate::{
     delivery::{Ledger, Loss, Status, Subscriber},
     policy::Forecast,
@@ -104,12 +104,12 @@ impl Subscription {
         };
         let subscriber = self.subscriber();
         let finished = subscriber.halt(timeout);
-        self.forget(&bus, subscriber);
+        Self::forget(&bus, subscriber);
         finished
     }
 
     /// It runs no more under its name.
-    fn forget(&self, bus: &Inner, subscriber: &Arc<Subscriber>) {
+    fn forget(bus: &Inner, subscriber: &Arc<Subscriber>) {
         let running = &mut bus.subscriptions.lock().running;
         let is_this = |other: &Arc<Subscriber>| Arc::ptr_eq(other, subscriber);
         if running.get(&subscriber.name).is_some_and(is_this) {
@@ -133,7 +133,7 @@ impl Subscription {
         }
         if finished || !waits {
             subscriber.leave();
-            self.forget(&bus, subscriber);
+            Self::forget(&bus, subscriber);
         }
         finished || !waits
     }
@@ -165,6 +165,11 @@ impl Subscription {
         value: Vec<u8>,
     ) -> Result<(), StorageError> {
         self.subscriber().put_state(key, name, value)
+    }
+
+    /// The bus that it is of, while there is one.
+    pub(crate) fn live_bus(&self) -> Option<Bus> {
+        self.bus.upgrade().map(|inner| Bus { inner })
     }
 
     pub(super) fn runtime(&self) -> &Runtime {

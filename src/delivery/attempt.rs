@@ -156,7 +156,7 @@ pub(super) fn event_of(registered: &Registered, entry: &Entry) -> Result<CellRef
         .unwrap_or_else(|panic| Err(format!("decoding it panicked: {}", text_of(panic.as_ref()))))
 }
 
-pub(super) fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
     HandlerError::retry(format!("the handler panicked: {}", text_of(panic)))
 }
 

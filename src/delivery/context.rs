@@ -230,6 +230,12 @@ impl Context {
         self.staged = Staged::skipped(skip);
     }
 
+    /// What the wall clock shows, and 64 random bits.
+    pub(crate) fn moment(&self) -> (Timestamp, u64) {
+        let runtime = self.subscriber.runtime();
+        (runtime.wall(), runtime.random())
+    }
+
     /// Whether whoever pulls has it in hand, rather than a handler.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_pulled(&self) -> bool {

@@ -119,7 +119,12 @@ pub(crate) const STATE: &[u8] = b"state\0";
 /// State of one subscription and one event key. The key's length comes first, so that no two keys
 /// and names run into each other.
 pub(super) fn state(subscription: &str, key: Option<&Key>, name: &str) -> Vec<u8> {
-    let mut bytes = under("state", subscription);
+    named("state", subscription, key, name)
+}
+
+/// The same in any area.
+pub(super) fn named(area: &str, subscription: &str, key: Option<&Key>, name: &str) -> Vec<u8> {
+    let mut bytes = under(area, subscription);
     let text = key.map(Key::as_str);
     // Keys are bounded far below; `None` is told apart from the empty key.
     let length = text.map_or(0, |text| text.len() + 1);
@@ -127,6 +132,14 @@ pub(super) fn state(subscription: &str, key: Option<&Key>, name: &str) -> Vec<u8
     bytes.extend(text.unwrap_or_default().bytes());
     bytes.extend(name.bytes());
     bytes
+}
+
+/// The event key and the name at the end of what [`named`] makes, behind area and subscription.
+pub(super) fn split_named(bytes: &[u8]) -> Option<(Key, &str)> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?.checked_sub(1)?;
+    let (key, name) = rest.split_at_checked(length)?;
+    Some((Key::new(std::str::from_utf8(key).ok()?), std::str::from_utf8(name).ok()?))
 }
 
 /// Those writes whose key begins so.
@@ -142,7 +155,7 @@ pub(super) fn any_under(writes: &Writes, prefix: &[u8]) -> bool {
     writes.range(prefix.to_vec()..).next().is_some_and(|(key, _)| key.starts_with(prefix))
 }
 
-fn under(area: &str, name: &str) -> Vec<u8> {
+pub(super) fn under(area: &str, name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(area.len() + name.len() + 16);
     key.extend(area.bytes());
     key.push(0);

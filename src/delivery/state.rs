@@ -53,7 +53,7 @@ impl<'a> State<'a> {
     /// # Errors
     /// [`StateError`].
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
-        let Some(bytes) = self.bytes(&self.key(name)?)? else {
+        let Some(bytes) = self.ctx.recall(&self.key(name)?)? else {
             return Ok(None);
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|source| value_error(name, source))
@@ -88,11 +88,6 @@ impl<'a> State<'a> {
             return Err(StateError::NoKey);
         }
         Ok(keys::state(&self.ctx.subscriber.name, key, name))
-    }
-
-    /// As this attempt left it, or else the lane, or else storage.
-    fn bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.ctx.recall(key)
     }
 }
 

@@ -1,4 +1,4 @@
-//! For tests of your own (feature `testing`): a bus for tests, tests of one handler, simulated runs of whole
+//! For tests of your own (feature `testing`): a bus for tests, tests of one handler or one saga, simulated runs of whole
 //! flows, a prover of idempotency, strategies and a model for property tests, the simulator, the history
 //! checker, a transport on which everything goes wrong, and the conformance suites.
 
@@ -8,6 +8,7 @@ mod handler;
 mod history;
 pub mod model;
 mod prover;
+mod saga;
 pub mod sim;
 pub mod strategies;
 mod unreliable;
@@ -24,5 +25,6 @@ pub use history::{Anomaly, AnomalyKind, End, Ending, Fact, History, Promises, Sk
 pub use prover::{
     Culprit, Interruption, NotIdempotent, Proof, prove_idempotent, try_prove_idempotent,
 };
+pub use saga::{SagaOrders, SagaTest};
 pub use sim::{Faults, Sim};
 pub use unreliable::{Mishaps, UnreliableTransport};

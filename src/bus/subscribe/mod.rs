@@ -92,6 +92,11 @@ impl SubscriptionBuilder {
         }
     }
 
+    /// The most lanes that there may be.
+    pub(crate) fn most_lanes(&self) -> u32 {
+        self.lanes.most()
+    }
+
     /// When a failed event is tried again. [`Backoff::default`] unless set.
     pub fn retry(mut self, backoff: Backoff) -> Self {
         self.policy.retry = backoff;
