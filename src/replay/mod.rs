@@ -9,6 +9,7 @@ pub use error::HistoryError;
 pub use history::{History, Pasts};
 pub use past::{AnyOf, Encoded, Past};
 pub use select::Select;
+pub(crate) use select::sealed::{Told, Types};
 
 use std::sync::Arc;
 
