@@ -51,6 +51,12 @@
 //! is an error. What cannot be handled is kept among the [`DeadLetters`], to be retried or
 //! discarded.
 //!
+//! # Reading back
+//!
+//! [`Bus::history`] reads the past, typed. [`Bus::project`] keeps a read model, whose rows a [`View`] shows and which is
+//! built anew beside the one that is served; [`Bus::project_into`] feeds one that somebody else keeps.
+//! [`Bus::publish_if`] appends unless something came meanwhile, and an [`Aggregate`] decides upon that.
+//!
 //! # Async, and pulling
 //!
 //! With feature `tokio`, `on_async` takes async handlers. [`SubscriptionBuilder::stream`] hands out
@@ -122,7 +128,7 @@ pub use policy::{
 };
 pub use projection::{
     BuildProgress, Halted, Late, LateCounts, ProjectError, ProjectionBuilder, ProjectionStatus,
-    Row, Rows, RowsIter, View, ViewError,
+    Row, Rows, RowsIter, Sink, SinkBuilder, SinkFeed, SinkStatus, View, ViewError,
 };
 pub use replay::{
     AnyOf, Comparison, Difference, DryReplay, Encoded, History, HistoryError, Past, Pasts, Replay,
@@ -136,6 +142,11 @@ pub use tidings_derive::Event;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The same for the patterns.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/patterns.md")]
+struct Patterns;
 
 /// The same for the chapter about testing.
 #[cfg(doctest)]

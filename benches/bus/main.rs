@@ -10,6 +10,8 @@
 //! unless its configuration says otherwise; cursors may be a little behind after one, and the
 //! events behind them come again.
 //!
+//! `bus/projection` builds the rows of a projection from a whole log, beside the same by hand.
+//!
 //! `redis-always` is measured where `TIDINGS_BENCH_REDIS` is the URL of a server, which is then set
 //! to `appendfsync always`, and `jetstream` where `TIDINGS_BENCH_NATS` is the address of one. Both
 //! should be on this machine, and their data on the disk of `TIDINGS_BENCH_DIR`.
@@ -21,6 +23,7 @@ mod ours;
 mod participants;
 mod peers;
 mod progress;
+mod projection;
 mod queue;
 mod workloads;
 

@@ -15,9 +15,9 @@ use crate::{
     event::{Event, Key, is_valid_name},
     journal::{Expected, PublishAllError, PublishFailure},
     message::{Message, Position},
-    policy::{Attempt, Backoff},
+    policy::{Backoff, Retries},
     replay::HistoryError,
-    runtime::{Monitor, Tick},
+    runtime::Monitor,
     storage::{StorageError, Write},
 };
 
@@ -171,7 +171,7 @@ impl<A: Aggregate> AggregateRef<A> {
     where
         I: IntoIterator<Item = A::Event>,
     {
-        let mut retries = Retries::new(&self.bus, self.conflicts.clone());
+        let mut retries = Retries::by(self.conflicts.clone());
         loop {
             let (mut loaded, snapshot) = self.load_since_snapshot()?;
             let events = decide(&loaded.state).map_err(ExecuteError::Refused)?;
@@ -186,13 +186,22 @@ impl<A: Aggregate> AggregateRef<A> {
                     self.keep(&loaded, snapshot);
                     return Ok(loaded);
                 }
-                Err(PublishFailure::Conflict { .. }) if retries.wait() => {}
+                Err(PublishFailure::Conflict { .. }) if self.wait(&mut retries) => {}
                 Err(PublishFailure::Conflict { .. }) => {
-                    return Err(ExecuteError::Contended { attempts: retries.failed });
+                    return Err(ExecuteError::Contended { attempts: retries.failed() });
                 }
                 Err(failure) => return Err(failure.into()),
             }
         }
+    }
+
+    /// Waits until it is time for another attempt. False: there is none.
+    fn wait(&self, retries: &mut Retries) -> bool {
+        let runtime = self.bus.journal().runtime();
+        let now = runtime.now();
+        let Some(delay) = retries.fail(now, runtime.random()) else { return false };
+        runtime.wait(&Monitor::default(), Some(now.saturating_add(delay)), || false);
+        true
     }
 
     /// Returns how many there are, and where the last one is.
@@ -265,34 +274,5 @@ impl<A: Aggregate> fmt::Debug for AggregateRef<A> {
             .field("name", &A::NAME)
             .field("key", &self.key)
             .finish_non_exhaustive()
-    }
-}
-
-/// Waiting after conflicts.
-struct Retries {
-    bus: Bus,
-    backoff: Backoff,
-    failed: u32,
-    since: Tick,
-    previous: Duration,
-}
-
-impl Retries {
-    fn new(bus: &Bus, backoff: Backoff) -> Self {
-        let (bus, since) = (bus.clone(), bus.journal().runtime().now());
-        Self { bus, backoff, failed: 0, since, previous: Duration::ZERO }
-    }
-
-    /// Waits until it is time for another attempt. False: there is none.
-    fn wait(&mut self) -> bool {
-        self.failed += 1;
-        let runtime = self.bus.journal().runtime();
-        let now = runtime.now();
-        let elapsed = now.saturating_sub(self.since);
-        let attempt = Attempt { failed: self.failed, elapsed, previous: self.previous };
-        let Some(delay) = self.backoff.next_delay(attempt, runtime.random()) else { return false };
-        self.previous = delay;
-        runtime.wait(&Monitor::default(), Some(now.saturating_add(delay)), || false);
-        true
     }
 }

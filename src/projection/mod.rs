@@ -16,6 +16,7 @@ mod lateness;
 mod live;
 mod model;
 mod rows;
+mod sink;
 mod status;
 mod stored;
 mod view;
@@ -24,6 +25,7 @@ pub use builder::ProjectionBuilder;
 pub use error::{ProjectError, ViewError};
 pub use lateness::{Late, LateCounts};
 pub use rows::{Row, Rows};
+pub use sink::{Sink, SinkBuilder, SinkFeed, SinkStatus};
 pub use status::{BuildProgress, Halted, ProjectionStatus};
 pub use view::{RowsIter, View};
 

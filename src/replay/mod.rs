@@ -19,6 +19,7 @@ pub use history::{History, Pasts};
 pub use past::{AnyOf, Encoded, Past};
 pub use running::{Replay, Speed};
 pub use select::Select;
+pub(crate) use select::sealed::{Told, Types};
 
 use std::sync::Arc;
 

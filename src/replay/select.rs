@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::past::{AnyOf, Encoded};
 use crate::{
+    bus::SubscriptionBuilder,
     contract::{Contract, EventType, NameTaken},
     event::Event,
     storage::RecordRef,
@@ -22,6 +23,10 @@ pub trait Select: sealed::Sealed + 'static {
     #[doc(hidden)]
     fn choose(wanted: &mut sealed::Wanted<'_>) -> Result<(), NameTaken>;
 
+    /// Has a subscription tell that any of them has come.
+    #[doc(hidden)]
+    fn listen(builder: SubscriptionBuilder, told: &Arc<sealed::Told>) -> SubscriptionBuilder;
+
     #[doc(hidden)]
     fn decode(types: &sealed::Types, record: &RecordRef<'_>)
     -> Result<Self::Event, sealed::Reason>;
@@ -33,6 +38,9 @@ pub(crate) mod sealed {
     use crate::contract::DecodeError;
 
     pub trait Sealed {}
+
+    /// Is called when something has come.
+    pub(crate) type Told = dyn Fn() + Send + Sync;
 
     /// The events that are wanted, as they are looked up.
     pub struct Wanted<'a> {
@@ -56,15 +64,13 @@ pub(crate) mod sealed {
     }
 
     impl Types {
-        pub(in crate::replay) fn of<S: super::Select>(
-            contract: &Contract,
-        ) -> Result<Self, NameTaken> {
+        pub(crate) fn of<S: super::Select>(contract: &Contract) -> Result<Self, NameTaken> {
             let mut wanted = Wanted { contract, types: Self::default() };
             S::choose(&mut wanted)?;
             Ok(wanted.types)
         }
 
-        pub(in crate::replay) fn names(&self) -> Vec<Arc<str>> {
+        pub(crate) fn names(&self) -> Vec<Arc<str>> {
             self.0.iter().map(|event| Arc::clone(&event.name)).collect()
         }
 
@@ -103,7 +109,7 @@ pub(crate) mod sealed {
     }
 }
 
-use sealed::{Reason, Sealed, Types, Wanted};
+use sealed::{Reason, Sealed, Told, Types, Wanted};
 
 impl<E: Event> Sealed for E {}
 
@@ -112,6 +118,11 @@ impl<E: Event> Select for E {
 
     fn choose(wanted: &mut Wanted<'_>) -> Result<(), NameTaken> {
         wanted.add::<E>()
+    }
+
+    fn listen(builder: SubscriptionBuilder, told: &Arc<Told>) -> SubscriptionBuilder {
+        let told = Arc::clone(told);
+        builder.on(move |_: &E| told())
     }
 
     #[inline]
@@ -129,6 +140,11 @@ impl Select for Encoded {
         Ok(())
     }
 
+    /// Nothing has no name.
+    fn listen(builder: SubscriptionBuilder, _: &Arc<Told>) -> SubscriptionBuilder {
+        builder
+    }
+
     fn decode(_: &Types, record: &RecordRef<'_>) -> Result<Self, Reason> {
         Ok(Self { payload: record.payload.to_vec() })
     }
@@ -144,6 +160,11 @@ macro_rules! select_several {
             fn choose(wanted: &mut Wanted<'_>) -> Result<(), NameTaken> {
                 $(wanted.add::<$event>()?;)+
                 Ok(())
+            }
+
+            fn listen(builder: SubscriptionBuilder, told: &Arc<Told>) -> SubscriptionBuilder {
+                $(let builder = <$event as Select>::listen(builder, told);)+
+                builder
             }
 
             fn decode(types: &Types, record: &RecordRef<'_>) -> Result<AnyOf<Self>, Reason> {

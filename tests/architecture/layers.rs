@@ -23,6 +23,7 @@ pub(crate) const NEIGHBOURS: &[(&str, &str)] = &[
     ("message", "runtime"),
     ("policy", "message"),
     ("policy", "runtime"),
+    ("projection", "replay"),
     ("testing", "saga"),
 ];
 

@@ -6,3 +6,4 @@ mod late;
 mod living;
 mod shop;
 mod simulated;
+mod sinks;

@@ -42,6 +42,15 @@ impl SubscriptionBuilder {
         self.add::<E>(run).start_with(Some(on_stop))
     }
 
+    /// Starts a subscription of the bus's own, whatever its events.
+    pub(crate) fn start_listening(
+        mut self,
+        on_stop: Box<dyn FnOnce() + Send>,
+    ) -> Result<Subscription, SubscribeError> {
+        self.own = true;
+        self.start_with(Some(on_stop))
+    }
+
     fn start_with(
         self,
         on_stop: Option<Box<dyn FnOnce() + Send>>,
