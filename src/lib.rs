@@ -62,6 +62,10 @@
 //! With feature `tokio`, `on_async` takes async handlers. [`SubscriptionBuilder::stream`] hands out
 //! events to be settled one by one.
 //!
+//! # Sagas
+//!
+//! [`saga`] has processes that go on over many events: typed state machines with timers and compensation.
+//!
 //! # Testing
 //!
 //! With feature `testing`, `testing::TestBus` runs a user's own set-up on a virtual clock, and
@@ -143,7 +147,7 @@ pub use tidings_derive::Event;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// The same for the patterns.
+/// The same for the chapter about patterns.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/patterns.md")]
 struct Patterns;

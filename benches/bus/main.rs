@@ -12,6 +12,9 @@
 //!
 //! `bus/projection` builds the rows of a projection from a whole log, beside the same by hand.
 //!
+//! `bus/saga` is transitions of a saga a second: events published in the same way, each of which loads an
+//! instance, moves it on, and stores it with a line of its history.
+//!
 //! `redis-always` is measured where `TIDINGS_BENCH_REDIS` is the URL of a server, which is then set
 //! to `appendfsync always`, and `jetstream` where `TIDINGS_BENCH_NATS` is the address of one. Both
 //! should be on this machine, and their data on the disk of `TIDINGS_BENCH_DIR`.
@@ -25,6 +28,7 @@ mod peers;
 mod progress;
 mod projection;
 mod queue;
+mod saga;
 mod workloads;
 
 use std::process::ExitCode;

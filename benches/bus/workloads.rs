@@ -22,6 +22,7 @@ pub(crate) const ALL: &[Workload] = &[
     Workload { name: "bus/end-to-end", run: pipelined },
     Workload { name: "bus/end-to-end/low-load", run: low_load },
     Workload { name: "bus/projection", run: crate::projection::build },
+    Workload { name: "bus/saga", run: crate::saga::transitions },
 ];
 
 const IN_FLIGHT: usize = 4096;

@@ -53,15 +53,22 @@ impl<'de> Deserialize<'de> for MessageId {
     }
 }
 
+/// How long the text is, hyphens included.
+const TEXT: usize = 36;
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [b'-'; TEXT];
+        let mut to = 0;
         for (at, byte) in self.0.iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
+            to += usize::from(matches!(at, 4 | 6 | 8 | 10));
+            text[to] = DIGITS[usize::from(byte >> 4)];
+            text[to + 1] = DIGITS[usize::from(byte & 15)];
+            to += 2;
         }
-        Ok(())
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

@@ -4,6 +4,7 @@
 mod fulfilment;
 mod world;
 
+mod booking;
 mod compensating;
 mod correlating;
 mod crashing;
@@ -14,6 +15,7 @@ mod late;
 mod linear;
 mod missing;
 mod operating;
+mod orchestrated;
 mod running;
 mod timers;
 mod trying;

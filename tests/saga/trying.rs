@@ -84,7 +84,7 @@ fn a_saga_is_drawn_as_it_is_declared() {
         "    [*] --> s0 : orders.placed\n",
         "    s0 --> s1 : payments.taken\n",
         "    s0 --> s0 : timer payment\n",
-        "    s0 --> s4 : payment, all undone\n",
+        "    s0 --> s4 : timer payment, all undone\n",
         "    s1 --> s2 : stock.reserved, no return\n",
         "    s3 --> [*]\n",
     ] {

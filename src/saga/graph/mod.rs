@@ -126,7 +126,13 @@ fn edges(
         pivots: declared.pivots,
     };
     let forward = declared.targets.iter().map(|to| edge(to, kind));
-    let undoing = declared.compensates_to.iter().map(|to| edge(to, TransitionKind::Compensation));
+    let undoing = declared.compensates_to.iter().map(|to| {
+        let mut undoing = edge(to, TransitionKind::Compensation);
+        if kind == TransitionKind::Timer {
+            undoing.trigger = format!("timer {trigger}");
+        }
+        undoing
+    });
     let all: Vec<_> = forward.chain(undoing).collect();
     match from {
         Some(from) if all.is_empty() => vec![edge(from, kind)],
