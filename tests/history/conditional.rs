@@ -1,6 +1,10 @@
 //! Publishing on a condition: what counts, who loses, and what the loser is told.
 
-use std::{collections::BTreeMap, sync::Arc, thread};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Barrier},
+    thread,
+};
 
 use proptest::prelude::*;
 use tidings::{
@@ -154,6 +158,28 @@ fn of_many_threads_that_expect_the_same_one_wins() {
         total += cents.len() as u64;
     }
     assert_eq!(total, THREADS * EACH);
+}
+
+#[test]
+fn of_threads_that_begin_at_one_moment_one_wins() {
+    const THREADS: usize = 4;
+    const ROUNDS: u64 = 300;
+    let dir = tempfile::tempdir().unwrap();
+    let bus = Bus::builder().open(dir.path()).unwrap();
+    let moment = Barrier::new(THREADS);
+    let take = || {
+        let won = |round: &u64| {
+            moment.wait();
+            bus.publish_if(Expected::none_of(*round), placed(*round, 0)).is_ok()
+        };
+        (0..ROUNDS).filter(won).count()
+    };
+    let wins: usize = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(take)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(wins as u64, ROUNDS);
+    assert_eq!(bus.end().get(), ROUNDS + 1);
 }
 
 /// A publish under a condition: of which event, expecting what, as one of how many.
