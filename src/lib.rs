@@ -76,7 +76,7 @@
 //! # Features
 //!
 //! `derive` (default): `#[derive(Event)]`. `tokio`: async handlers and `Stream`. `testing`: the
-//! simulator and the conformance suites. `cli`: the tool `tidings`, which looks at stores, verifies
+//! simulator and the conformance suites. `cron`: what recurs by a calendar. `cli`: the tool `tidings`, which looks at stores, verifies
 //! them and rescues damaged ones. A feature adds; none changes what is there.
 
 // What makes a run impossible to repeat goes through the runtime; the list is in clippy.toml.
@@ -99,6 +99,8 @@ mod projection;
 mod replay;
 mod runtime;
 pub mod saga;
+#[cfg(feature = "cron")]
+mod schedule;
 pub mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -139,6 +141,8 @@ pub use replay::{
     ReplayBuilder, ReplayError, Select, Speed,
 };
 pub use runtime::{PoolSize, PoolStatus, Priority, Runtime, Timestamp};
+#[cfg(feature = "cron")]
+pub use schedule::{CatchUp, Cron, CronError, Recurring, RecurringBuilder, RecurringError};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;
 

@@ -262,6 +262,8 @@ impl BusBuilder {
             probed: self.probed,
             max_hops: self.max_hops,
             retention: self.retention,
+            #[cfg(feature = "cron")]
+            recurring: Mutex::default(),
             report: Mutex::default(),
             budgets: self.budgets.into_iter().map(budget).collect(),
         };

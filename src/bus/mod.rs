@@ -7,6 +7,8 @@ mod description;
 mod error;
 mod protect;
 mod publish;
+#[cfg(feature = "cron")]
+mod recurring;
 mod request;
 mod reservation;
 mod retention;
@@ -73,6 +75,9 @@ pub(crate) struct Inner {
     probed: Probed,
     max_hops: u32,
     retention: Retention,
+    /// What is done again and again, by name.
+    #[cfg(feature = "cron")]
+    recurring: Mutex<BTreeMap<Arc<str>, Arc<crate::runtime::Task>>>,
     /// Set once the bus has shut down.
     report: Mutex<Option<Report>>,
     /// What retries cost that run on a pool, by its name.

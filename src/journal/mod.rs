@@ -226,6 +226,19 @@ impl Journal {
         self.draft_at(topic, message, cause, self.clock.wall())
     }
 
+    /// The same for one that stands for that time.
+    #[cfg(feature = "cron")]
+    pub(crate) fn draft_for<E: Event>(
+        &self,
+        message: Message<E>,
+        time: Timestamp,
+    ) -> Result<Draft, PublishError<E>> {
+        match self.topic::<E>() {
+            Ok(topic) => self.draft_at(&topic, message, None, time),
+            Err(taken) => Err(PublishError::new(taken.into(), message)),
+        }
+    }
+
     /// The same for one that is published at that time.
     fn draft_at<E: Event>(
         &self,

@@ -5,3 +5,4 @@ mod cancelling;
 mod events;
 mod firing;
 mod outliving;
+mod recurring;
