@@ -51,6 +51,12 @@
 //! is an error. What cannot be handled is kept among the [`DeadLetters`], to be retried or
 //! discarded.
 //!
+//! # Reading back
+//!
+//! [`Bus::history`] reads the past, typed. [`Bus::project`] keeps a read model, whose rows a [`View`] shows and which is
+//! built anew beside the one that is served; [`Bus::project_into`] feeds one that somebody else keeps.
+//! [`Bus::publish_if`] appends unless something came meanwhile, and an [`Aggregate`] decides upon that.
+//!
 //! # Async, and pulling
 //!
 //! With feature `tokio`, `on_async` takes async handlers. [`SubscriptionBuilder::stream`] hands out
@@ -79,6 +85,7 @@
 #[cfg(test)]
 extern crate self as tidings; // `#[derive(Event)]` writes `::tidings`, in unit tests too
 
+mod aggregate;
 mod bus;
 pub mod codec;
 mod contract;
@@ -88,6 +95,7 @@ mod event;
 mod journal;
 mod message;
 mod policy;
+mod projection;
 mod replay;
 mod runtime;
 pub mod saga;
@@ -96,6 +104,7 @@ pub mod storage;
 pub mod testing;
 pub mod transport;
 
+pub use aggregate::{Aggregate, AggregateRef, ExecuteError, Loaded};
 pub use bus::{
     Asked, Bus, BusBuilder, DeadLetterError, DeadLetters, Deliveries, Description, DryRun, Error,
     HandlerDescription, LetterGroup, Letters, OpenError, Pending, Publisher, Receipt, Reply,
@@ -112,7 +121,7 @@ pub use delivery::{
     made_by,
 };
 pub use event::{Durability, Event, Key, ToKey};
-pub use journal::{PublishAllError, PublishError, PublishFailure, ScheduledEvent};
+pub use journal::{Expected, PublishAllError, PublishError, PublishFailure, ScheduledEvent};
 pub use message::{
     CorrelationId, Delayed, Envelope, HeaderError, Headers, Message, MessageId, ParseIdError,
     Position, Publishable, Scheduled,
@@ -121,7 +130,14 @@ pub use policy::{
     Attempt, Backoff, CircuitBreaker, Forecast, LagObjective, Lanes, OnDeadLetter, Overflow, Rate,
     Retention, RetryBudget, Start, Unread, Window,
 };
-pub use replay::{Comparison, Difference, DryReplay, Replay, ReplayBuilder, ReplayError, Speed};
+pub use projection::{
+    BuildProgress, Halted, Late, LateCounts, ProjectError, ProjectionBuilder, ProjectionStatus,
+    Row, Rows, RowsIter, Sink, SinkBuilder, SinkFeed, SinkStatus, View, ViewError,
+};
+pub use replay::{
+    AnyOf, Comparison, Difference, DryReplay, Encoded, History, HistoryError, Past, Pasts, Replay,
+    ReplayBuilder, ReplayError, Select, Speed,
+};
 pub use runtime::{PoolSize, PoolStatus, Priority, Runtime, Timestamp};
 #[cfg(feature = "derive")]
 pub use tidings_derive::Event;

@@ -10,6 +10,8 @@
 //! unless its configuration says otherwise; cursors may be a little behind after one, and the
 //! events behind them come again.
 //!
+//! `bus/projection` builds the rows of a projection from a whole log, beside the same by hand.
+//!
 //! `bus/saga` is transitions of a saga a second: events published in the same way, each of which loads an
 //! instance, moves it on, and stores it with a line of its history.
 //!
@@ -24,6 +26,7 @@ mod ours;
 mod participants;
 mod peers;
 mod progress;
+mod projection;
 mod queue;
 mod saga;
 mod workloads;

@@ -21,6 +21,7 @@ use crate::{
 pub(crate) const ALL: &[Workload] = &[
     Workload { name: "bus/end-to-end", run: pipelined },
     Workload { name: "bus/end-to-end/low-load", run: low_load },
+    Workload { name: "bus/projection", run: crate::projection::build },
     Workload { name: "bus/saga", run: crate::saga::transitions },
 ];
 

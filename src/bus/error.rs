@@ -71,6 +71,9 @@ pub enum Error {
     /// The bus could not be built or opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Of what is built upon a bus: history, projections.
+    #[error(transparent)]
+    Other(BoxError),
     /// A publish failed.
     #[error("could not publish `{event}`: {failure}")]
     Publish {

@@ -8,6 +8,7 @@ mod error;
 mod protect;
 mod publish;
 mod request;
+mod reservation;
 mod retention;
 mod rewind;
 mod schedule;
@@ -15,14 +16,7 @@ mod shutdown;
 mod subscribe;
 mod subscription;
 
-use std::{
-    any::TypeId,
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{any::TypeId, collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
@@ -35,6 +29,7 @@ pub use description::{Description, HandlerDescription, SubscriptionDescription};
 pub use error::{Error, OpenError};
 pub use publish::{Pending, Publisher, Receipt, SettleError};
 pub use request::{Asked, Reply, RequestError, RequestFailure};
+pub(crate) use reservation::{Reservation, WeakBus};
 pub use retention::TrimError;
 pub use rewind::RewindError;
 pub use schedule::ScheduledEvents;
@@ -49,10 +44,10 @@ use crate::{
         self, Area, Budget, Probed, Quarantine, Record, Replies, StoredSubscription, Subscriber,
     },
     event::Event,
-    journal::{Journal, PublishAllError, PublishError},
+    journal::{Expected, Journal, PublishAllError, PublishError},
     message::{Position, Publishable},
     policy::Retention,
-    runtime::{PoolStatus, in_task},
+    runtime::{PoolStatus, Task, in_task},
     storage::StorageError,
 };
 
@@ -87,8 +82,8 @@ pub(crate) struct Inner {
 #[derive(Default)]
 struct Subscriptions {
     running: BTreeMap<Arc<str>, Arc<Subscriber>>,
-    /// Names that are taken by subscriptions about to run.
-    starting: BTreeSet<Arc<str>>,
+    /// Names that are taken by subscriptions about to run, with what is done before they do.
+    starting: BTreeMap<Arc<str>, Option<Arc<Task>>>,
     /// None may start any more.
     closed: bool,
 }
@@ -161,6 +156,69 @@ impl Bus {
         let messages = messages.into_iter().map(P::into_message).collect();
         match self.inner.journal.topic::<P::Event>() {
             Ok(topic) => publish::all(&self.inner.journal, &topic, messages),
+            Err(taken) => Err(PublishAllError::new(taken.into(), messages)),
+        }
+    }
+
+    /// Publishes, if the last event with a key is the one that is expected: optimistic appending, for code
+    /// that decides by what it has read. Who comes second loses, and has its event back.
+    ///
+    /// The last event with that key among those *of the same name*: whoever published it, and however.
+    /// It is decided where the event gets its position, so that of any number of threads that
+    /// expect the same, one succeeds. On a durable bus alone. Costs, besides the publish, a look into
+    /// the index of the log from the expected position on; for [`Expected::none_of`], from the beginning.
+    ///
+    /// A message with the idempotency key or the id of an earlier one gets the receipt of that, as
+    /// everywhere, whatever it expects.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tidings::{Bus, Event, storage::MemoryStorage};
+    /// use tidings::{Expected, PublishFailure};
+    ///
+    /// #[derive(Debug, Serialize, Deserialize, Event)]
+    /// #[event(name = "seats.taken", key = "seat")]
+    /// struct SeatTaken { seat: u64, by: String }
+    ///
+    /// # let bus = Bus::builder().storage(MemoryStorage::new()).build()?;
+    /// let anna = SeatTaken { seat: 7, by: "Anna".into() };
+    /// bus.publish_if(Expected::none_of(7), anna)?;
+    ///
+    /// let bert = SeatTaken { seat: 7, by: "Bert".into() };
+    /// let lost = bus.publish_if(Expected::none_of(7), bert).unwrap_err();
+    /// assert!(matches!(lost.failure(), PublishFailure::Conflict { found: Some(_), .. }));
+    /// assert_eq!(lost.into_event().by, "Bert");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PublishFailure::Conflict`](crate::PublishFailure::Conflict), and as for [`Bus::publish`]. The
+    /// message is handed back.
+    pub fn publish_if<P: Publishable>(
+        &self,
+        expected: Expected,
+        message: P,
+    ) -> Result<Receipt, PublishError<P::Event>> {
+        let message = message.into_message();
+        match self.inner.journal.topic::<P::Event>() {
+            Ok(topic) => publish::one_if(&self.inner.journal, &topic, expected, message),
+            Err(taken) => Err(PublishError::new(taken.into(), message)),
+        }
+    }
+
+    /// Publishes several events as one, if the last event with a key is the one that is expected. What is
+    /// expected is looked at once, before the first of them. Nothing is fine, whatever is expected.
+    ///
+    /// # Errors
+    /// As for [`Bus::publish_if`]. All messages are handed back.
+    pub fn publish_all_if<P: Publishable>(
+        &self,
+        expected: Expected,
+        messages: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Receipt>, PublishAllError<P::Event>> {
+        let messages = messages.into_iter().map(P::into_message).collect();
+        match self.inner.journal.topic::<P::Event>() {
+            Ok(topic) => publish::all_if(&self.inner.journal, &topic, expected, messages),
             Err(taken) => Err(PublishAllError::new(taken.into(), messages)),
         }
     }
@@ -401,6 +459,11 @@ impl fmt::Debug for Bus {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.journal.close_intake();
+        for task in
+            std::mem::take(&mut self.subscriptions.get_mut().starting).into_values().flatten()
+        {
+            task.stop();
+        }
         for subscriber in self.subscriptions.get_mut().running.values() {
             subscriber.leave();
         }

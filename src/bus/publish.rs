@@ -16,8 +16,8 @@ use crate::{
     delivery::Waited,
     event::Event,
     journal::{
-        Draft, Enqueued, Journal, Place, Places, PublishAllError, PublishError, PublishFailure,
-        Rejected, Ticket, Topic,
+        Draft, Enqueued, Expected, Journal, Place, Places, PublishAllError, PublishError,
+        PublishFailure, Rejected, Ticket, Topic,
     },
     message::{Message, MessageId, Position, Publishable},
     runtime::in_task,
@@ -97,17 +97,27 @@ impl Receipt {
         if in_task() {
             return Err(SettleError::InsideHandler);
         }
-        let running = bus.inner.subscriptions.lock().running.get(subscription).cloned();
-        let subscription = subscription.to_owned();
-        let alive = running.filter(|subscriber| subscriber.is_alive());
-        let Some(subscriber) = alive else {
-            return Err(SettleError::NotRunning { subscription });
-        };
-        let deadline = subscriber.runtime().now().saturating_add(timeout);
-        match subscriber.wait_settled(position, deadline) {
-            Waited::Settled => Ok(()),
-            Waited::Dead => Err(SettleError::Dead { subscription, position }),
-            Waited::Open => Err(SettleError::Open { subscription, position }),
+        let (journal, name) = (bus.journal(), subscription);
+        let deadline = journal.runtime().now().saturating_add(timeout);
+        let subscription = name.to_owned();
+        // One that is about to run, or to be followed by another, is waited for.
+        loop {
+            let waited = bus.alive(name).map(|one| one.wait_settled(position, deadline));
+            match waited {
+                Some(Waited::Settled) => return Ok(()),
+                Some(Waited::Dead) => return Err(SettleError::Dead { subscription, position }),
+                _ if bus.is_starting(name) && journal.runtime().now() < deadline => {
+                    let is_there = || bus.alive(name).is_some() || !bus.is_starting(name);
+                    journal.runtime().wait(journal.quiet(), Some(deadline), is_there);
+                }
+                None if bus.alive(name).is_some() => {}
+                None if !bus.is_starting(name) => {
+                    return Err(SettleError::NotRunning { subscription });
+                }
+                Some(Waited::Open) | None => {
+                    return Err(SettleError::Open { subscription, position });
+                }
+            }
         }
     }
 
@@ -270,17 +280,48 @@ pub(super) fn later<E: Event>(
     Ok(Pending { journal: Arc::clone(journal), id, answer, event: PhantomData })
 }
 
+/// Publishes one event if what is expected is so.
+pub(super) fn one_if<E: Event>(
+    journal: &Journal,
+    topic: &Arc<Topic>,
+    expected: Expected,
+    message: Message<E>,
+) -> Result<Receipt, PublishError<E>> {
+    let draft = journal.draft_as(topic, message, None)?;
+    let id = draft.envelope().id;
+    answer(id, journal.publish_if(topic, expected, vec![draft]))
+}
+
+/// Publishes several events as one if what is expected is so.
+pub(super) fn all_if<E: Event>(
+    journal: &Journal,
+    topic: &Arc<Topic>,
+    expected: Expected,
+    messages: Vec<Message<E>>,
+) -> Result<Vec<Receipt>, PublishAllError<E>> {
+    all_by(journal, topic, messages, |drafts| journal.publish_if(topic, expected, drafts))
+}
+
 pub(super) fn all<E: Event>(
     journal: &Journal,
     topic: &Arc<Topic>,
     messages: Vec<Message<E>>,
+) -> Result<Vec<Receipt>, PublishAllError<E>> {
+    all_by(journal, topic, messages, |drafts| journal.publish_all(drafts))
+}
+
+fn all_by<E: Event>(
+    journal: &Journal,
+    topic: &Arc<Topic>,
+    messages: Vec<Message<E>>,
+    publish: impl FnOnce(Vec<Draft>) -> Result<Places, Rejected>,
 ) -> Result<Vec<Receipt>, PublishAllError<E>> {
     let drafts = draft_all(journal, topic, messages)?;
     if drafts.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<_> = drafts.iter().map(|draft| draft.envelope().id).collect();
-    let places = journal.publish_all(drafts).map_err(Rejected::into_all_error)?;
+    let places = publish(drafts).map_err(Rejected::into_all_error)?;
     Ok(places.of(ids.into_iter()).map(Receipt::of).collect())
 }
 

@@ -2,14 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bus, Inner, Subscription};
-use crate::{
-    delivery::{self, Subscriber},
-    message::Position,
-    policy::Start,
-    runtime::in_task,
-    storage::StorageError,
-};
+use super::{Bus, Reservation, SubscribeError, Subscription};
+use crate::{delivery, message::Position, policy::Start, runtime::in_task, storage::StorageError};
 
 /// Why a subscription could not be rewound.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +49,11 @@ impl Bus {
     /// See [`RewindError`].
     pub fn rewind(&self, subscription: &str, to: Start) -> Result<Position, RewindError> {
         let name: Arc<str> = subscription.into();
-        self.inner.take_idle(&name)?;
-        let rewound = delivery::rewind(&self.inner.journal, &name, to);
-        self.inner.subscriptions.lock().starting.remove(&name);
-        rewound?.ok_or_else(|| not_stored(&name))
+        let _reserved = self.reserve(&name).map_err(|error| match error {
+            SubscribeError::Closed => RewindError::Closed,
+            _ => RewindError::Running { name: name.to_string() },
+        })?;
+        delivery::rewind(&self.inner.journal, &name, to)?.ok_or_else(|| not_stored(&name))
     }
 }
 
@@ -102,48 +97,22 @@ impl Subscription {
         if old.is_pulled() {
             return Err(RewindError::Pulled { name: old.name.to_string() });
         }
-        bus.begin_restart(&old)?;
+        let bus = Bus { inner: bus };
+        let reserved = Reservation::instead_of(&bus.inner, &old).ok_or(RewindError::Closed)?;
         old.halt(timeout);
-        let rewound = delivery::rewind(&bus.journal, &old.name, to);
-        let rewound = rewound.and_then(|at| Ok((at, old.restart()?)));
-        let mut subscriptions = bus.subscriptions.lock();
-        subscriptions.starting.remove(&old.name);
-        let (at, new) = rewound?;
+        let at = delivery::rewind(&bus.inner.journal, &old.name, to)?;
+        let new = old.restart()?;
+        let mut subscriptions = bus.inner.subscriptions.lock();
         if subscriptions.closed {
             drop(subscriptions);
             new.leave();
             return Err(RewindError::Closed);
         }
         subscriptions.running.insert(Arc::clone(&new.name), Arc::clone(&new));
+        drop(subscriptions);
+        drop(reserved);
         drop(old.successor.set(new));
         at.ok_or_else(|| not_stored(&old.name))
-    }
-}
-
-impl Inner {
-    /// Takes the name of a subscription that does not run.
-    fn take_idle(&self, name: &Arc<str>) -> Result<(), RewindError> {
-        let mut subscriptions = self.subscriptions.lock();
-        if subscriptions.closed {
-            return Err(RewindError::Closed);
-        }
-        let runs = subscriptions.running.contains_key(name);
-        if runs || !subscriptions.starting.insert(Arc::clone(name)) {
-            return Err(RewindError::Running { name: name.to_string() });
-        }
-        Ok(())
-    }
-
-    /// Takes the name of a subscription that is to be started anew.
-    fn begin_restart(&self, old: &Arc<Subscriber>) -> Result<(), RewindError> {
-        let mut subscriptions = self.subscriptions.lock();
-        let is_this = |other: &Arc<Subscriber>| Arc::ptr_eq(other, old);
-        if subscriptions.closed || !subscriptions.running.get(&old.name).is_some_and(is_this) {
-            return Err(RewindError::Closed);
-        }
-        subscriptions.running.remove(&old.name);
-        subscriptions.starting.insert(Arc::clone(&old.name));
-        Ok(())
     }
 }
 

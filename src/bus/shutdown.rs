@@ -72,11 +72,15 @@ pub(super) fn shutdown(bus: &Arc<Inner>, timeout: Duration) -> Result<Report, Sh
     let journal = &bus.journal;
     let deadline = journal.runtime().now().saturating_add(timeout);
     journal.close_intake();
-    let subscribers = {
+    let (subscribers, starting) = {
         let mut subscriptions = bus.subscriptions.lock();
         subscriptions.closed = true;
-        std::mem::take(&mut subscriptions.running)
+        let starting = std::mem::take(&mut subscriptions.starting);
+        (std::mem::take(&mut subscriptions.running), starting)
     };
+    for task in starting.into_values().flatten() {
+        task.stop(); // it goes on where it was, next time
+    }
     // Nobody is left to pull, so there is nothing to wait for but what was pulled before.
     for subscriber in subscribers.values().filter(|subscriber| subscriber.is_pulled()) {
         subscriber.begin_stop();

@@ -104,12 +104,38 @@ impl Subscription {
         };
         let subscriber = self.subscriber();
         let finished = subscriber.halt(timeout);
+        Self::forget(&bus, subscriber);
+        finished
+    }
+
+    /// It runs no more under its name.
+    fn forget(bus: &Inner, subscriber: &Arc<Subscriber>) {
         let running = &mut bus.subscriptions.lock().running;
         let is_this = |other: &Arc<Subscriber>| Arc::ptr_eq(other, subscriber);
         if running.get(&subscriber.name).is_some_and(is_this) {
             running.remove(&subscriber.name);
         }
-        finished
+    }
+
+    /// Has the handlers finish what they are at, without waiting for it.
+    pub(crate) fn begin_stop(&self) {
+        self.subscriber().begin_stop();
+    }
+
+    /// Ends it after [`begin_stop`](Self::begin_stop), if its handlers have finished, or if they are not waited
+    /// for any longer. True once it has ended.
+    pub(crate) fn end_stop(&self, waits: bool) -> bool {
+        let Some(bus) = self.bus.upgrade() else { return true };
+        let subscriber = self.subscriber();
+        let finished = subscriber.wait_stopped(bus.journal.runtime().now());
+        if finished {
+            subscriber.end_cleanly();
+        }
+        if finished || !waits {
+            subscriber.leave();
+            Self::forget(&bus, subscriber);
+        }
+        finished || !waits
     }
 
     /// Has an adaptive subscription change to so many lanes, within its bounds, whatever its load:

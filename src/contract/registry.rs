@@ -12,6 +12,7 @@ use crate::{
     codec::CodecError,
     event::{self, Event},
     message::{Envelope, MessageId},
+    storage::RecordRef,
 };
 
 /// The number of an event name within this process: cheap to compare.
@@ -65,6 +66,8 @@ pub(crate) enum DecodeError {
     Codec { found: Arc<str>, known: Arc<str> },
     #[error("its payload does not decode: {0}")]
     Payload(#[from] CodecError),
+    #[error("it is another event than those that are wanted")]
+    Unwanted,
 }
 
 impl EventType {
@@ -82,14 +85,27 @@ impl EventType {
         envelope: &Envelope,
         payload: &[u8],
     ) -> Result<E, DecodeError> {
-        if envelope.version != self.version {
-            return Err(DecodeError::Version { found: envelope.version, known: self.version });
+        self.check(envelope.version, &envelope.codec)?;
+        Ok(E::codec().decode(payload)?)
+    }
+
+    /// Decodes a record of this type where it lies.
+    #[inline]
+    pub(crate) fn decode_record<E: Event>(&self, record: &RecordRef<'_>) -> Result<E, DecodeError> {
+        self.check(record.version, record.codec)?;
+        Ok(E::codec().decode(record.payload)?)
+    }
+
+    #[inline]
+    fn check(&self, version: u32, codec: &str) -> Result<(), DecodeError> {
+        if version != self.version {
+            return Err(DecodeError::Version { found: version, known: self.version });
         }
-        if envelope.codec != self.codec {
-            let (found, known) = (Arc::clone(&envelope.codec), Arc::clone(&self.codec));
+        if *codec != *self.codec {
+            let (found, known) = (codec.into(), Arc::clone(&self.codec));
             return Err(DecodeError::Codec { found, known });
         }
-        Ok(E::codec().decode(payload)?)
+        Ok(())
     }
 }
 

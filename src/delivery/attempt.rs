@@ -160,7 +160,7 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
     HandlerError::retry(format!("the handler panicked: {}", text_of(panic)))
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -107,6 +107,7 @@ impl Batch {
             fires: None,
             writes: keys::into_commit(self.writes),
             durability: only_cursor.then_some(Durability::Buffered),
+            ..Transaction::default()
         }
     }
 }

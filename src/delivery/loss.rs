@@ -60,12 +60,28 @@ pub(super) fn missed(journal: &Journal, cursors: &[Cursor]) -> Result<Vec<Loss>,
     let low = cursors.iter().map(Cursor::low).min().and_then(Position::new);
     let low = low.unwrap_or(Position::FIRST);
     let mut missed: Vec<Loss> = Loss::new(low, journal.first()).into_iter().collect();
-    for (key, value) in journal.scan(&keys::unsalvaged())? {
-        let Some(gap) = Loss::read(&key, &value) else { continue };
-        let first = gap.first.max(low).max(journal.first());
-        missed.extend(Loss::new(first, gap.last.next()));
-    }
+    missed.extend(unsalvaged(journal, low.max(journal.first()), Position::LAST)?);
     Ok(missed)
+}
+
+/// Takes note that a subscription never gets what lies from a position on and before another. The write
+/// keeps it on record.
+pub(crate) fn lose(subscription: &str, from: Position, to: Position) -> Option<Write> {
+    let loss = Loss::new(from, to)?;
+    loss.report(subscription);
+    Some(loss.write(subscription))
+}
+
+/// What a salvage could not save from a position on and below another, in order.
+pub(crate) fn unsalvaged(
+    journal: &Journal,
+    from: Position,
+    to: Position,
+) -> Result<Vec<Loss>, StorageError> {
+    let stored = journal.scan(&keys::unsalvaged())?;
+    let gaps = stored.iter().filter_map(|(key, value)| Loss::read(key, value));
+    let within = |gap: Loss| Loss::new(gap.first.max(from), gap.last.next().min(to));
+    Ok(gaps.filter_map(within).collect())
 }
 
 /// Moves cursors on to what is left. True if any has moved.

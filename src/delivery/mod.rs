@@ -12,6 +12,7 @@
 //!    next attempt. No attempt left, or rejected: a [`dead_letter`].
 //! 6. The batch commits: outputs, state, dead letters and the [`cursor`] as one step.
 
+mod adopt;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod attempt;
@@ -59,9 +60,10 @@ mod subscriber;
 mod sweep;
 mod watch;
 
+pub(crate) use adopt::{adopt, checkpoint, forget_checkpoint};
 #[cfg(feature = "tokio")]
 pub(crate) use asynchronous::erase_async;
-pub(crate) use attempt::panicked;
+pub(crate) use attempt::{panicked, text_of};
 pub use batched::Batched;
 pub(crate) use batched::erase_batch;
 pub use context::Context;
@@ -82,6 +84,7 @@ pub(crate) use layer::NamedLayer;
 pub use layer::{Layer, Next};
 pub use ledger::Ledger;
 pub use loss::Loss;
+pub(crate) use loss::{lose, unsalvaged};
 pub use made::{MadeBy, made_by};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use probe::Probe;

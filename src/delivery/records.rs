@@ -87,7 +87,7 @@ impl Context {
         name: &str,
     ) -> Result<Option<Vec<u8>>, StateError> {
         let key = keys::named(area.name(), &self.subscriber.name, Some(key), name);
-        Ok(self.remembered(&key)?)
+        Ok(self.recall(&key)?)
     }
 
     /// Writes a record, or removes it, with the acknowledgement.

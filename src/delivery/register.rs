@@ -84,7 +84,7 @@ pub(super) struct Meta {
 }
 
 impl Meta {
-    fn new(lanes: u32, events: BTreeSet<String>) -> Self {
+    pub(super) fn new(lanes: u32, events: BTreeSet<String>) -> Self {
         Self { lanes, events, layers: Vec::new(), repeats_before: None, replay: None }
     }
 }

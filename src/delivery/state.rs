@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Context, context::MAX_STAGED, keys};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Write};
 
 /// State of one subscription and one event key, as named values.
 ///
@@ -53,7 +53,7 @@ impl<'a> State<'a> {
     /// # Errors
     /// [`StateError`].
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
-        let Some(bytes) = self.ctx.remembered(&self.key(name)?)? else {
+        let Some(bytes) = self.ctx.recall(&self.key(name)?)? else {
             return Ok(None);
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|source| value_error(name, source))
@@ -91,16 +91,25 @@ impl<'a> State<'a> {
     }
 }
 
-impl Context {
-    /// What is stored under a key: as this attempt left it, or else the lane, or else storage.
-    pub(super) fn remembered(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        match self.staged.writes.get(key).or_else(|| self.earlier.get(key)) {
-            Some(value) => Ok(value.clone()),
-            None => self.subscriber.recall(key),
-        }
-    }
-}
-
 fn value_error(name: &str, source: serde_json::Error) -> StateError {
     StateError::Value { name: name.into(), source }
+}
+
+/// For what is built upon subscriptions: values that belong to no event's key. Whoever uses them sees to it
+/// that nobody else does meanwhile.
+impl Context {
+    /// The value of a state key, as this attempt left it, or else the lane, or else storage.
+    pub(crate) fn recall(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let staged = self.staged.writes.get(key).or_else(|| self.earlier.get(key));
+        staged.map_or_else(|| self.subscriber.recall(key), |value| Ok(value.clone()))
+    }
+
+    /// Sets or removes the value of a state key, together with the acknowledgement.
+    pub(crate) fn stage(&mut self, write: Write) -> Result<(), StateError> {
+        let room = write.key.len() + write.value.as_ref().map_or(0, Vec::len);
+        let room = self.staged.reserve(room);
+        room.map_err(|bytes| StateError::TooLarge { bytes, limit: MAX_STAGED })?;
+        self.staged.writes.insert(write.key, write.value);
+        Ok(())
+    }
 }

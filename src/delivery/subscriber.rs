@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -36,7 +37,7 @@ use crate::{
     message::Position,
     policy::{Backoff, Lanes, OnDeadLetter, Overflow, Retention},
     runtime::{Clock, Precedence, Runtime, Tick},
-    storage::{Filter, StorageError, Write},
+    storage::{Filter, KeyValue, StorageError, Write},
 };
 
 /// The choices that lanes ask about.
@@ -216,8 +217,25 @@ impl Subscriber {
         self.failed.load(Ordering::Acquire)
     }
 
+    /// The committed values of state keys below a prefix and after a key, at most so many.
+    pub(crate) fn recall_page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Vec<KeyValue>, StorageError> {
+        if self.is_stored {
+            return self.journal.scan_page(prefix, after, most);
+        }
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let memory = self.memory.lock();
+        let page = memory.range::<[u8], _>((from, Bound::Unbounded));
+        let page = page.take_while(|(key, _)| key.starts_with(prefix)).take(most);
+        Ok(page.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
     /// The committed value of a state key.
-    pub(super) fn recall(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(crate) fn recall(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         if self.is_stored {
             self.journal.get(key)
         } else {

@@ -48,6 +48,27 @@ impl Key {
         }
     }
 
+    /// The key of a number: as it prints, without the detour through formatting.
+    fn number(is_negative: bool, magnitude: u64) -> Self {
+        let (mut digits, mut at, mut rest) = ([0; INLINE], INLINE, magnitude);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if is_negative {
+            at -= 1;
+            digits[at] = b'-';
+        }
+        let mut bytes = [0; INLINE];
+        bytes[..INLINE - at].copy_from_slice(&digits[at..]);
+        #[allow(clippy::cast_possible_truncation)] // at most INLINE: 20 digits and a sign
+        Self(Repr::Inline { len: (INLINE - at) as u8, bytes })
+    }
+
     /// The key's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -113,8 +134,15 @@ impl fmt::Display for Key {
 }
 
 impl PartialEq for Key {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
+        match (&self.0, &other.0) {
+            // All of both, since what is behind the text is zero.
+            (Repr::Inline { len, bytes }, Repr::Inline { len: other, bytes: others }) => {
+                len == other && bytes == others
+            }
+            _ => self.as_bytes() == other.as_bytes(),
+        }
     }
 }
 
@@ -140,6 +168,12 @@ impl Ord for Key {
 
 impl From<&str> for Key {
     fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<&String> for Key {
+    fn from(text: &String) -> Self {
         Self::new(text)
     }
 }
@@ -212,7 +246,37 @@ macro_rules! printed_to_key {
         }
     )*};
 }
-printed_to_key!(bool, char, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
+printed_to_key!(bool, char, i128, u128);
+
+macro_rules! number_to_key {
+    ($($number:ty => |$value:ident| $magnitude:expr),* $(,)?) => {$(
+        impl ToKey for $number {
+            fn to_key(&self) -> Option<Key> {
+                Some(Key::from(*self))
+            }
+        }
+
+        impl From<$number> for Key {
+            #[inline]
+            fn from($value: $number) -> Self {
+                let (is_negative, magnitude) = $magnitude;
+                Self::number(is_negative, magnitude)
+            }
+        }
+    )*};
+}
+number_to_key! {
+    u8 => |value| (false, u64::from(value)),
+    u16 => |value| (false, u64::from(value)),
+    u32 => |value| (false, u64::from(value)),
+    u64 => |value| (false, value),
+    usize => |value| (false, value as u64),
+    i8 => |value| (value < 0, u64::from(value.unsigned_abs())),
+    i16 => |value| (value < 0, u64::from(value.unsigned_abs())),
+    i32 => |value| (value < 0, u64::from(value.unsigned_abs())),
+    i64 => |value| (value < 0, value.unsigned_abs()),
+    isize => |value| (value < 0, value.unsigned_abs() as u64),
+}
 
 #[cfg(test)]
 mod tests {
@@ -245,6 +309,15 @@ mod tests {
         fn what_prints_is_the_same_key_as_its_text(first in ".{0,30}", second in ".{0,10}") {
             let text = format!("{first}{second}");
             prop_assert_eq!(Key::display(format_args!("{first}{second}")), Key::new(&text));
+        }
+
+        #[test]
+        fn a_number_is_the_key_of_its_text(number: i64, shift in 0..64_u32) {
+            for number in [number, number >> shift, i64::MIN, i64::MAX, 0] {
+                prop_assert_eq!(Key::from(number), Key::new(&number.to_string()));
+                let unsigned = number.cast_unsigned();
+                prop_assert_eq!(Key::from(unsigned), Key::new(&unsigned.to_string()));
+            }
         }
 
         #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Later, Topic,
+    expected::Condition,
     published::Mark,
     ring::{CellRef, Incoming, Route, Tag},
     schedule::{Cancel, Encoded},
@@ -185,6 +186,8 @@ pub(crate) struct Transaction {
     pub(crate) writes: Vec<Write>,
     /// What it is to survive; `None`: what its events ask for, and otherwise what the bus promises.
     pub(crate) durability: Option<Durability>,
+    /// What must be so.
+    pub(crate) condition: Option<Box<Condition>>,
 }
 
 impl Transaction {

@@ -18,6 +18,17 @@ pub enum PublishFailure {
     /// The bus was shut down.
     #[error("the bus is shut down")]
     Closed,
+    /// Another event came first: what was [expected](crate::Expected) is not so. Nothing is published. Look
+    /// at what is there, decide again, and publish with what is so then.
+    #[error("the last one of key `{key}` is {}, not {}", place(*.found), place(*.expected))]
+    Conflict {
+        /// The key.
+        key: Key,
+        /// Where the last event of the key was to be, if there was to be any.
+        expected: Option<Position>,
+        /// Where it is, if there is any.
+        found: Option<Position>,
+    },
     /// The correlation id is too long.
     #[error("its correlation id has {bytes} bytes, more than {}", CorrelationId::MAX_LEN)]
     CorrelationTooLong {
@@ -80,6 +91,16 @@ pub enum PublishFailure {
         /// The bound.
         limit: u32,
     },
+    /// A volatile bus cannot do that.
+    #[error("a volatile bus cannot {what}; open a durable one")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+    },
+}
+
+fn place(position: Option<Position>) -> String {
+    position.map_or_else(|| "nowhere".into(), |position| format!("at {position}"))
 }
 
 impl PublishFailure {

@@ -10,7 +10,7 @@ use super::{
     Draft, Journal, Places, PublishFailure,
     log::{Log, Request},
     planted::Mistake,
-    published::PREFIX,
+    published::{PREFIX, Published},
     reading::scan,
 };
 use crate::{
@@ -50,8 +50,8 @@ impl Log {
             reject(error, group);
             return answered;
         }
-        let marks = match self.sift(journal, &mut group) {
-            Ok(marks) => marks,
+        let sifted = match self.sift(journal, &mut group) {
+            Ok(sifted) => sifted,
             Err(error) => {
                 reject(error, group);
                 return answered;
@@ -59,10 +59,12 @@ impl Log {
         };
         let mut commit = self.commit_of(&mut group);
         let due = group.iter().filter_map(|request| request.due).min();
-        let is_marked = marks.is_some();
-        if let Some((writes, end)) = marks {
-            commit.writes.extend(writes);
-            commit.preconditions.push(Precondition::End(end));
+        let is_sifted = sifted.is_some();
+        let mut outdone = Vec::new();
+        if let Some(sifted) = sifted {
+            commit.writes.extend(sifted.writes);
+            commit.preconditions.push(Precondition::End(sifted.end));
+            outdone = sifted.outdone;
         }
         if journal.is_planted(Mistake::CommitUnsynced) {
             commit.durability = Durability::Buffered;
@@ -73,14 +75,18 @@ impl Log {
         match self.guarded(|storage| storage.commit_from(&mut commit)) {
             Ok(first) => {
                 self.show(journal, first, group);
+                for (request, failure) in outdone {
+                    request.refuse(failure);
+                }
                 if let Some(due) = due {
                     journal.schedule.note(due);
                 }
             }
             Err(error) => {
-                if is_marked {
+                if is_sifted {
                     self.published.lock().unload();
                 }
+                group.extend(outdone.into_iter().map(|(request, _)| request));
                 reject(error, group);
             }
         }
@@ -88,32 +94,39 @@ impl Log {
         answered
     }
 
-    /// Takes the copies of earlier messages out of a group, and refuses what only pretends to be one.
-    /// Returns what is to be written for the messages that may be copied later, if any may, and the
-    /// position at which they begin.
+    /// Takes the copies of earlier messages out of a group, and refuses what only pretends to be one. Takes
+    /// out, too, what something else has come before that it did not expect. `None` where there can be
+    /// neither.
     fn sift(
         &self,
         journal: &Journal,
         group: &mut Vec<Request>,
-    ) -> Result<Option<(Vec<Write>, Position)>, StorageError> {
+    ) -> Result<Option<Sifted>, StorageError> {
         let is_marked = |request: &Request| request.transaction.drafts.iter().any(Draft::is_marked);
-        if !group.iter().any(is_marked) {
+        let has_marks = group.iter().any(is_marked);
+        if !has_marks && group.iter().all(|request| request.transaction.condition.is_none()) {
             return Ok(None);
         }
         let end = self.storage.end();
-        let (mut next, mut writes) = (end, Vec::new());
+        let (mut next, mut writes, mut outdone) = (end, Vec::new(), Vec::new());
         let mut refused = Vec::new();
         let mut published = self.published.lock();
         if journal.is_planted(Mistake::ForgetMarks) {
             published.load(|| Ok(Vec::new()))?;
         }
-        published.load(|| scan(&*self.storage, PREFIX))?;
+        if has_marks {
+            published.load(|| scan(&*self.storage, PREFIX))?;
+        }
         for mut request in std::mem::take(group) {
             let checked = published.check(&request.transaction.drafts);
             if let Err(failure) = checked
                 && !request.is_patient()
             {
                 refused.push((request, failure));
+                continue;
+            }
+            if let Some(failure) = self.outdoes(&published, &request, group) {
+                outdone.push((request, failure));
                 continue;
             }
             let sifted = published.sift(&mut request.transaction.drafts, next);
@@ -129,7 +142,21 @@ impl Log {
         for (request, failure) in refused {
             request.refuse(failure);
         }
-        Ok(Some((writes, end)))
+        Ok(Some(Sifted { end, writes, outdone }))
+    }
+
+    /// Why a request is not what comes next after the log and those `before` it, if it is not. What is
+    /// nothing but copies has no conflict: it was published.
+    fn outdoes(
+        &self,
+        published: &Published,
+        request: &Request,
+        before: &[Request],
+    ) -> Option<PublishFailure> {
+        let condition = request.transaction.condition.as_ref()?;
+        published.fresh(&request.transaction.drafts).next()?;
+        let before = before.iter().flat_map(|request| &request.transaction.drafts);
+        condition.fails(&*self.storage, &before.collect::<Vec<_>>())
     }
 
     /// Refuses everything that does not wait for room, and commits the rest if there is any left.
@@ -270,6 +297,16 @@ impl Log {
             ticket.complete(Ok(places));
         }
     }
+}
+
+/// What a group is besides its requests.
+struct Sifted {
+    /// Where it begins.
+    end: Position,
+    /// What is to be written for messages that may be copied later.
+    writes: Vec<Write>,
+    /// What something else has come before, which may be of this group: to be answered after it.
+    outdone: Vec<(Request, PublishFailure)>,
 }
 
 fn reject(error: StorageError, group: Vec<Request>) {

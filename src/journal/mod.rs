@@ -6,6 +6,7 @@
 mod caretaker;
 mod entry;
 mod error;
+mod expected;
 mod ids;
 mod inline;
 mod lead;
@@ -21,13 +22,17 @@ mod ticket;
 mod topic;
 mod volatile;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use parking_lot::Mutex;
 
 pub(crate) use entry::{Body, Draft, Entry, Transaction};
 pub(crate) use error::Rejected;
 pub use error::{PublishAllError, PublishError, PublishFailure};
+pub use expected::Expected;
 use ids::Ids;
 pub(crate) use inline::{Inline, OnThread, Unhandled};
 pub(crate) use log::Log;
@@ -81,6 +86,8 @@ pub(crate) struct Journal {
     schedule: Schedule,
     /// Notified when a reader comes to rest.
     quiet: Monitor,
+    /// What else is under way that has an end.
+    busy: AtomicUsize,
     planted: Planted,
 }
 
@@ -134,6 +141,7 @@ impl Journal {
             published: Mutex::new(Published::new(dedup, Seeded::new(&runtime))),
             schedule: Schedule::new(),
             quiet: Monitor::default(),
+            busy: AtomicUsize::new(0),
             planted,
             runtime,
         }
@@ -509,9 +517,17 @@ impl Journal {
         self.log.as_ref().is_none_or(|log| log.is_flushed())
     }
 
-    /// Waits until everything submitted has reached the ring and all readers are at rest.
+    /// Something is under way until what this returns is dropped.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        Busy(Arc::clone(self))
+    }
+
+    /// Waits until everything submitted has reached the ring and all readers are at rest. What waits for its time
+    /// `is_quiet`, and so is what can as well be done later, or they are not.
     pub(crate) fn wait_quiet(&self, deadline: Option<Tick>, parked_is_quiet: bool) -> bool {
-        let quiet = || self.is_flushed() && self.ring.is_quiet(parked_is_quiet);
+        let is_busy = || !parked_is_quiet && self.busy.load(Ordering::Acquire) > 0;
+        let quiet = || !is_busy() && self.is_flushed() && self.ring.is_quiet(parked_is_quiet);
         self.runtime.wait(&self.quiet, deadline, quiet)
     }
 
@@ -533,6 +549,16 @@ impl Journal {
     pub(crate) fn close(&self) -> Result<(), StorageError> {
         self.close_intake();
         self.log.as_ref().map_or(Ok(()), |log| log.close())
+    }
+}
+
+/// Something that is under way.
+pub(crate) struct Busy(Arc<Journal>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+        self.0.quiet.notify();
     }
 }
 

@@ -1,12 +1,14 @@
 //! What is stored: reading it, and dropping what is old.
 
-use std::{path::Path, time::Duration};
+use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
-use super::{Body, Entry, Journal};
+use super::{Body, Entry, Journal, Log};
 use crate::{
     message::Position,
     runtime::Timestamp,
-    storage::{Compaction, Filter, KeyValue, Page, Query, Record, Storage, StorageError, Trim},
+    storage::{
+        Compaction, Filter, KeyValue, Page, Query, Record, RecordRef, Storage, StorageError, Trim,
+    },
 };
 
 impl Journal {
@@ -18,6 +20,17 @@ impl Journal {
     /// Every stored state entry below a prefix.
     pub(crate) fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StorageError> {
         self.log.as_ref().map_or(Ok(Vec::new()), |log| scan(&**log.storage(), prefix))
+    }
+
+    /// Stored state entries below a prefix and after a key, at most so many.
+    pub(crate) fn scan_page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Vec<KeyValue>, StorageError> {
+        let scan = |log: &Arc<Log>| log.storage().scan(prefix, after, most);
+        self.log.as_ref().map_or(Ok(Vec::new()), scan)
     }
 
     /// What storage has from `from` on and below `end` that passes a filter, as entries, and where to
@@ -49,6 +62,15 @@ impl Journal {
             Some(log) => log.storage().read(query),
             None => Ok(Page { records: Vec::new(), next: query.from }),
         }
+    }
+
+    /// Shows what storage answers where it lies; nothing on a volatile bus. Returns where to go on.
+    pub(crate) fn visit(
+        &self,
+        query: &Query,
+        visit: &mut dyn FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Result<Position, StorageError> {
+        self.log.as_ref().map_or(Ok(query.from), |log| log.storage().visit(query, visit))
     }
 
     /// Drops old records. Returns the first position that is kept.

@@ -34,7 +34,7 @@ pub(crate) use pool::{PoolId, Precedence};
 pub use pool::{PoolSize, PoolStatus, Priority};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use random::{Random, mix};
-pub(crate) use table::{ByHash, Seeded};
+pub(crate) use table::{ByHash, Seeded, Table};
 pub(crate) use task::{Step, Task, in_task, inside_task};
 pub use time::Timestamp;
 

@@ -25,6 +25,10 @@ impl BuildHasher for Seeded {
     }
 }
 
+/// A table by keys. It has no order that anything may depend on.
+#[allow(clippy::disallowed_types)] // no randomness but that of the runtime
+pub(crate) type Table<K, V> = std::collections::HashMap<K, V, Seeded>;
+
 /// A table by hashes that are made already, of 32 bits.
 #[allow(clippy::disallowed_types)] // no randomness in it
 pub(crate) type ByHash<V> = std::collections::HashMap<u32, V, Hashed>;

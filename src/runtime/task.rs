@@ -113,8 +113,9 @@ impl Task {
     /// Ends the task. A step that is running finishes; none starts after it.
     pub(crate) fn stop(&self) {
         let before = self.state.swap(STOPPED, Ordering::AcqRel);
-        // Whoever runs the step finds it stopped, and drops the body when the step is done.
-        if before != RUNNING && before != WOKEN {
+        // Whoever runs the step finds it stopped, and drops the body when the step is done. That may be the
+        // caller, who may stop it twice.
+        if before == IDLE || before == QUEUED {
             *self.body.lock() = None;
         }
     }

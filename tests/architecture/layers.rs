@@ -9,12 +9,13 @@ pub(crate) const LEVELS: &[&[&str]] = &[
     &["contract", "journal"],
     &["delivery"],
     &["bus"],
-    &["bridge", "projection", "replay", "rollout", "saga", "schedule", "testing"],
+    &["aggregate", "bridge", "projection", "replay", "rollout", "saga", "schedule", "testing"],
     &["console"],
 ];
 
 /// Who may import whom on one level.
 pub(crate) const NEIGHBOURS: &[(&str, &str)] = &[
+    ("aggregate", "replay"),
     ("codec", "error"),
     ("event", "codec"),
     ("journal", "contract"),
@@ -22,6 +23,7 @@ pub(crate) const NEIGHBOURS: &[(&str, &str)] = &[
     ("message", "runtime"),
     ("policy", "message"),
     ("policy", "runtime"),
+    ("projection", "replay"),
     ("testing", "saga"),
 ];
 

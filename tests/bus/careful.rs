@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use tidings::{Backoff, Bus, Context, DeadLetterReason, HandlerError, Message, Subscription};
+use tidings::{
+    Backoff, Bus, CircuitBreaker, Context, DeadLetterReason, HandlerError, Message, Subscription,
+    testing::Simulator,
+};
 
 use crate::{
     events::{Placed, SECOND, Seen, Tick, placed, seen},
@@ -155,4 +158,53 @@ fn a_clean_end_needs_no_care() {
     assert_eq!(stored(), 0, "it ended cleanly");
     assert!(deadly.live(|bus| _ = bus.publish(Message::new(placed(13, 2))).unwrap()));
     assert_eq!(deadly.calls.lock().last(), Some(&(13, 1)), "and knows of no crash");
+}
+
+/// A process has ended with it, which counts as an attempt. That is not forgotten where all that the next
+/// process does with it is no attempt, and that one ends cleanly.
+#[test]
+fn attempts_that_ended_a_process_are_counted_after_a_clean_end_too() {
+    let mut probed = 0;
+    for seed in 0..20 {
+        let store = Store { sim: Simulator::new(seed), ..Store::new() };
+        let attempts = seen();
+        let life = |is_deadly: bool| {
+            let (bus, kept) = (store.open(), Arc::clone(&attempts));
+            let (sim, disk) = (store.sim.clone(), store.disk.clone());
+            bus.subscribe("reader")
+                .lanes(4)
+                .retry(Backoff::constant(SECOND))
+                .circuit_breaker(CircuitBreaker::new().window(1).min_calls(1).open_for(SECOND))
+                .on(move |event: &Placed, ctx: &mut Context| {
+                    if event.order == 13 {
+                        kept.lock().push(ctx.attempt());
+                    }
+                    if is_deadly && event.order == 13 {
+                        sim.crash();
+                        disk.kill();
+                    }
+                    Err::<(), _>(HandlerError::retry("it never works"))
+                })
+                .start()
+                .unwrap();
+            bus
+        };
+        let orders = [1, 2, 13, 4, 5].map(|order| placed(order, order));
+        let bus = life(true);
+        bus.publish_all(orders).unwrap();
+        store.sim.run_until_idle();
+        drop(bus);
+        let bus = life(true);
+        store.sim.advance(60 * SECOND);
+        drop(bus);
+        for _ in 0..3 {
+            let bus = life(false);
+            store.sim.advance(3 * SECOND);
+            bus.shutdown(SECOND).unwrap();
+        }
+        let attempts = attempts.lock();
+        assert!(attempts[1..].is_sorted(), "seed {seed}: {attempts:?}");
+        probed += usize::from(attempts.windows(2).skip(1).any(|pair| pair[0] == pair[1]));
+    }
+    assert!(probed > 0, "none was probed");
 }

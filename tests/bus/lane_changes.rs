@@ -487,3 +487,20 @@ fn a_bus_that_is_dropped_at_any_moment_of_a_change_frees_everything() {
         assert_eq!(Arc::strong_count(&token), 1, "seed {seed}, {steps} steps");
     }
 }
+
+/// Every change has the load looked at again: by one look after the other, not by one for each change.
+#[test]
+fn however_many_changes_there_were_one_look_follows_another() {
+    let sim = Simulator::new(3);
+    let bus = Bus::builder().runtime(sim.runtime()).build().unwrap();
+    let reader = adaptive(&bus).on(touchy(&seen())).start().unwrap();
+    for change in 0..200 {
+        reader.ask_for_lanes(1 + change % 16);
+        sim.advance(Duration::from_micros(100));
+    }
+    assert!(reader.status().lane_changes > 50);
+    let before = sim.steps();
+    sim.advance(SECOND / 2);
+    let steps = sim.steps() - before;
+    assert!(steps < 400, "{steps} steps in half a second of rest");
+}

@@ -30,7 +30,7 @@ fn a_careless_shop_is_found_with_one_fault_and_a_story() {
     assert_eq!(failure.faults.len(), 1, "{failure}");
     assert!(failure.found >= 1);
     let twice = failure.story.matches("| charge ").count();
-    assert_eq!(twice, 4, "three charges, and one once more: {failure}");
+    assert!((4..=6).contains(&twice), "three charges, and one or more once more: {failure}");
     assert!(failure.rerun.starts_with(&format!("TIDINGS_SIM={}:", failure.seed)), "{failure}");
     assert!(
         failure

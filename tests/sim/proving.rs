@@ -23,7 +23,8 @@ fn a_careless_one_is_named_with_the_difference() {
     let [culprit] = &found.culprits[..] else { panic!("{found}") };
     assert_eq!((&*culprit.subscription, &*culprit.event), ("billing", "orders.placed"));
     assert_eq!(culprit.interruption, Interruption::LostAcknowledgement);
-    assert_eq!(culprit.differences, ["effects: + charge 0"]);
+    let [difference] = &culprit.differences[..] else { panic!("{found}") };
+    assert!(difference.starts_with("effects: + charge "), "{difference}");
     let text = found.to_string();
     assert!(
         text.contains("the handler of `orders.placed` in `billing` is not idempotent"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{MAX_LANES, SubscribeError, SubscriptionBuilder};
 use crate::{
-    bus::{Deliveries, Inner, Subscription, Subscriptions},
+    bus::{Deliveries, Inner, Reservation, Subscription},
     contract::EventType,
     delivery::{self, Known, Plan, Probed, Protection, PullQueue, Run},
     event::Event,
@@ -42,31 +42,42 @@ impl SubscriptionBuilder {
         self.add::<E>(run).start_with(Some(on_stop))
     }
 
+    /// Starts a subscription of the bus's own, whatever its events.
+    pub(crate) fn start_listening(
+        mut self,
+        on_stop: Box<dyn FnOnce() + Send>,
+    ) -> Result<Subscription, SubscribeError> {
+        self.own = true;
+        self.start_with(Some(on_stop))
+    }
+
     fn start_with(
         self,
         on_stop: Option<Box<dyn FnOnce() + Send>>,
     ) -> Result<Subscription, SubscribeError> {
         let bus = Arc::clone(&self.bus);
         let plan = self.plan()?;
-        let name = Arc::clone(&plan.name);
         // The name is taken first, since looking into storage takes its time.
-        bus.subscriptions.lock().reserve(&name)?;
-        let fits = fits(&bus, &plan);
-        if fits.is_err() {
-            bus.subscriptions.lock().starting.remove(&name);
-        }
-        fits?;
-        let registered = delivery::register(&bus.journal, plan, on_stop);
-        let mut subscriptions = bus.subscriptions.lock();
-        subscriptions.starting.remove(&name);
-        let subscriber = registered?;
-        if subscriptions.closed {
-            drop(subscriptions);
-            subscriber.leave();
-            return Err(SubscribeError::Closed);
-        }
-        subscriptions.running.insert(name, Arc::clone(&subscriber));
-        Ok(Subscription::new(Arc::downgrade(&bus), subscriber))
+        let reservation = Reservation::of(&bus, &plan.name)?;
+        let started = run(&bus, plan, on_stop);
+        drop(reservation);
+        started
+    }
+
+    /// Starts the subscription under a name that is reserved for it, until the reservation is dropped.
+    pub(crate) fn start_reserved(
+        self,
+        reservation: &Reservation,
+    ) -> Result<Subscription, SubscribeError> {
+        let bus = Arc::clone(&self.bus);
+        let plan = self.plan()?;
+        debug_assert_eq!(plan.name, *reservation.name());
+        run(&bus, plan, None)
+    }
+
+    /// Whether it could start, as far as can be known.
+    pub(crate) fn check(self) -> Result<(), SubscribeError> {
+        self.plan().map(drop)
     }
 
     fn plan(mut self) -> Result<Plan, SubscribeError> {
@@ -137,15 +148,21 @@ fn fits(bus: &Inner, plan: &Plan) -> Result<(), SubscribeError> {
     }
 }
 
-impl Subscriptions {
-    /// Takes a name for a subscription that is about to run.
-    fn reserve(&mut self, name: &Arc<str>) -> Result<(), SubscribeError> {
-        if self.closed {
-            return Err(SubscribeError::Closed);
-        }
-        if self.running.contains_key(name) || !self.starting.insert(Arc::clone(name)) {
-            return Err(SubscribeError::DuplicateName { name: name.to_string() });
-        }
-        Ok(())
+/// Starts what is planned, whose name is reserved.
+fn run(
+    bus: &Arc<Inner>,
+    plan: Plan,
+    on_stop: Option<Box<dyn FnOnce() + Send>>,
+) -> Result<Subscription, SubscribeError> {
+    fits(bus, &plan)?;
+    let name = Arc::clone(&plan.name);
+    let subscriber = delivery::register(&bus.journal, plan, on_stop)?;
+    let mut subscriptions = bus.subscriptions.lock();
+    if subscriptions.closed {
+        drop(subscriptions);
+        subscriber.leave();
+        return Err(SubscribeError::Closed);
     }
+    subscriptions.running.insert(name, Arc::clone(&subscriber));
+    Ok(Subscription::new(Arc::downgrade(bus), subscriber))
 }

@@ -12,7 +12,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -37,8 +37,9 @@ const MOST_PATIENCE: Duration = Duration::from_secs(5);
 /// What others have to do with the conductor.
 pub(crate) struct Conductor {
     task: Arc<Task>,
-    /// A look is on its way.
-    armed: AtomicBool,
+    /// When the next look is to be, in nanoseconds since the runtime started. It is on its way until
+    /// then; one of the past is none.
+    due: AtomicU64,
     changes: AtomicU64,
     /// The number of lanes that somebody wants; 0 for none.
     asked: AtomicU32,
@@ -52,15 +53,15 @@ impl Conductor {
         subscriber.conductor.get_or_init(|| {
             let mut conducting = Conducting::new(subscriber, pool);
             let task = runtime.task(own, move || conducting.guarded());
-            let (armed, changes, asked) = (false.into(), 0.into(), 0.into());
-            Self { task, armed, changes, asked }
+            Self { task, due: 0.into(), changes: 0.into(), asked: 0.into() }
         });
     }
 
     /// A lane begins a turn.
     pub(super) fn note_turn(&self, subscriber: &Subscriber, lane: &LaneHandle) {
-        lane.gauge.begin(subscriber.clock().tick());
-        if !self.armed.load(Ordering::Relaxed) {
+        let now = subscriber.clock().tick();
+        lane.gauge.begin(now);
+        if self.due.load(Ordering::Relaxed) <= nanos(now) {
             self.arm(subscriber);
         }
     }
@@ -87,9 +88,17 @@ impl Conductor {
 
     /// Has it look soon, if it is not going to anyway.
     fn arm(&self, subscriber: &Subscriber) {
-        if !self.armed.swap(true, Ordering::AcqRel) {
+        let (now, due) = (subscriber.runtime().now(), self.due.load(Ordering::Acquire));
+        let next = nanos(now.saturating_add(LOOK));
+        let set = |due| self.due.compare_exchange(due, next, Ordering::AcqRel, Ordering::Relaxed);
+        if due <= nanos(now) && set(due).is_ok() {
             self.wake_in(LOOK, subscriber);
         }
+    }
+
+    /// Whether it is too early for the next look.
+    fn is_early(&self, now: Tick) -> bool {
+        self.due.load(Ordering::Acquire) > nanos(now)
     }
 
     fn wake_in(&self, time: Duration, subscriber: &Subscriber) {
@@ -170,9 +179,12 @@ impl Conducting {
         if asked > 0 && asked != formation.count() {
             return self.call(&formation, subscriber.lanes.nearest(asked));
         }
-        // Before the look: a turn that it does not see has it look again.
-        conductor.armed.store(false, Ordering::Release);
         let now = subscriber.runtime().now();
+        if conductor.is_early(now) {
+            return Stage::Watching; // woken for something that is over
+        }
+        // Before the look: a turn that it does not see has it look again.
+        conductor.due.store(0, Ordering::Release);
         if now.saturating_sub(self.seen.at) < LOOK / 2 {
             conductor.arm(&subscriber);
             return Stage::Watching;
@@ -308,7 +320,6 @@ impl Conducting {
 
     fn watch_on(&mut self) {
         if let Some(conductor) = self.subscriber.conductor.get() {
-            conductor.armed.store(false, Ordering::Release);
             conductor.arm(&self.subscriber);
         }
     }
@@ -330,4 +341,8 @@ impl Conducting {
 fn in_flight(formation: &Formation, most: usize) -> f64 {
     let running: u64 = formation.lanes.iter().map(|lane| lane.running()).sum();
     running as f64 / most as f64
+}
+
+fn nanos(tick: Tick) -> u64 {
+    u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn events_are_as_far_from_each_other_as_they_were_but_for_the_scale() {
-        let (pace, at) = (Pace::new(10.0), |secs| Timestamp::from_nanos(secs * 1_000_000_000));
+        let (pace, at) = (Pace::new(10.0), |secs: u64| Timestamp::from_nanos(secs * 1_000_000_000));
         let now = Duration::from_secs(7);
         assert_eq!(pace.admit(at(100), now), Ok(()));
         assert_eq!(pace.admit(at(160), now), Err(Duration::from_secs(13)));
@@ -47,7 +47,8 @@ mod tests {
         for times in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             let pace = Pace::new(times);
             assert_eq!(pace.admit(Timestamp::UNIX_EPOCH, Tick::ZERO), Ok(()));
-            drop(pace.admit(Timestamp::from_nanos(u64::MAX), Tick::ZERO));
+            let far = pace.admit(Timestamp::from_nanos(u64::MAX), Tick::ZERO);
+            assert!(far.is_ok() || far > Err(Tick::ZERO));
         }
     }
 }

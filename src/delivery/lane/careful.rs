@@ -24,6 +24,7 @@ impl Lane {
         }
         let Some(careful) = &self.subscriber.careful else { return Care::Handle };
         held.crashes = careful.crashes(held.position());
+        held.is_suspect |= held.crashes > 0; // until it has its turn, however long that takes
         if let Some(verdict) = careful.verdict(held.position()) {
             return Care::Bury(verdict);
         }
@@ -56,9 +57,10 @@ impl Lane {
     }
 
     /// The process has outlived an event's handler.
-    pub(super) fn end_care(&self, held: &mut Held) {
+    pub(super) fn end_care(&mut self, held: &mut Held) {
         let crashes = std::mem::take(&mut held.crashes);
         held.attempts += crashes; // from now on as if they had failed
+        self.batch.changed |= crashes > 0;
         if held.stay.take().is_some() && crashes > 0 {
             self.note_under_way(None, Some(held.position()));
         }
