@@ -11,7 +11,10 @@ mod fulfilment_shop;
 
 use std::process::ExitCode;
 
-use fulfilment_shop::*;
+use fulfilment_shop::{
+    OrderPlaced, OrderShipped, OutOfStock, PaymentRefunded, PaymentRefused, PaymentTaken, Problem,
+    StockReserved, is_out_of_stock, is_refused,
+};
 use tidings::{Bus, Context, HandlerError};
 
 type Handled = Result<(), HandlerError>;

@@ -12,7 +12,10 @@ mod fulfilment_shop;
 
 use std::{process::ExitCode, time::Duration};
 
-use fulfilment_shop::*;
+use fulfilment_shop::{
+    OrderPlaced, OrderShipped, OutOfStock, PaymentRefunded, PaymentRefused, PaymentTaken, Problem,
+    StockReserved, is_out_of_stock, is_refused,
+};
 use serde::{Deserialize, Serialize};
 use tidings::{
     Bus, Context, Event, HandlerError,
@@ -75,7 +78,7 @@ impl Saga for Fulfilment {
             let order = placed.order;
             turn.send(TakePayment { order })
                 .compensate_with("payment", RefundPayment { order })
-                .timer("payment", Duration::from_secs(15 * 60))
+                .timer("payment", Duration::from_mins(15))
                 .enter(AwaitingPayment)
         })
         .to::<AwaitingPayment>()

@@ -67,20 +67,20 @@ pub(crate) fn transitions(bench: &Bench, name: &str) {
         let dir = bench.directory().fresh().unwrap();
         let (bus, sagas) = open(dir.path());
         let publisher = bus.publisher::<Moved>().unwrap();
-        let mut published = 0;
+        let mut total = 0;
         let begun = Instant::now();
         let window = Window::starting_now(length);
-        let begin = |_| {
-            let moved = Moved { instance: published / STEPS, step: published % STEPS + 1 };
-            published += 1;
+        let next = |_| {
+            let moved = Moved { instance: total / STEPS, step: total % STEPS + 1 };
+            total += 1;
             publisher.enqueue(moved).unwrap()
         };
-        keep_in_flight(IN_FLIGHT, window, begin, |pending| {
+        keep_in_flight(IN_FLIGHT, window, next, |pending| {
             pending.wait().unwrap();
         });
         assert!(bus.wait_idle(std::time::Duration::from_mins(1)));
-        let figure = rate(published, begun.elapsed());
-        verify(&sagas, published);
+        let figure = rate(total, begun.elapsed());
+        verify(&sagas, total);
         figure
     });
     bench.compare(name, Unit::EventsPerSecond, vec![contender]);

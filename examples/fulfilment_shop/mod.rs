@@ -77,7 +77,7 @@ impl Books {
             .on(books.note(|refunded: &PaymentRefunded| refunded.order))
             .on(books.note(|shipped: &OrderShipped| shipped.order))
             .start()?;
-        if !bus.wait_idle(Duration::from_secs(60)) {
+        if !bus.wait_idle(Duration::from_mins(1)) {
             return Err("the books are not done".into());
         }
         let counts = books.counts();
@@ -137,7 +137,7 @@ fn day(start: fn(&Bus) -> Result<(), Problem>) -> Result<(u64, u64, Vec<String>)
     }
     let books = open(&data, start).and_then(|bus| {
         place(&bus, ORDERS)?;
-        if !bus.wait_idle(Duration::from_secs(60)) {
+        if !bus.wait_idle(Duration::from_mins(1)) {
             return Err("the orders are not done".into());
         }
         let books = Books::draw_up(&bus)?;
@@ -175,6 +175,6 @@ fn die_midway(data: &Path, start: fn(&Bus) -> Result<(), Problem>) -> Result<(),
         })
         .start()?;
     place(&bus, ORDERS / 2)?;
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
     Err("nobody has died".into())
 }

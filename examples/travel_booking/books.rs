@@ -7,7 +7,10 @@ use std::{
 
 use tidings::{Bus, Context, Event, MessageId};
 
-use super::trip::*;
+use super::trip::{
+    BookCar, BookFlight, BookHotel, CancelCar, CancelFlight, CancelHotel, CardCharged, Fate,
+    TicketsSent, fate,
+};
 
 /// Each message counts once, by its id.
 #[derive(Clone, Default)]

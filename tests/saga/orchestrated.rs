@@ -1,6 +1,6 @@
 //! The example `saga_orchestrated`, as far as the docs show it.
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code)]
 #[path = "../../examples/saga_orchestrated.rs"]
 mod example;
 

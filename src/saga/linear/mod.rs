@@ -44,7 +44,7 @@ use crate::event::Event;
 ///         steps
 ///             .step("flight", |trip| BookFlight { trip: trip.trip })
 ///             .undo(|trip| CancelFlight { trip: trip.trip })
-///             .within(Duration::from_secs(60))
+///             .within(Duration::from_mins(1))
 ///             .failed_by::<FlightRefused>()
 ///             .done_by::<FlightBooked>();
 ///         steps
