@@ -178,7 +178,7 @@ fn options() -> Result<Options, String> {
         match &*argument {
             "--data" => options.data = Some(value()?.into()),
             "--orders" => {
-                options.orders = value()?.parse().map_err(|_| "--orders needs a number")?
+                options.orders = value()?.parse().map_err(|_| "--orders needs a number")?;
             }
             "--crash" => options.crash = true,
             other => return Err(format!("{other} is unknown: --data DIR, --orders N, --crash")),

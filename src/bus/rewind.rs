@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bus, Reservation, SubscribeError, Subscription};
+use super::{Bus, Error, Reservation, SubscribeError, Subscription};
 use crate::{delivery, message::Position, policy::Start, runtime::in_task, storage::StorageError};
 
 /// Why a subscription could not be rewound.
@@ -37,6 +37,12 @@ pub enum RewindError {
     /// Storage failed. A subscription that ran is stopped.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl From<RewindError> for Error {
+    fn from(error: RewindError) -> Self {
+        Self::Other(error.into())
+    }
 }
 
 impl Bus {

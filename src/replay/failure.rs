@@ -1,6 +1,6 @@
 //! Why a replay could not go on.
 
-use crate::storage::StorageError;
+use crate::{bus::Error, storage::StorageError};
 
 /// Why a replay could not go on, or could not be waited for.
 #[derive(Debug, thiserror::Error)]
@@ -18,4 +18,10 @@ pub enum ReplayError {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl From<ReplayError> for Error {
+    fn from(error: ReplayError) -> Self {
+        Self::Other(error.into())
+    }
 }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use jiff::tz::TimeZone;
 
-use crate::runtime::Timestamp;
+use crate::{bus::Error, runtime::Timestamp};
 
 /// When something is due, by a calendar: five fields (minute, hour, day of the month, month, day of the week), or
 /// six with seconds before them, as cron has them, and `L`, `#` and `W` besides. In UTC, unless
@@ -43,6 +43,12 @@ pub enum CronError {
         /// What was given.
         zone: String,
     },
+}
+
+impl From<CronError> for Error {
+    fn from(error: CronError) -> Self {
+        Self::Other(error.into())
+    }
 }
 
 impl Cron {
@@ -97,6 +103,7 @@ impl fmt::Display for Cron {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

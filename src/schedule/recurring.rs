@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::Cron;
 use crate::{
-    bus::{Bus, WeakBus},
+    bus::{Bus, Error, WeakBus},
     event::{Event, is_valid_name},
     journal::{PublishError, PublishFailure},
     message::Message,
@@ -56,6 +56,12 @@ pub enum RecurringError {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl From<RecurringError> for Error {
+    fn from(error: RecurringError) -> Self {
+        Self::Other(error.into())
+    }
 }
 
 /// What is to recur, being described: see [`Bus::every`].
@@ -278,6 +284,7 @@ fn decode(bytes: &[u8]) -> Result<Timestamp, StorageError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

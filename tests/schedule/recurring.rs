@@ -45,7 +45,7 @@ fn reporting(
             })
             .start()?;
         let hourly = bus.every("hourly", hourly()).catch_up(catch_up);
-        hourly.publish(|due| ReportDue { minute: minute(due) }).unwrap();
+        hourly.publish(|due| ReportDue { minute: minute(due) })?;
         Ok(bus)
     }
 }
@@ -76,9 +76,9 @@ fn what_was_due_while_nothing_ran_is_made_up_for_as_it_is_said() {
         let seen = Minutes::default();
         let is_down = Arc::new(Mutex::new(false));
         let (start, down) = (reporting(&seen, catch_up), Arc::clone(&is_down));
-        let mut bus = TestBus::start(move |builder| match *down.lock() {
-            true => Ok::<_, Error>(builder.build()?),
-            false => start(builder),
+        let mut bus = TestBus::start(move |builder| {
+            let is_down = *down.lock();
+            if is_down { Ok::<_, Error>(builder.build()?) } else { start(builder) }
         })
         .unwrap();
         bus.advance(2 * HOUR + Duration::from_mins(10));
