@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidings::{Backoff, Bus, HandlerError, Publisher};
+use tidings::{Backoff, Bus, Context, HandlerError, Message, Publisher};
 use tidings_bench::{Bench, Contender, OURS, Unit, rounds, show};
 
 use crate::event::{KINDS, Measured, Other};
@@ -21,8 +21,12 @@ const MEASURE: &str = "--measure-memory";
 /// Takes a number of events, and gives a figure.
 type Measure = fn(u64) -> f64;
 
-const MEASURES: [(&str, Measure); 2] =
-    [("subscriptions", resident_after), ("parked", bytes_each_parked)];
+const MEASURES: [(&str, Measure); 4] = [
+    ("subscriptions", resident_after),
+    ("parked", bytes_each_parked),
+    ("scheduled", bytes_each_scheduled),
+    ("scheduled-durable", bytes_each_scheduled_durably),
+];
 
 /// Resident memory of a bus with 100 subscriptions that many events have passed.
 pub(crate) fn subscriptions(bench: &Bench, name: &str) {
@@ -32,6 +36,16 @@ pub(crate) fn subscriptions(bench: &Bench, name: &str) {
 /// Memory for each event that waits for a retry.
 pub(crate) fn parked(bench: &Bench, name: &str) {
     compare(name, Unit::BytesPerEvent, "parked", bench.many(1_000_000, 100_000));
+}
+
+/// Memory for each event that waits for its time on a volatile bus.
+pub(crate) fn scheduled(bench: &Bench, name: &str) {
+    compare(name, Unit::BytesPerEvent, "scheduled", bench.many(1_000_000, 100_000));
+}
+
+/// The same on a durable bus, which keeps such events in its state.
+pub(crate) fn scheduled_durably(bench: &Bench, name: &str) {
+    compare(name, Unit::BytesPerEvent, "scheduled-durable", bench.many(1_000_000, 100_000));
 }
 
 fn compare(name: &str, unit: Unit, measure: &str, events: u64) {
@@ -136,5 +150,35 @@ fn bytes_each_parked(events: u64) -> f64 {
         thread::sleep(Duration::from_millis(10));
     }
     thread::sleep(Duration::from_millis(100)); // for the last ones to be parked
+    (resident().unwrap() - before) / events as f64
+}
+
+fn bytes_each_scheduled(events: u64) -> f64 {
+    bytes_each_waiting(&Bus::volatile(), events)
+}
+
+fn bytes_each_scheduled_durably(events: u64) -> f64 {
+    let directory = tempfile::tempdir().unwrap();
+    bytes_each_waiting(&Bus::open(directory.path()).unwrap(), events)
+}
+
+/// A handler schedules a thousand events at a time, each for an hour later.
+#[allow(clippy::cast_precision_loss)] // far below 2^52 events
+fn bytes_each_waiting(bus: &Bus, events: u64) -> f64 {
+    const AT_ONCE: u64 = 1000;
+    let schedule = |begin: &Other<0>, ctx: &mut Context| -> Result<(), HandlerError> {
+        for number in 0..AT_ONCE {
+            let event = Other::<1>(Measured::new(begin.0.number * AT_ONCE + number));
+            ctx.schedule(Message::new(event).delay(Duration::from_hours(1)))?;
+        }
+        Ok(())
+    };
+    bus.subscribe("scheduler").on(schedule).start().unwrap();
+    let before = resident().unwrap();
+    for number in 0..events / AT_ONCE {
+        bus.publish(Other::<0>(Measured::new(number))).unwrap();
+    }
+    assert!(bus.wait_idle(Duration::from_mins(10)));
+    thread::sleep(Duration::from_secs(2)); // for what is done beside commits
     (resident().unwrap() - before) / events as f64
 }

@@ -28,6 +28,8 @@ pub(crate) const ALL: &[Workload] = &[
     Workload { name: "cost/protected", run: protected::curve },
     Workload { name: "memory/subscriptions", run: memory::subscriptions },
     Workload { name: "memory/parked", run: memory::parked },
+    Workload { name: "memory/scheduled", run: memory::scheduled },
+    Workload { name: "memory/scheduled-durable", run: memory::scheduled_durably },
 ];
 
 /// Deliveries a second from so many publishers to so many subscribers.

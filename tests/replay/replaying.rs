@@ -33,7 +33,7 @@ fn it_goes_through_what_there_was_when_it_began_and_no_further() {
 
 /// Its own cursor: that of the live subscription stays where it is.
 #[test]
-fn live_traffic_goes_on_beside_it() {
+fn g1_live_traffic_goes_on_beside_it() {
     let (store, seen) = (Store::new(), Seen::default());
     let bus = store.open();
     let live = Seen::default();
@@ -145,7 +145,7 @@ fn it_goes_as_fast_as_it_was_or_so_many_times_as_fast() {
 
 /// The namespace of what is done outside is chosen.
 #[test]
-fn effects_are_those_of_a_subscription_or_its_own() {
+fn g2_effects_are_those_of_a_subscription_or_its_own() {
     let store = Store::new();
     let bus = store.open();
     place(&bus, &store.sim, [1]);

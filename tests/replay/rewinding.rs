@@ -182,7 +182,7 @@ fn an_idempotent_handler_is_called_again() {
 }
 
 #[test]
-fn a_handler_may_have_nothing_to_do_with_replays() {
+fn g2_a_handler_may_have_nothing_to_do_with_replays() {
     let (store, seen) = (Store::new(), Seen::default());
     let bus = store.open();
     let kept = Arc::clone(&seen);
@@ -212,7 +212,7 @@ fn what_leaves_nothing_behind_has_nowhere_to_go_back_to() {
 
 /// The key of what is called outside is the same as the first time.
 #[test]
-fn keys_for_the_outside_are_the_same() {
+fn g2_keys_for_the_outside_are_the_same() {
     let store = Store::new();
     let bus = store.open();
     let keys = Arc::new(parking_lot::Mutex::new(Vec::new()));

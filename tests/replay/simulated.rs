@@ -71,12 +71,12 @@ fn a_replay(sim: &Run) {
 }
 
 #[test]
-fn a_replay_does_everything_once_whatever_goes_wrong() {
+fn g1_a_replay_does_everything_once_whatever_goes_wrong() {
     sim::explore(1..=200, Faults::swarm(), a_replay);
 }
 
 #[test]
-fn a_replay_does_everything_once_wherever_the_process_dies() {
+fn g1_a_replay_does_everything_once_wherever_the_process_dies() {
     sim::exhaustive(a_replay);
 }
 

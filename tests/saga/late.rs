@@ -30,6 +30,22 @@ fn g6_a_late_event_is_noted_and_changes_nothing() {
     assert!(world.sent().is_empty() && world.dead_letters().is_empty());
 }
 
+/// What comes again because somebody wants it to has been there: nothing comes of it.
+#[test]
+fn what_is_replayed_changes_nothing() {
+    let world = World::<Fulfilment>::new();
+    shipped(&world);
+    world.publish(OrderPlaced { order: 8 });
+    world.sent();
+    let before = (world.verdicts(7), world.verdicts(8));
+    let world = world.rewound();
+    world.settle();
+    assert_eq!((world.verdicts(7), world.verdicts(8)), before);
+    assert!(world.sent().is_empty() && world.dead_letters().is_empty());
+    world.publish(PaymentTaken { order: 8 });
+    assert_eq!(world.sent(), ["stock.reserve 8"], "and what is new does");
+}
+
 #[test]
 fn what_is_over_is_kept_for_a_week_and_then_forgotten() {
     let world = World::<Fulfilment>::new();

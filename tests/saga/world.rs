@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tidings::{
-    Bus, Event, Publishable,
+    Bus, Event, Publishable, Start,
     saga::{Condition, Saga, Sagas, Verdict},
     storage::MemoryStorage,
     testing::Simulator,
@@ -65,6 +65,16 @@ impl<S: Saga> World<S> {
         note_all(&bus, &sent);
         let sagas = bus.saga::<T>().start().unwrap();
         World { sim, storage, bus, sagas, sent }
+    }
+
+    /// The same, and all that the saga has had comes again.
+    pub(crate) fn rewound(self) -> Self {
+        let Self { sim, storage, bus, sent, .. } = self;
+        let bus = reopen(&sim, &storage, bus);
+        note_all(&bus, &sent);
+        bus.rewind(S::NAME, Start::Earliest).unwrap();
+        let sagas = bus.saga::<S>().start().unwrap();
+        Self { sim, storage, bus, sagas, sent }
     }
 
     pub(crate) fn publish<P: Publishable>(&self, message: P) {

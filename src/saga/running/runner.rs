@@ -54,6 +54,9 @@ impl<S: Saga> Runner<S> {
         event: &dyn Any,
         ctx: &mut Context,
     ) -> Result<(), HandlerError> {
+        if ctx.is_replay() {
+            return Ok(()); // what came of it is in the instance
+        }
         let key = self.key_of(name, event, ctx)?;
         let arrived = Arrived { name, id: ctx.id(), event };
         let moment = moment(ctx);
@@ -119,7 +122,7 @@ impl<S: Saga> Runner<S> {
     }
 
     pub(super) fn fire(&self, fired: &TimerFired, ctx: &mut Context) -> Result<(), HandlerError> {
-        let Some(key) = ctx.key().cloned() else { return Ok(()) };
+        let Some(key) = ctx.key().cloned().filter(|_| !ctx.is_replay()) else { return Ok(()) };
         match load(ctx, &key)? {
             Stored::Instance(instance) => {
                 let timer = (&fired.timer, fired.epoch);
@@ -141,7 +144,7 @@ impl<S: Saga> Runner<S> {
         operation: &Operation,
         ctx: &mut Context,
     ) -> Result<(), HandlerError> {
-        let Some(key) = ctx.key().cloned() else { return Ok(()) };
+        let Some(key) = ctx.key().cloned().filter(|_| !ctx.is_replay()) else { return Ok(()) };
         let parked = parked(ctx, &key)?;
         match load(ctx, &key)? {
             Stored::Instance(instance) => {
