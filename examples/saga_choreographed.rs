@@ -7,7 +7,7 @@
 //! ```
 #![allow(missing_docs, unreachable_pub)]
 
-mod fulfilment_shop;
+pub(crate) mod fulfilment_shop;
 
 use std::process::ExitCode;
 
@@ -15,13 +15,15 @@ use fulfilment_shop::{
     OrderPlaced, OrderShipped, OutOfStock, PaymentRefunded, PaymentRefused, PaymentTaken, Problem,
     StockReserved, is_out_of_stock, is_refused,
 };
-use tidings::{Bus, Context, HandlerError};
+use tidings::{Bus, Context, HandlerError, Window};
 
 type Handled = Result<(), HandlerError>;
 
-fn start(bus: &Bus) -> Result<(), Problem> {
+pub(crate) fn start(bus: &Bus) -> Result<(), Problem> {
     bus.subscribe("payments")
         .lanes(4)
+        // An order that is sent twice is paid once.
+        .idempotent_by(Window::default(), |placed: &OrderPlaced| placed.order)
         .on(|placed: &OrderPlaced, ctx: &mut Context| -> Handled {
             let order = placed.order;
             if is_refused(order) {

@@ -8,7 +8,7 @@
 //! ```
 #![allow(missing_docs, unreachable_pub)]
 
-mod fulfilment_shop;
+pub(crate) mod fulfilment_shop;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -123,7 +123,7 @@ impl Saga for Fulfilment {
 type Handled = Result<(), HandlerError>;
 
 /// The services do as they are told, and know nothing of each other.
-fn start(bus: &Bus) -> Result<(), Problem> {
+pub(crate) fn start(bus: &Bus) -> Result<(), Problem> {
     bus.saga::<Fulfilment>().lanes(4).start()?;
     bus.subscribe("payments")
         .lanes(4)

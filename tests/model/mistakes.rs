@@ -18,7 +18,7 @@ use tidings::testing::{AnomalyKind as Kind, Mistake};
 use crate::run::{run, run_wrong};
 
 /// So many seeds are enough for each mistake.
-const MOST_SEEDS: u64 = 2000;
+const MOST_SEEDS: u64 = 20_000;
 
 /// By what a mistake shows.
 #[derive(Debug, Clone, Copy)]
