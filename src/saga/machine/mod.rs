@@ -143,6 +143,8 @@ impl<S: Saga> Machine<S> {
         }
     }
 
+    /// Whether it says anything of such events.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn knows(&self, event: &str) -> bool {
         self.define.events.contains_key(event)
     }
