@@ -76,13 +76,16 @@ impl Ring {
     pub(crate) fn is_quiet(&self, parked_is_quiet: bool) -> bool {
         let roster = self.roster.lock();
         let rests = |place: &Place| {
+            // Before its phase: a reader that is not poked any more has begun to work before that.
+            if place.poked.load(Ordering::Acquire) {
+                return false;
+            }
             let asleep = place.asleep.load(Ordering::Relaxed);
-            let quiet = place.is(Phase::Stopped)
+            place.is(Phase::Stopped)
                 || place.is(Phase::Failed)
                 || place.is(Phase::Settled) && asleep
                 || parked_is_quiet
-                    && (place.is(Phase::Parked) && asleep || place.is(Phase::Blocked));
-            quiet && !place.poked.load(Ordering::Relaxed)
+                    && (place.is(Phase::Parked) && asleep || place.is(Phase::Blocked))
         };
         let mut readers = roster.groups.values().flat_map(|group| &group.readers);
         roster.overflow.is_empty() && readers.all(|reader| rests(&reader.place))

@@ -91,10 +91,11 @@ impl Seat {
 
     /// Says that the reader begins a turn: it will look at what it was sent.
     pub(crate) fn begin(&self) {
-        if self.place.poked.load(Ordering::Relaxed) {
-            self.place.poked.store(false, Ordering::Relaxed);
-        }
+        // The phase first: whoever sees that it is not poked any more sees that it works.
         self.place.set_phase(Phase::Working);
+        if self.place.poked.load(Ordering::Relaxed) {
+            self.place.poked.store(false, Ordering::Release);
+        }
     }
 
     /// Opens up to `most` events. They stay open, and hold the ring up where it has to wait for this
