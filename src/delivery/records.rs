@@ -1,8 +1,12 @@
 //! Records that parts above the bus keep with a subscription, by a key of their own choice, each in an area
 //! of its own beside the state of handlers.
 
-use super::{Context, StateError, Subscriber, context::MAX_STAGED, keys};
-use crate::{event::Key, journal::Journal, storage::StorageError};
+use super::{Context, StateError, Subscriber, keys};
+use crate::{
+    event::Key,
+    journal::Journal,
+    storage::{StorageError, Write},
+};
 
 /// Whose records they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,9 +103,6 @@ impl Context {
         value: Option<Vec<u8>>,
     ) -> Result<(), StateError> {
         let key = keys::named(area.name(), &self.subscriber.name, Some(key), name);
-        let room = self.staged.reserve(key.len() + value.as_ref().map_or(0, Vec::len));
-        room.map_err(|bytes| StateError::TooLarge { bytes, limit: MAX_STAGED })?;
-        self.staged.writes.insert(key, value);
-        Ok(())
+        self.stage(Write { key, value })
     }
 }

@@ -1,4 +1,4 @@
-//! Why the past, or a part of it, could not be read.
+//! Why the past could not be read, or gone through again.
 
 use crate::{bus::Error, contract::NameTaken, message::Position, storage::StorageError};
 
@@ -55,5 +55,29 @@ impl From<StorageError> for HistoryError {
             StorageError::Truncated { wanted, first } => Self::Truncated { wanted, first },
             error => Self::Storage(error),
         }
+    }
+}
+
+/// Why a replay could not go on, or could not be waited for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// It was called from inside a handler, which the replay could be waiting for.
+    #[error("a handler cannot wait for a replay")]
+    InsideHandler,
+    /// It was stopped, or it could not go on; what is traced says why.
+    #[error("the replay `{name}` was stopped before its end; started again, it goes on")]
+    Stopped {
+        /// The replay.
+        name: String,
+    },
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<ReplayError> for Error {
+    fn from(error: ReplayError) -> Self {
+        Self::Other(error.into())
     }
 }

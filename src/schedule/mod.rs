@@ -17,8 +17,7 @@ impl Bus {
     /// as [`CatchUp`] has it. Each time is published once, whatever happens: that it was is a write
     /// of the commit that publishes.
     ///
-    /// The idempotency key and the like are the message's own business; its
-    /// [`published_at`](crate::Context::published_at) is the time that was due. Dropping the handle
+    /// Its [`published_at`](crate::Context::published_at) is the time that was due. Dropping the handle
     /// changes nothing; it goes on until it or the bus is stopped.
     ///
     /// ```

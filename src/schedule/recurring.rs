@@ -30,7 +30,7 @@ pub enum CatchUp {
     Latest,
     /// Each of them is, in order.
     All,
-    /// None is.
+    /// None is that was due more than two minutes before.
     Skip,
 }
 
