@@ -109,6 +109,18 @@ pub(super) fn end(journal: &Journal, subscription: &str) -> Result<(), StorageEr
     journal.note_from_handler(stored.into_iter().map(|(key, _)| Write::remove(key)).collect())
 }
 
+/// What state writes note as under way: subscriptions and their events.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn under_way(writes: &[Write]) -> Vec<(String, Position)> {
+    let mut noted = Vec::new();
+    for write in writes {
+        let Some(subscription) = keys::careful_subscription(&write.key) else { continue };
+        let positions = write.value.as_deref().and_then(|value| decode(value).ok());
+        noted.extend(positions.into_iter().flatten().map(|at| (subscription.to_owned(), at)));
+    }
+    noted
+}
+
 fn encode(suspects: &BTreeMap<Position, u32>) -> Result<Vec<u8>, StorageError> {
     let pairs: Vec<_> = suspects.iter().collect();
     serde_json::to_vec(&pairs).map_err(|_| damaged())

@@ -88,6 +88,14 @@ pub(super) fn under_way(subscription: &str, lane: u32) -> Vec<u8> {
     key
 }
 
+/// The subscription of a lane that notes what it has under way.
+#[cfg(any(test, feature = "testing"))]
+pub(super) fn careful_subscription(key: &[u8]) -> Option<&str> {
+    let rest = key.strip_prefix(b"careful\0")?;
+    let (name, _lane) = rest.split_last_chunk::<4>()?;
+    std::str::from_utf8(name.strip_suffix(&[0])?).ok()
+}
+
 /// What handlers have done outside for one event.
 pub(super) fn effects(subscription: &str, position: Position) -> Vec<u8> {
     let mut key = all_effects(subscription);

@@ -66,6 +66,8 @@ pub(crate) use asynchronous::erase_async;
 pub(crate) use attempt::{panicked, text_of};
 pub use batched::Batched;
 pub(crate) use batched::erase_batch;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use careful::under_way;
 pub use context::Context;
 pub(crate) use dead_letter::{AlarmHook, DeadLetterStore};
 pub use dead_letter::{DeadLetter, DeadLetterAlarm, DeadLetterReason, Failure};

@@ -60,6 +60,16 @@ fn power_is_lost_and_what_was_acknowledged_is_there() {
 }
 
 #[test]
+fn however_often_processes_end_no_event_is_taken_for_what_ends_them() {
+    let faults = Faults::none().kills(0.3).power_losses(0.3).most(40);
+    sim::explore(1..=300, faults, |sim| {
+        three_orders(Charging::WithKey)(sim);
+        let letters = sim.bus().dead_letters("billing").list().unwrap();
+        assert!(letters.is_empty(), "{letters:?}");
+    });
+}
+
+#[test]
 fn disks_fail_and_the_process_starts_anew() {
     let passed = shop_with(Faults::none().disk_failures(0.2));
     assert!(struck(&passed, "the disk fails") > 1, "{:?}", passed.faults);

@@ -97,7 +97,7 @@ impl Fate {
         Some(fault)
     }
 
-    /// A handler is about to be called.
+    /// A handler is about to be called, or is stored as about to be.
     pub(super) fn begins(&mut self, subscription: &str, position: Position) {
         self.begun.insert((subscription.into(), position));
     }

@@ -4,6 +4,7 @@ use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 use super::{fault::Place, story::describe, world::World};
 use crate::{
+    delivery::under_way,
     message::Position,
     storage::{
         Commit, Compaction, FileStorage, KeyValue, Page, Query, RecordRef, Storage, StorageError,
@@ -38,7 +39,9 @@ impl Watched {
         commit.records.iter().for_each(|record| world.trace(&record.payload));
         let told = if world.story.is_told() { &*commit.records } else { &[] };
         let records: Vec<_> = told.iter().map(describe).collect();
+        let noted = under_way(&commit.writes);
         let first = make(commit)?;
+        self.note_under_way(&noted);
         for (at, record) in (0..).zip(records) {
             let position = first.plus(at);
             world.story.tell(world.now(), || format!("published #{position}: {record}"));
@@ -46,6 +49,12 @@ impl Watched {
         world.crash_point(|| format!("after {}", what.words()));
         self.check()?;
         Ok(first)
+    }
+
+    /// What is stored as under way counts against an event if the process ends, called or not.
+    fn note_under_way(&self, noted: &[(String, Position)]) {
+        let mut fate = self.world.fate.lock();
+        noted.iter().for_each(|(subscription, position)| fate.begins(subscription, *position));
     }
 
     /// What is asked of an ended process is not done.
