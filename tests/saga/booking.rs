@@ -37,13 +37,13 @@ fn book(sim: &Run, trips: &[u64]) -> Books {
 /// One trip of each fate.
 #[test]
 fn g5_a_trip_is_booked_or_cancelled_whenever_the_process_dies() {
-    let explored = sim::exhaustive(|sim| {
-        let books = book(sim, &[0, 3, 5, 7]);
-        for trip in [0, 3, 5, 7] {
+    for trip in [0, 3, 5, 7] {
+        let explored = sim::exhaustive(move |sim| {
+            let books = book(sim, &[trip]);
             assert_eq!(books.problem(trip), None);
-        }
-    });
-    assert!(explored.crash_points > 100, "{explored}");
+        });
+        assert!(explored.crash_points > 30, "{explored}");
+    }
 }
 
 /// Here a hotel may also be too slow, so that a trip may be cancelled that could have been booked.
