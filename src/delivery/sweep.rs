@@ -2,10 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,7 +10,7 @@ use super::Subscriber;
 use crate::{
     journal::Mistake,
     message::Position,
-    runtime::{Step, Task, Timestamp},
+    runtime::{Armed, Step, Task, Timestamp},
 };
 
 /// The thread for it. Shared by all, since there is little to do, and apart from handlers.
@@ -31,8 +28,7 @@ const AT_ONCE: usize = 256;
 /// What others have to do with the sweep.
 pub(super) struct Sweep {
     task: Arc<Task>,
-    /// It will come, so that nobody need call it.
-    armed: AtomicBool,
+    armed: Armed,
 }
 
 impl Sweep {
@@ -50,14 +46,16 @@ impl Sweep {
                 }
                 Step::Wait
             });
-            Self { task, armed: true.into() }
+            let armed = Armed::default();
+            armed.arm(); // for the wake-up below
+            Self { task, armed }
         });
         sweep.task.wake();
     }
 
     /// There is a new letter.
     pub(super) fn arm(&self, subscriber: &Subscriber, age: Duration) {
-        if !self.armed.swap(true, Ordering::AcqRel) {
+        if self.armed.arm() {
             self.come_in(subscriber, age);
         }
     }
@@ -86,13 +84,12 @@ impl Subscriber {
         if !self.is_alive() {
             return;
         }
-        // Before it looks: whatever is added from now on arms it anew.
-        sweep.armed.store(false, Ordering::Release);
+        sweep.armed.begin();
         let age = if self.is_planted(Mistake::SweepTooEarly) { age / 2 } else { age };
         let old = self.dead.died_by(before(self.runtime().wall(), age));
         self.give_up_old(&old, age);
         if let Some(oldest) = self.dead.oldest()
-            && !sweep.armed.swap(true, Ordering::AcqRel)
+            && sweep.armed.arm()
         {
             sweep.come_in(self, oldest.plus(age).since(self.runtime().wall()));
         }

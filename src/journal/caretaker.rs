@@ -2,15 +2,12 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, atomic::Ordering},
     time::Duration,
 };
 
 use crate::{
-    runtime::{Runtime, Step, Task, Tick},
+    runtime::{Armed, Runtime, Step, Task, Tick, sync::AtomicU64},
     storage::{Storage, StorageError, Upkeep},
 };
 
@@ -34,8 +31,7 @@ struct Shared {
     task: OnceLock<Arc<Task>>,
     /// How many commits there were.
     commits: AtomicU64,
-    /// The task will run by itself.
-    timed: AtomicBool,
+    timed: Armed,
     /// To be done after each upkeep.
     afterwards: OnceLock<Afterwards>,
     /// The last upkeep failed, and commits ask for another no earlier than this, in nanoseconds.
@@ -49,7 +45,7 @@ impl Caretaker {
             runtime: runtime.clone(),
             task: OnceLock::new(),
             commits: AtomicU64::new(0),
-            timed: AtomicBool::new(false),
+            timed: Armed::default(),
             afterwards: OnceLock::new(),
             paused_until: AtomicU64::new(0),
         }))
@@ -107,17 +103,16 @@ impl Shared {
 
     /// Has the task run after a while, unless it does so anyway.
     fn rest(&self, time: Duration) {
-        if self.timed.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        if let Some(task) = self.task.get() {
+        if self.timed.arm()
+            && let Some(task) = self.task.get()
+        {
             self.runtime.wake_at(self.runtime.now().saturating_add(time), task);
         }
     }
 
     /// One turn of the task. `seen` is how many commits there were at the last one.
     fn serve(&self, seen: &mut u64) -> Step {
-        self.timed.store(false, Ordering::Release);
+        self.timed.begin();
         let commits = self.commits.load(Ordering::Relaxed);
         let quiet = std::mem::replace(seen, commits) == commits;
         if !quiet && !self.storage.wants_upkeep() {

@@ -4,6 +4,7 @@
 //! whether it wants to run again. Two drivers run tasks: [`threads`] in production, and
 //! [`simulator`], single-threaded, seeded, with a virtual clock, in tests.
 
+mod armed;
 mod clock;
 mod ending;
 #[cfg(all(test, tidings_loom))]
@@ -25,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use armed::Armed;
 pub(crate) use clock::Clock;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use ending::ProcessEnded;

@@ -5,7 +5,8 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::Ordering::{AcqRel, Acquire, Release, SeqCst},
+        atomic::AtomicU64 as Plain,
+        atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     },
     time::Duration,
 };
@@ -16,15 +17,33 @@ use loom::{
 };
 
 use super::{
-    Clock, Driver, Monitor, PoolId, PoolSize, PoolStatus, Precedence, Step, Task, Tick, sync::Mutex,
+    Armed, Clock, Driver, Monitor, PoolId, PoolSize, PoolStatus, Precedence, Runtime, Step, Task,
+    Tick, Timestamp,
+    clock::Source,
+    sync::{Condvar, Mutex},
 };
 
 /// Keeps tasks that are to run until somebody runs them.
-pub(crate) struct Queue(Mutex<Vec<Arc<Task>>>);
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    randoms: Plain,
+}
+
+#[derive(Default)]
+struct Waiting {
+    tasks: Vec<Arc<Task>>,
+    is_closed: bool,
+}
 
 impl Queue {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Vec::new())))
+        Arc::default()
+    }
+
+    pub(crate) fn runtime(self: &Arc<Self>) -> Runtime {
+        Runtime::new(Arc::clone(self) as Arc<dyn Driver>)
     }
 
     pub(crate) fn task(
@@ -36,10 +55,39 @@ impl Queue {
         Task::new(id, PoolId(0), Precedence::default(), driver, Box::new(body))
     }
 
+    /// A task that was woken, in the hands of whoever is to run it.
+    pub(crate) fn ready(
+        self: &Arc<Self>,
+        body: impl FnMut() -> Step + Send + 'static,
+    ) -> Arc<Task> {
+        let task = self.task(0, body);
+        task.wake();
+        self.waiting.lock().tasks.pop().unwrap_or(task)
+    }
+
     /// Runs one of them, as a thread of a pool does.
     pub(crate) fn run_one(&self) -> bool {
-        let task = self.0.lock().pop();
+        let task = self.waiting.lock().tasks.pop();
         task.map(|task| task.run()).is_some()
+    }
+
+    /// Runs them until it is closed.
+    pub(crate) fn serve(&self) {
+        loop {
+            let mut waiting = self.waiting.lock();
+            while waiting.tasks.is_empty() && !waiting.is_closed {
+                self.changed.wait(&mut waiting);
+            }
+            drop(waiting);
+            if !self.run_one() {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.waiting.lock().is_closed = true;
+        self.changed.notify_all();
     }
 
     pub(crate) fn run_all(&self) {
@@ -53,19 +101,20 @@ impl Driver for Queue {
     }
 
     fn schedule(&self, task: Arc<Task>) {
-        self.0.lock().push(task);
+        self.waiting.lock().tasks.push(task);
+        self.changed.notify_one();
     }
 
     fn clock(self: Arc<Self>) -> Clock {
-        unreachable!()
+        Clock::new(Arc::default(), self)
     }
 
     fn random(&self) -> u64 {
-        unreachable!()
+        self.randoms.fetch_add(1, SeqCst)
     }
 
     fn pool(&self, _: &str, _: PoolSize) -> PoolId {
-        unreachable!()
+        PoolId(0)
     }
 
     fn find_pool(&self, _: &str) -> Option<PoolId> {
@@ -81,7 +130,7 @@ impl Driver for Queue {
     }
 
     fn new_task_id(&self) -> u64 {
-        unreachable!()
+        0
     }
 
     fn yield_now(&self) {}
@@ -90,13 +139,24 @@ impl Driver for Queue {
         0
     }
 
-    fn schedule_at(&self, _: Tick, _: Weak<Task>) {
-        unreachable!()
+    /// No time passes.
+    fn schedule_at(&self, _: Tick, _: Weak<Task>) {}
+
+    fn wait(&self, monitor: &Monitor, _: Option<Tick>, ready: &mut dyn FnMut() -> bool) -> bool {
+        monitor.sleep_until(None, ready)
+    }
+}
+
+impl Source for Queue {
+    fn now(&self) -> Tick {
+        Tick::ZERO
     }
 
-    fn wait(&self, _: &Monitor, _: Option<Tick>, _: &mut dyn FnMut() -> bool) -> bool {
-        unreachable!()
+    fn wall(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
     }
+
+    fn tick(self: Arc<Self>) {}
 }
 
 #[test]
@@ -168,5 +228,43 @@ fn a_task_that_is_stopped_lets_go_of_everything() {
         thread.join().unwrap();
         queue.run_all();
         assert_eq!(Arc::strong_count(&held), 1, "its body is still there");
+    });
+}
+
+#[test]
+fn who_waits_for_a_condition_is_told_when_it_holds() {
+    loom::model(|| {
+        let (monitor, holds) = (Arc::new(Monitor::default()), Arc::new(AtomicBool::new(false)));
+        let waiters: Vec<_> = (0..2)
+            .map(|_| {
+                let (monitor, holds) = (Arc::clone(&monitor), Arc::clone(&holds));
+                thread::spawn(move || monitor.sleep_until(None, &mut || holds.load(Relaxed)))
+            })
+            .collect();
+        holds.store(true, Relaxed);
+        monitor.notify();
+        // One that sleeps on is a deadlock, and loom says so.
+        waiters.into_iter().for_each(|waiter| assert!(waiter.join().unwrap()));
+    });
+}
+
+#[test]
+fn what_is_new_is_seen_by_a_look_or_has_the_task_come() {
+    loom::model(|| {
+        let (armed, news) = (Arc::new(Armed::default()), Arc::new(AtomicU32::new(0)));
+        assert!(armed.arm());
+        let (own, told) = (Arc::clone(&armed), Arc::clone(&news));
+        let look = thread::spawn(move || {
+            own.begin();
+            told.load(Relaxed)
+        });
+        let called = (1..=2).filter(|count| {
+            news.store(*count, Relaxed);
+            armed.arm()
+        });
+        let called = called.count();
+        assert!(called <= 1);
+        let seen = look.join().unwrap();
+        assert!(called > 0 || seen == 2, "the look has missed what nobody comes for any more");
     });
 }

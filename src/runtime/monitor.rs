@@ -1,7 +1,6 @@
 //! Waiting for a condition that another thread makes true.
 
-use parking_lot::{Condvar, Mutex};
-use std::time::Instant;
+use super::sync::{Condvar, Instant, Mutex};
 
 /// Where threads sleep until a condition holds. The condition itself lives elsewhere; whoever
 /// changes it calls [`Monitor::notify`] afterwards, holding no lock that the condition takes.

@@ -1,39 +1,28 @@
 //! What concurrent structures are made of: the real thing, or `loom`'s, which tries every order of
 //! events.
 
+#[cfg(tidings_loom)]
+mod modelled;
+
 #[cfg(not(tidings_loom))]
-pub(crate) use parking_lot::Mutex;
-#[cfg(not(tidings_loom))]
-pub(crate) use std::sync::atomic::AtomicU8;
+mod real {
+    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+    pub(crate) use std::{
+        sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize},
+        thread,
+        time::Instant,
+    };
 
-#[cfg(tidings_loom)]
-pub(crate) use loom::sync::atomic::AtomicU8;
-#[cfg(tidings_loom)]
-pub(crate) use modelled::Mutex;
+    /// Between two `SeqCst` accesses whose place in the total order matters: they need no more.
+    #[inline(always)]
+    pub(crate) fn in_one_order() {}
 
-#[cfg(tidings_loom)]
-mod modelled {
-    use std::{fmt, sync::PoisonError};
-
-    use loom::sync::MutexGuard;
-
-    /// `loom`'s mutex with the face of `parking_lot`'s.
-    #[derive(Default)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
-        }
-    }
-
-    impl<T> fmt::Debug for Mutex<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("Mutex")
-        }
+    pub(crate) mod channel {
+        pub(crate) use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
     }
 }
+
+#[cfg(tidings_loom)]
+pub(crate) use modelled::*;
+#[cfg(not(tidings_loom))]
+pub(crate) use real::*;

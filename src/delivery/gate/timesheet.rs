@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -14,7 +11,10 @@ use parking_lot::Mutex;
 use crate::{
     delivery::Subscriber,
     message::Position,
-    runtime::{Runtime, Step, Task, Tick, Timestamp},
+    runtime::{
+        Runtime, Step, Task, Tick, Timestamp,
+        sync::{AtomicBool, AtomicU64, in_one_order},
+    },
 };
 
 /// The thread that looks for stuck handlers. Apart from those of handlers, which may all be stuck.
@@ -115,9 +115,16 @@ impl Timekeeper {
     ) {
         timesheet.begin(now, position);
         // Either this sees that the timekeeper has stopped looking, or its last look sees the call.
+        in_one_order();
         if !self.armed.load(Ordering::SeqCst) {
             self.arm(now.saturating_add(self.timeout), runtime);
         }
+    }
+
+    /// What it sees from now on is its last look, unless somebody has it look again.
+    fn begin_look(&self) {
+        self.armed.store(false, Ordering::SeqCst);
+        in_one_order();
     }
 
     fn arm(&self, at: Tick, runtime: &Runtime) {
@@ -133,7 +140,7 @@ fn look(subscriber: &Weak<Subscriber>) {
     let Some(timekeeper) = subscriber.gate.as_ref().and_then(|gate| gate.timekeeper()) else {
         return;
     };
-    timekeeper.armed.store(false, Ordering::SeqCst);
+    timekeeper.begin_look();
     let now = subscriber.runtime().now();
     let mut next: Option<Tick> = None;
     for (lane, handle) in (0_u32..).zip(&subscriber.formation().lanes) {
@@ -154,4 +161,33 @@ fn look(subscriber: &Weak<Subscriber>) {
 #[allow(clippy::cast_possible_truncation)] // 580 years
 fn nanos(tick: Tick) -> u64 {
     tick.as_nanos() as u64
+}
+
+/// Under `loom`, which tries every order in which threads can get on.
+#[cfg(all(test, tidings_loom))]
+mod models {
+    use loom::thread;
+
+    use super::*;
+    use crate::runtime::{models::Queue, sync::ONE_ORDER};
+
+    #[test]
+    fn a_call_is_seen_by_the_last_look_or_has_another_one_come() {
+        ONE_ORDER.set(true);
+        loom::model(|| {
+            let (queue, timeout) = (Queue::new(), Duration::from_secs(1));
+            let task = queue.task(0, || Step::Wait);
+            let timekeeper = Timekeeper { timeout, task, armed: AtomicBool::new(true) };
+            let (timekeeper, sheet) = (Arc::new(timekeeper), Arc::<Timesheet>::default());
+            let (own, sees) = (Arc::clone(&timekeeper), Arc::clone(&sheet));
+            let look = thread::spawn(move || {
+                own.begin_look();
+                sees.since().is_some()
+            });
+            timekeeper.begin(&sheet, Tick::ZERO, None, &queue.runtime());
+            let is_seen = look.join().unwrap();
+            let comes = timekeeper.armed.load(Ordering::SeqCst);
+            assert!(is_seen || comes, "nobody looks at a handler that may be stuck");
+        });
+    }
 }

@@ -18,7 +18,7 @@ use super::Subscriber;
 use crate::{
     message::Position,
     policy::{Forecast, LagObjective, Overflow, Retention, Unread},
-    runtime::{Step, Task},
+    runtime::{Armed, Step, Task},
 };
 
 /// The thread for it. Shared by all, and apart from handlers, which may be what is slow.
@@ -34,8 +34,7 @@ pub(super) struct Lag {
     last: Mutex<Option<(Look, Option<Forecast>)>>,
     /// Looks once a second, where there is an objective.
     task: OnceLock<Arc<Task>>,
-    /// It will come, so that nobody need call it.
-    armed: AtomicBool,
+    armed: Armed,
     missed: AtomicBool,
 }
 
@@ -63,7 +62,7 @@ impl Lag {
     #[inline]
     pub(super) fn arm(&self) {
         if let Some(task) = self.task.get()
-            && !self.armed.swap(true, Ordering::AcqRel)
+            && self.armed.arm()
         {
             task.wake();
         }
@@ -168,8 +167,7 @@ impl Subscriber {
     }
 
     fn watch_lag(&self) {
-        // Before it looks: whatever comes from now on arms it anew.
-        self.lag.armed.store(false, Ordering::Release);
+        self.lag.armed.begin();
         if !self.is_alive() || self.is_paused() {
             return self.lag.rest();
         }
@@ -181,7 +179,7 @@ impl Subscriber {
         }
         if look.lag == 0 {
             self.lag.rest();
-        } else if !self.lag.armed.swap(true, Ordering::AcqRel)
+        } else if self.lag.armed.arm()
             && let Some(task) = self.lag.task.get()
         {
             self.runtime().wake_at(self.runtime().now().saturating_add(EVERY), task);

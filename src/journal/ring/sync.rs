@@ -4,10 +4,6 @@
 mod real {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, fence};
 
-    /// Between two `SeqCst` accesses whose place in the total order matters: they need no more.
-    #[inline(always)]
-    pub(crate) fn in_one_order() {}
-
     /// A plain cell with the face of `loom`'s.
     #[derive(Debug)]
     #[repr(transparent)]
@@ -36,22 +32,9 @@ mod modelled {
         cell::UnsafeCell,
         sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, fence},
     };
-
-    std::thread_local! {
-        /// Whether this model depends on the total order of `SeqCst` accesses.
-        pub(crate) static ONE_ORDER: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-    }
-
-    /// `loom` takes `SeqCst` accesses for weaker ones, and knows a total order of fences only. These
-    /// hide other mistakes, and so they are there in models that cannot do without.
-    pub(crate) fn in_one_order() {
-        if ONE_ORDER.get() {
-            fence(std::sync::atomic::Ordering::SeqCst);
-        }
-    }
 }
 
-pub(crate) use crate::runtime::sync::Mutex;
+pub(crate) use crate::runtime::sync::{Mutex, in_one_order};
 #[cfg(tidings_loom)]
 pub(crate) use modelled::*;
 #[cfg(not(tidings_loom))]

@@ -4,15 +4,13 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
-    thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::runtime::{
     Task, Tick, Timestamp,
     clock::{Clock, Dial, Source, UNUSED},
+    sync::{Condvar, Instant, Mutex, MutexGuard, thread},
 };
 
 /// How often a ticking clock is set.
@@ -173,7 +171,7 @@ fn ring(alarm: &Weak<dyn Alarm>) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(tidings_loom)))]
 mod tests {
     use super::*;
 
@@ -301,5 +299,40 @@ mod tests {
         until(|| !clock.is_ticking());
         (0..10_000).for_each(|_| assert!(clock.wall() > Timestamp::UNIX_EPOCH));
         assert!(!clock.is_ticking() && age(&clock) < PATIENCE);
+    }
+}
+
+/// Under `loom`, which tries every order in which threads can get on.
+#[cfg(all(test, tidings_loom))]
+mod models {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::runtime::{Monitor, sync::AtomicBool};
+
+    #[derive(Default)]
+    struct Bell(AtomicBool, Monitor);
+
+    impl Alarm for Bell {
+        fn ring(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+            self.1.notify();
+        }
+    }
+
+    #[test]
+    fn each_alarm_rings_also_where_it_is_set_while_the_timer_goes_to_sleep() {
+        loom::model(|| {
+            Instant::reset();
+            let timer = Timer::new();
+            for at in [2, 1] {
+                let bell = Arc::<Bell>::default();
+                let alarm = Arc::<Bell>::downgrade(&bell);
+                timer.add(Tick::from_secs(at), alarm as Weak<dyn Alarm>);
+                assert!(bell.1.sleep_until(None, &mut || bell.0.load(Ordering::Acquire)));
+            }
+            // A thread that does not end is a deadlock, and `loom` says so.
+            timer.close();
+        });
     }
 }

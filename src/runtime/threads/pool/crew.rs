@@ -7,19 +7,19 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Weak,
-        atomic::{
-            AtomicBool, AtomicU64, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
+        atomic::Ordering::{Relaxed, SeqCst},
     },
-    thread,
 };
 
-use crossbeam_channel::{Receiver, TryRecvError};
-use parking_lot::Mutex;
-
 use super::{Pool, ranks::Ranks};
-use crate::runtime::{Clock, Precedence, Step, Task, Tick};
+use crate::runtime::{
+    Clock, Precedence, Step, Task, Tick,
+    sync::{
+        AtomicBool, AtomicU64, AtomicUsize, Mutex,
+        channel::{Receiver, TryRecvError},
+        thread,
+    },
+};
 
 pub(super) struct Queued {
     /// In nanoseconds.

@@ -5,26 +5,26 @@
 //! while tasks wait or there are more threads than the least.
 
 mod crew;
+#[cfg(all(test, tidings_loom))]
+mod models;
 mod ranks;
-#[cfg(test)]
+#[cfg(all(test, not(tidings_loom)))]
 mod tests;
 
-use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-    thread,
-};
-
-use crossbeam_channel::{Sender, unbounded};
-use parking_lot::Mutex;
+use std::sync::{Arc, Weak, atomic::Ordering::SeqCst};
 
 use super::{
     sizing::{Change, Load, Sizing},
     timer::{Alarm, Timer},
 };
-use crate::runtime::{Clock, PoolSize, PoolStatus, Task, Tick};
+use crate::runtime::{
+    Clock, PoolSize, PoolStatus, Task, Tick,
+    sync::{
+        AtomicBool, Mutex,
+        channel::{Sender, unbounded},
+        thread,
+    },
+};
 use crew::{Call, Crew, Queued};
 
 pub(super) struct Pool {

@@ -1,10 +1,7 @@
 //! Pools of real threads: how many they have, what they tell, and that nothing gets lost.
 
 use std::{
-    sync::{
-        atomic::{AtomicUsize, Ordering::SeqCst},
-        mpsc,
-    },
+    sync::{atomic::AtomicUsize, mpsc},
     time::{Duration, Instant},
 };
 

@@ -6,6 +6,8 @@
 //! Nobody waits in a model, since `loom` cannot tell waiting from a loop without end: publishers
 //! without room give up, and readers look a few times, and once more when all is over.
 
+mod rest;
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -17,8 +19,11 @@ use loom::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{sync::ONE_ORDER, *};
-use crate::{contract::NameId, runtime::Timestamp};
+use super::*;
+use crate::{
+    contract::NameId,
+    runtime::{Timestamp, sync::ONE_ORDER},
+};
 
 #[derive(Serialize, Deserialize)]
 struct Number(u64);
