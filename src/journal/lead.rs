@@ -26,9 +26,17 @@ const GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// What a batch costs beside its records.
 const BATCH_BYTES: usize = 1024;
 
+/// What became of what waited.
+pub(super) struct Led {
+    /// How many requests were answered.
+    pub(super) answered: usize,
+    /// False where what is left has to wait for room.
+    pub(super) has_room: bool,
+}
+
 impl Log {
-    /// Commits what waits. False where what is left has to wait for room. Only the leader calls it.
-    pub(super) fn commit_group(&self, journal: &Journal) -> bool {
+    /// Commits what waits. Only the leader calls it.
+    pub(super) fn commit_group(&self, journal: &Journal) -> Led {
         let group = self.take_group(journal);
         let (answered, has_room) = match self.find_room(&group) {
             Ok(()) => (self.commit_all(journal, group), true),
@@ -37,7 +45,7 @@ impl Log {
         self.queue.lock().open -= answered;
         journal.quiet.notify();
         self.caretaker.committed();
-        has_room
+        Led { answered, has_room }
     }
 
     /// Returns how many requests were answered.

@@ -11,8 +11,6 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
-
 use super::{
     Draft, Journal, Mistake, Place, Places, PublishFailure, Rejected, Ticket, Transaction,
     caretaker::Caretaker, published::Published, spare::Spares,
@@ -20,7 +18,7 @@ use super::{
 use crate::{
     event::Durability,
     policy::Window,
-    runtime::{Runtime, Seeded, Step, Task, Timestamp},
+    runtime::{Runtime, Seeded, Step, Task, Timestamp, sync::Mutex},
     storage::{Storage, StorageError},
 };
 
@@ -186,7 +184,11 @@ impl Log {
         }
         if leads {
             while !ticket.is_done() {
-                self.commit_group(journal);
+                if self.commit_group(journal).answered == 0 {
+                    // Nothing waits: whoever closes the log has taken it out, and is about to answer.
+                    self.runtime.wait(ticket.changed(), None, || ticket.is_done());
+                    break;
+                }
             }
             if !journal.is_planted(Mistake::ForgetToHandOver) {
                 self.hand_over();
@@ -280,7 +282,7 @@ impl Log {
 
     /// One turn of the committer, which is only woken to lead.
     fn serve(&self, journal: &Journal) -> Step {
-        let has_room = self.commit_group(journal);
+        let has_room = self.commit_group(journal).has_room;
         let mut queue = self.queue.lock();
         queue.led = !queue.waiting.is_empty();
         if !has_room && queue.led {

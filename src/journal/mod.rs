@@ -11,6 +11,8 @@ mod ids;
 mod inline;
 mod lead;
 mod log;
+#[cfg(all(test, tidings_loom))]
+mod models;
 mod planted;
 mod published;
 mod reading;

@@ -6,10 +6,8 @@ use std::{
     task::{Poll, Waker},
 };
 
-use parking_lot::Mutex;
-
 use super::{Places, Rejected};
-use crate::runtime::{Monitor, Task};
+use crate::runtime::{Monitor, Task, sync::Mutex};
 
 /// The answer to a submitted transaction, for whoever waits: a thread, a future or a task.
 #[derive(Default)]
