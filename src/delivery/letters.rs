@@ -82,7 +82,7 @@ impl Subscriber {
     fn gave_up(&self, position: Position, key: Option<Key>) {
         // In storage, what was done for it outside went with the letter.
         drop(self.effects.forget(position));
-        self.alarm.fall(self.dead.count());
+        self.alarm.look(|| self.dead.count());
         self.counters.discarded.add(1);
         let key = key.filter(|_| !self.is_planted(Mistake::ForgetToFollow));
         // Where keys are held, a lane may just now be putting an event behind the letter.

@@ -1,22 +1,38 @@
 //! Where the lanes of a subscription come together for a change of their number.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
+use std::sync::atomic::Ordering;
 
 use super::lane::Lane;
+use crate::runtime::sync::{AtomicBool, Mutex};
 
 /// Where the lanes of a subscription come together. Each comes in once it is done with what it was
 /// at; the last one makes it complete. Called off, each goes back to its work. It is also where a lane
 /// is to be found before it begins.
-pub(crate) struct Muster {
+pub(crate) struct Muster<L = Lane> {
     called: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<State<L>>,
 }
 
-struct State {
+/// What a muster has to know of a lane.
+pub(super) trait Numbered {
+    fn number(&self) -> u32;
+    /// Whether it has come to a stop.
+    fn is_in(&self) -> bool;
+}
+
+impl Numbered for Lane {
+    fn number(&self) -> u32 {
+        self.number()
+    }
+
+    fn is_in(&self) -> bool {
+        self.is_in()
+    }
+}
+
+struct State<L> {
     /// By number; those that are in.
-    lanes: Vec<Option<Lane>>,
+    lanes: Vec<Option<L>>,
     /// Nobody needs the lanes any more.
     disbanded: bool,
 }
@@ -30,16 +46,19 @@ pub(super) enum Arrival {
     Completes,
 }
 
-impl State {
+impl<L: Numbered> State<L> {
     fn is_complete(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.as_ref().is_some_and(Lane::is_in))
+        self.lanes.iter().all(|lane| lane.as_ref().is_some_and(L::is_in))
     }
 }
 
-impl Muster {
+impl<L: Numbered> Muster<L> {
     pub(super) fn new(lanes: usize) -> Self {
         let lanes = (0..lanes).map(|_| None).collect();
-        Self { called: false.into(), state: Mutex::new(State { lanes, disbanded: false }) }
+        Self {
+            called: AtomicBool::new(false),
+            state: Mutex::new(State { lanes, disbanded: false }),
+        }
     }
 
     /// Has the lanes come in. They are to be woken.
@@ -59,7 +78,7 @@ impl Muster {
     }
 
     /// A lane comes in.
-    pub(super) fn come_in(&self, lane: Lane) -> Arrival {
+    pub(super) fn come_in(&self, lane: L) -> Arrival {
         let mut state = self.state.lock();
         if state.disbanded {
             drop(state);
@@ -74,16 +93,16 @@ impl Muster {
 
     /// A lane goes to its work. `None` while it has to wait, unless it is `excused`, and where it
     /// is not here.
-    pub(super) fn go(&self, lane: u32, excused: bool) -> Option<Lane> {
+    pub(super) fn go(&self, lane: u32, excused: bool) -> Option<L> {
         let mut state = self.state.lock();
         let place = state.lanes.get_mut(lane as usize)?;
         // One that has not begun yet is still to come in.
-        let has_to_wait = self.is_called() && place.as_ref().is_some_and(Lane::is_in);
+        let has_to_wait = self.is_called() && place.as_ref().is_some_and(L::is_in);
         if has_to_wait && !excused { None } else { place.take() }
     }
 
     /// All lanes, if all are in.
-    pub(super) fn take(&self) -> Option<Vec<Lane>> {
+    pub(super) fn take(&self) -> Option<Vec<L>> {
         let mut state = self.state.lock();
         if !state.is_complete() {
             return None;
@@ -100,3 +119,6 @@ impl Muster {
         drop(lanes);
     }
 }
+
+#[cfg(all(test, tidings_loom))]
+mod models;

@@ -199,7 +199,7 @@ fn go(
     cursors: Vec<Cursor>,
     pool: PoolId,
 ) -> Result<(), StorageError> {
-    subscriber.alarm.rise(subscriber.dead.count());
+    subscriber.alarm.look(|| subscriber.dead.count());
     if let Some(gate) = &subscriber.gate {
         gate.begin(subscriber);
     }

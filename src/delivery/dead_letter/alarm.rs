@@ -3,11 +3,10 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::Arc,
 };
+
+use crate::runtime::sync::Mutex;
 
 /// Dead letters pile up: 80 % of those that a subscription keeps are there, or all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +48,8 @@ pub(in crate::delivery) struct Alarm {
     subscription: Arc<str>,
     bound: u64,
     hook: Option<AlarmHook>,
-    level: AtomicU8,
+    /// Held while the letters are counted, so that the last count counts.
+    level: Mutex<u8>,
 }
 
 impl Alarm {
@@ -58,20 +58,20 @@ impl Alarm {
         bound: u64,
         hook: Option<AlarmHook>,
     ) -> Self {
-        Self { subscription: Arc::clone(subscription), bound, hook, level: CALM.into() }
+        Self { subscription: Arc::clone(subscription), bound, hook, level: Mutex::new(CALM) }
     }
 
-    /// There are so many letters, after one was added. No lock is to be held.
-    pub(in crate::delivery) fn rise(&self, count: u64) {
+    /// There may be more letters than before, or fewer. No lock is to be held.
+    pub(in crate::delivery) fn look(&self, count: impl FnOnce() -> u64) {
+        let mut told = self.level.lock();
+        let count = count();
         let level = self.level_of(count);
-        if self.level.fetch_max(level, Ordering::AcqRel) < level {
+        let is_new = level > *told;
+        *told = level;
+        drop(told);
+        if is_new {
             self.tell(count, level == FULL);
         }
-    }
-
-    /// There are so many letters, after some were removed.
-    pub(in crate::delivery) fn fall(&self, count: u64) {
-        self.level.fetch_min(self.level_of(count), Ordering::AcqRel);
     }
 
     fn level_of(&self, count: u64) -> u8 {
@@ -106,7 +106,7 @@ impl Alarm {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(tidings_loom)))]
 #[allow(clippy::unwrap_used)] // tests, though clippy does not see that
 mod tests {
     use parking_lot::Mutex;
@@ -119,13 +119,13 @@ mod tests {
         let list = Arc::clone(&told);
         let hook = AlarmHook::new(move |alarm| list.lock().push((alarm.count, alarm.is_full)));
         let alarm = Alarm::new(&"billing".into(), 10, Some(hook));
-        (1..=10).for_each(|count| alarm.rise(count));
+        (1..=10).for_each(|count| alarm.look(|| count));
         assert_eq!(*told.lock(), [(8, false), (10, true)]);
-        alarm.fall(9);
-        alarm.rise(10);
+        alarm.look(|| 9);
+        alarm.look(|| 10);
         assert_eq!(told.lock()[2..], [(10, true)]);
-        alarm.fall(0);
-        (1..=9).for_each(|count| alarm.rise(count));
+        alarm.look(|| 0);
+        (1..=9).for_each(|count| alarm.look(|| count));
         assert_eq!(told.lock()[3..], [(8, false)]);
     }
 
@@ -134,5 +134,42 @@ mod tests {
         let level = |bound, count| Alarm::new(&"billing".into(), bound, None).level_of(count);
         assert_eq!((level(1, 0), level(1, 1)), (CALM, FULL));
         assert_eq!((level(u64::MAX, 5), level(5, 3), level(5, 4)), (CALM, CALM, NEAR));
+    }
+}
+
+/// Under `loom`, which tries every order in which threads can get on.
+#[cfg(all(test, tidings_loom))]
+mod models {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use loom::thread;
+
+    use super::*;
+    use crate::runtime::sync::AtomicU64;
+
+    #[test]
+    fn a_level_that_is_reached_again_is_told_again() {
+        loom::model(|| {
+            let told = Arc::new(AtomicU64::new(0));
+            let tells = Arc::clone(&told);
+            let hook = AlarmHook::new(move |alarm| {
+                tells.fetch_add(u64::from(alarm.is_full), Relaxed);
+            });
+            let alarm = Arc::new(Alarm::new(&"billing".into(), 5, Some(hook)));
+            let letters = Arc::new(Mutex::new(4));
+            let change = |by: i64| {
+                let (alarm, letters) = (Arc::clone(&alarm), Arc::clone(&letters));
+                move || {
+                    *letters.lock() += by;
+                    alarm.look(|| letters.lock().unsigned_abs());
+                }
+            };
+            change(0)();
+            let threads = [change(1), change(-1)].map(thread::spawn);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            let before = told.load(Relaxed);
+            change(1)();
+            assert_eq!(told.load(Relaxed), before + 1, "there are five again, and nobody knows");
+        });
     }
 }

@@ -2,13 +2,8 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
-
-use parking_lot::Mutex;
 
 use super::{
     Rest,
@@ -17,7 +12,10 @@ use super::{
 };
 use crate::{
     policy::{CircuitBreaker, SlowCalls},
-    runtime::{Runtime, Tick, Timestamp},
+    runtime::{
+        Runtime, Tick, Timestamp,
+        sync::{AtomicU8, Mutex},
+    },
 };
 
 /// Closed, and more good outcomes would change nothing.
@@ -54,7 +52,7 @@ impl Breaker {
         let settings = settings.clamped();
         let slow = settings.slow;
         let circuit = Mutex::new(Circuit::new(settings));
-        Self { subscription: Arc::clone(subscription), circuit, phase: CLOSED.into(), slow }
+        Self { subscription: Arc::clone(subscription), circuit, phase: AtomicU8::new(CLOSED), slow }
     }
 
     /// Whether calls have to be timed one by one.
@@ -162,5 +160,65 @@ impl Breaker {
                 tracing::warn!(subscription, "the circuit breaker opens: the subscription rests");
             }
         }
+    }
+}
+
+/// Under `loom`, which tries every order in which threads can get on.
+#[cfg(all(test, tidings_loom))]
+mod models {
+    use loom::thread;
+
+    use super::*;
+
+    fn breaker() -> Arc<Breaker> {
+        let settings = CircuitBreaker::new().failure_rate(0.5).window(2).min_calls(2).probes(1);
+        let settings = settings.open_for(Tick::from_secs(1));
+        Arc::new(Breaker::new(settings, &"billing".into()))
+    }
+
+    /// What those see who look often, and what it is.
+    fn is_known(breaker: &Breaker) -> bool {
+        let circuit = breaker.circuit.lock();
+        let is_closed = matches!(circuit.state(), Change::Closed);
+        breaker.is_closed() == is_closed && breaker.is_spotless() == circuit.is_spotless()
+    }
+
+    #[test]
+    fn a_breaker_is_what_it_looks_like_once_all_calls_have_ended() {
+        loom::model(|| {
+            let breaker = breaker();
+            let threads = [false, true].map(|failed| {
+                let breaker = Arc::clone(&breaker);
+                thread::spawn(move || {
+                    breaker.ended(None, failed, Tick::ZERO, Tick::ZERO);
+                    breaker.succeeded(1);
+                })
+            });
+            breaker.ended(None, true, Tick::ZERO, Tick::ZERO);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert!(is_known(&breaker));
+        });
+    }
+
+    #[test]
+    fn an_open_breaker_lets_one_probe_through_at_a_time() {
+        loom::model(|| {
+            let breaker = breaker();
+            (0..2).for_each(|_| _ = breaker.ended(None, true, Tick::ZERO, Tick::ZERO));
+            assert!(!breaker.is_closed());
+            let now = Tick::from_secs(1);
+            let threads = [(); 2].map(|()| {
+                let breaker = Arc::clone(&breaker);
+                thread::spawn(move || {
+                    let rests = breaker.rest(now).is_some();
+                    (!rests).then(|| breaker.enter(now, true).ok()).flatten()
+                })
+            });
+            let entered: Vec<_> =
+                threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect();
+            assert_eq!(entered.len(), 1);
+            assert!(entered[0].is_probe && breaker.ended(Some(entered[0]), false, now, now));
+            assert!(breaker.is_closed() && is_known(&breaker));
+        });
     }
 }

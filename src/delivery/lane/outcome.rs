@@ -114,7 +114,7 @@ impl Lane {
         self.batch.changed = true;
         if self.subscriber.dead.remove(held.position(), &mut self.batch.writes) {
             self.batch.settle_revived(settled);
-            self.subscriber.alarm.fall(self.subscriber.dead.count());
+            self.subscriber.alarm.look(|| self.subscriber.dead.count());
             // Lanes may rest for lack of room among the dead letters.
             self.subscriber.wake();
         }
@@ -194,7 +194,7 @@ impl Lane {
         }
         self.subscriber.counters.dead_lettered.add(1);
         self.subscriber.arm_sweep();
-        self.subscriber.alarm.rise(self.subscriber.dead.count());
+        self.subscriber.alarm.look(|| self.subscriber.dead.count());
         true
     }
 
