@@ -250,6 +250,16 @@ mod tests {
         assert_eq!((recent.forget(), recent.forget()), (Some("a"), None));
     }
 
+    #[test]
+    fn what_comes_late_is_forgotten_by_its_position() {
+        let mut recent = recent(Window::last(1));
+        for position in [3, 1, 5, 2, 4] {
+            recent.insert(position, seen(position, 1));
+        }
+        let forgotten: Vec<_> = std::iter::from_fn(|| recent.forget()).collect();
+        assert_eq!(forgotten, [1, 2, 3, 4]);
+    }
+
     proptest! {
         #[test]
         fn it_is_a_map_of_the_last_ones(

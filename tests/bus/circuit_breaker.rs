@@ -249,3 +249,15 @@ async fn async_handlers_open_and_close_it_too() {
     assert!(idle.await.unwrap());
     assert_eq!((calls.status().handled, state(&calls)), (50, BreakerState::Closed));
 }
+
+#[test]
+fn calls_are_timed_one_by_one_however_many_come_together() {
+    let (sim, bus) = simulated(9);
+    let millisecond = Duration::from_millis(1);
+    let builder = bus.subscribe("calls").circuit_breaker(breaker().slow_calls(millisecond, 0.5));
+    let time = sim.clone();
+    let calls = builder.on(move |_: &Placed| time.advance(millisecond / 10)).start().unwrap();
+    publish(&bus, 0..500);
+    sim.advance(SECOND);
+    assert_eq!((state(&calls), calls.status().handled), (BreakerState::Closed, 500));
+}

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, thread};
 
-use tidings::{Bus, Context, Durability, HandlerError, Message, MessageId, PublishFailure, Window};
+use serde::{Deserialize, Serialize};
+use tidings::{
+    Bus, Context, Durability, Event, HandlerError, Message, MessageId, PublishFailure, Window,
+    storage::MemoryStorage,
+};
 
 use crate::{
     events::{Placed, Shipped, Tick, placed, seen, simulated},
@@ -65,6 +69,23 @@ fn copies_are_handed_back_where_the_disk_fails() {
     let error = bus.publish_all(batch).unwrap_err();
     let ticks: Vec<_> = error.into_messages().into_iter().map(Message::into_event).collect();
     assert_eq!(ticks, [3, 1, 3, 4].map(Tick));
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, Event)]
+#[event(name = "texts")]
+struct Text(String);
+
+/// Nothing of it is taken for published, then or later.
+#[test]
+fn what_is_refused_as_too_large_is_no_original() {
+    let bus = Bus::builder().storage(MemoryStorage::new()).build().unwrap();
+    let text =
+        |number: u64| Message::new(Text("x".repeat(60_000))).idempotency_key(number.to_string());
+    let refused = bus.publish_all((0..300).map(text)).unwrap_err();
+    assert!(matches!(refused.failure(), PublishFailure::Storage(_)), "{}", refused.failure());
+    let messages = refused.into_messages();
+    messages.into_iter().for_each(|message| drop(bus.publish(message).unwrap()));
+    assert_eq!(bus.end().get(), 301, "each is an event of its own");
 }
 
 /// A key that stands for something else is an error, and nothing of its batch is published.

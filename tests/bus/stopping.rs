@@ -8,7 +8,10 @@ use std::{
 
 use tidings::{Backoff, Bus, Condition, HandlerError, ShutdownError};
 
-use crate::events::{Placed, SECOND, Tick, placed, seen, simulated};
+use crate::{
+    events::{Placed, SECOND, Tick, placed, seen, simulated},
+    store::Store,
+};
 
 #[test]
 fn a_paused_subscription_rests_and_loses_nothing() {
@@ -81,6 +84,20 @@ fn a_shutdown_does_not_wait_for_a_retry_and_counts_what_is_left() {
     failing.start().unwrap();
     assert!(bus.wait_idle(30 * SECOND));
     assert_eq!(*list.lock(), [0, 1]);
+}
+
+/// The others fit into the ring no more.
+#[test]
+fn a_shutdown_counts_what_only_the_store_has_any_more() {
+    let store = Store::new();
+    let bus = store.open();
+    let ticks = bus.subscribe("ticks").on(|_: &Tick| {}).start().unwrap();
+    ticks.pause();
+    for tick in 0..100 {
+        bus.publish(Tick(tick)).unwrap();
+        bus.publish(placed(tick, 0)).unwrap();
+    }
+    assert_eq!(bus.shutdown(SECOND).unwrap().left, 100);
 }
 
 #[test]

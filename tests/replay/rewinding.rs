@@ -69,6 +69,24 @@ fn a_handle_outlives_the_rewind() {
 }
 
 #[test]
+fn what_comes_again_says_so_in_the_next_process_too() {
+    let (store, seen) = (Store::new(), Seen::default());
+    let bus = store.open();
+    let view = watch(&bus, 2, &seen);
+    place(&bus, &store.sim, 1..=40);
+    view.pause();
+    view.rewind(at(11), SECOND).unwrap();
+    store.sim.crash();
+    drop(bus);
+    seen.lock().clear();
+    let bus = store.open();
+    watch(&bus, 2, &seen);
+    place(&bus, &store.sim, [41]);
+    assert_eq!(seen.lock().len(), 31);
+    assert!(seen.lock().iter().all(|(order, is_replay)| *is_replay == (*order <= 40)));
+}
+
+#[test]
 fn it_goes_back_and_never_ahead() {
     let (store, seen) = (Store::new(), Seen::default());
     let bus = store.open();

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tidings::{
     Bus, Context, Error, HandlerError, Message, MessageId, PublishFailure, Timestamp,
-    testing::TestBus,
+    storage::FileStorage,
+    testing::{MemoryDisk, Simulator, TestBus},
 };
 
-use crate::events::{Due, HOUR, Joined, Seen, WEEK, in_hours, noting, on_both};
+use crate::events::{Due, HOUR, Joined, Seen, WEEK, in_hours, note, noting, on_both};
 
 #[test]
 fn it_comes_when_its_time_has_come_and_not_before() {
@@ -68,6 +69,25 @@ fn many_that_are_due_together_all_come() {
         seen.sort_unstable();
         assert_eq!(seen, (0..1000).collect::<Vec<_>>());
     });
+}
+
+#[test]
+fn what_is_due_while_the_disk_is_full_comes_when_there_is_room() {
+    let (disk, sim, seen) = (MemoryDisk::new(), Simulator::new(1), Seen::default());
+    let storage = FileStorage::builder("store").disk(disk.clone()).segment_bytes(64 << 10);
+    let builder = Bus::builder().runtime(sim.runtime()).storage(storage.open().unwrap());
+    let bus = builder.build().unwrap();
+    note(&bus, &seen).unwrap();
+    bus.schedule(in_hours(7, 1)).unwrap();
+    let used = disk.files().iter().map(|path| disk.contents(path).unwrap().len() as u64).sum();
+    disk.set_capacity(Some(used));
+    while bus.publish(Joined { user: 1 }).is_ok() {}
+    sim.advance(2 * HOUR);
+    assert!(seen.lock().is_empty());
+    assert_eq!(bus.scheduled().count(), 1);
+    disk.set_capacity(None);
+    sim.advance(HOUR);
+    assert_eq!(*seen.lock(), [7]);
 }
 
 /// Id, key, conversation and headers are those of the message, and the time is the one it was

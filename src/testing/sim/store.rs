@@ -54,7 +54,9 @@ impl Watched {
     /// What is stored as under way counts against an event if the process ends, called or not.
     fn note_under_way(&self, noted: &[(String, Position)]) {
         let mut fate = self.world.fate.lock();
-        noted.iter().for_each(|(subscription, position)| fate.begins(subscription, *position));
+        for (subscription, position) in noted {
+            fate.begins(subscription, *position);
+        }
     }
 
     /// What is asked of an ended process is not done.
