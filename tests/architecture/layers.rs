@@ -24,6 +24,7 @@ pub(crate) const NEIGHBOURS: &[(&str, &str)] = &[
     ("policy", "message"),
     ("policy", "runtime"),
     ("projection", "replay"),
+    ("testing", "projection"),
     ("testing", "saga"),
 ];
 
