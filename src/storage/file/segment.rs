@@ -288,7 +288,7 @@ pub(super) fn rewritten_name(id: u64, times: u64) -> String {
 pub(super) fn rewritten_of(name: &str) -> Option<(u64, u64)> {
     let (id, times) = name.strip_suffix(".log")?.split_once('-')?;
     let (id, times) = (id.parse().ok()?, times.parse().ok()?);
-    (times > 0 && rewritten_name(id, times) == name).then_some((id, times))
+    (name == rewritten_name(id, times)).then_some((id, times))
 }
 
 /// The id of the segment with this name, or `None` if it is another file.
