@@ -1,0 +1,157 @@
+//! Reads that go on while what they read is dropped or written anew.
+
+use std::ops::ControlFlow;
+
+use tidings::{
+    Durability, Position,
+    storage::{
+        Commit, Compaction, FileReader, FileStorage, Query, RecordRef, Storage, StorageError, Trim,
+        Write,
+    },
+    testing::MemoryDisk,
+};
+
+use super::{commit, keep_up, open, position, stale::Stale};
+
+#[test]
+fn g3_a_reader_whose_segments_are_dropped_under_it_is_told() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk);
+    for number in 1..=200 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+    }
+    let page = storage.read(&Query::from(Position::FIRST).records(5)).unwrap();
+    assert_eq!(page.next, position(6));
+    let first = storage.trim(&Trim::before(position(150))).unwrap();
+    assert!(first > position(100));
+    match storage.read(&Query::from(page.next)) {
+        Err(StorageError::Truncated { wanted, first: named }) => {
+            assert_eq!((wanted, named), (position(6), first));
+        }
+        other => panic!("expected `Truncated`, found {other:?}"),
+    }
+}
+
+#[test]
+fn filtered_reads_go_on_while_segments_are_rewritten() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk);
+    for number in 1..=200 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+    }
+    keep_up(&storage);
+    let all = || Query::from(Position::FIRST).of("counted").key("3").records(3);
+    let page = storage.read(&all()).unwrap();
+    let last = |mut query: Query| {
+        let mut found = Vec::new();
+        while query.from < storage.end() {
+            let page = storage.read(&query).unwrap();
+            found.extend(page.records.into_iter().map(|(at, _)| at.get()));
+            query.from = page.next;
+        }
+        found
+    };
+    storage.compact(&Compaction::new(vec!["counted".into()], storage.end())).unwrap();
+    let mut rest = all();
+    rest.from = page.next;
+    assert_eq!(last(rest).last(), Some(&198));
+    keep_up(&storage);
+    let found = last(all());
+    assert_eq!(found.last(), Some(&198));
+    assert!(found.len() < 10, "{found:?}");
+}
+
+#[test]
+fn a_reader_beside_the_owner_goes_on_whatever_the_owner_does_to_its_files() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk);
+    for number in 1..=200 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+    }
+    let reader = || FileReader::open_on(disk.clone(), "/store").unwrap();
+    let (fresh, used) = (reader(), reader());
+    let page = used.read(&Query::from(Position::FIRST).records(3)).unwrap();
+    storage.compact(&Compaction::new(vec!["counted".into()], storage.end())).unwrap();
+    for number in 201..=240 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+    }
+    let newest = |reader: &FileReader, from| {
+        let mut query = Query::from(from);
+        let mut last = None;
+        while query.from < reader.end() {
+            let page = reader.read(&query).unwrap();
+            last = page.records.last().map(|(at, _)| at.get()).or(last);
+            query.from = page.next;
+        }
+        last
+    };
+    assert_eq!(newest(&fresh, Position::FIRST), Some(200), "it shows the moment of its opening");
+    assert_eq!(newest(&used, page.next), Some(200));
+    storage.trim(&Trim::before(position(150))).unwrap();
+    match reader().read(&Query::from(page.next)) {
+        Err(StorageError::Truncated { .. }) => {}
+        other => panic!("expected `Truncated`, found {other:?}"),
+    }
+    assert!(matches!(used.read(&Query::from(page.next)), Err(StorageError::Truncated { .. })));
+}
+
+#[test]
+fn a_read_that_goes_on_after_a_compaction_shows_nothing_that_it_dropped() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk);
+    for number in 1..=25 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+    }
+    let page = storage.read(&Query::from(Position::FIRST).records(3)).unwrap();
+    let compaction = Compaction::new(vec!["counted".into()], storage.end());
+    assert!(storage.compact(&compaction).unwrap() > 10);
+    let rest = Query::from(page.next);
+    let fresh = FileReader::open_on(disk, "/store").unwrap();
+    assert_eq!(storage.read(&rest).unwrap(), fresh.read(&rest).unwrap());
+}
+
+/// A record, segments that hold nothing but writes to the state, and another record.
+fn two_records_far_apart(disk: &MemoryDisk) -> FileStorage {
+    let storage = open(disk);
+    storage.commit(commit(1, Durability::Synced)).unwrap();
+    for _ in 0..12 {
+        let writes = vec![Write::put("state", vec![7; 1000])];
+        storage.commit(Commit { writes, ..Commit::default() }).unwrap();
+    }
+    storage.commit(commit(2, Durability::Synced)).unwrap();
+    storage
+}
+
+#[test]
+fn a_visit_goes_on_where_no_record_was_in_what_is_dropped_under_it() {
+    let storage = two_records_far_apart(&MemoryDisk::new());
+    let mut found = Vec::new();
+    let next = storage.visit(&Query::from(Position::FIRST), &mut |record: RecordRef<'_>| {
+        found.push(record.position);
+        if found.len() == 1 {
+            let first = storage.trim(&Trim::before(position(2))).unwrap();
+            assert_eq!(first, position(2), "its segment and those after it are gone");
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!((next.unwrap(), found), (position(3), vec![position(1), position(2)]));
+}
+
+#[test]
+fn a_reader_that_saw_a_write_without_the_one_before_it_looks_again() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk);
+    for number in 1..=5 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+    }
+    let path = "/store/segments/00000000000000000001.log";
+    let mut bytes = disk.contents(path).unwrap();
+    bytes[500..600].fill(0);
+    for times in 1..=2 {
+        let stale = Stale::new(&disk, path, &bytes, times);
+        let reader = FileReader::open_on(stale, "/store").unwrap();
+        assert_eq!(reader.end(), position(6), "{times}");
+    }
+    let damaged = FileReader::open_on(Stale::new(&disk, path, &bytes, 1000), "/store");
+    assert!(matches!(damaged, Err(StorageError::Corrupt { .. })), "{damaged:?}");
+}
