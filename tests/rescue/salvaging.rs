@@ -5,10 +5,10 @@ use std::path::Path;
 use proptest::prelude::*;
 use tidings::{
     storage::{
-        Storage, StorageError,
+        Commit, FileStorage, Storage, StorageError, Write,
         file::{Disk, LOST_NAME, Salvage, SalvageError, Verdict, lost_positions, verify_on},
     },
-    testing::Fault,
+    testing::{Fault, MemoryDisk},
 };
 
 use crate::sample::{
@@ -111,7 +111,7 @@ fn a_missing_manifest_is_made_up_for() {
 
 #[test]
 fn an_old_manifest_hides_nothing() {
-    let disk = tidings::testing::MemoryDisk::new();
+    let disk = MemoryDisk::new();
     let storage = open(&disk, "/store");
     storage.commit(commit(1)).unwrap();
     let old = disk.contents("/store/MANIFEST").unwrap();
@@ -166,6 +166,46 @@ fn lost_writes_are_no_secret() {
     // Closing has written all of it to a file.
     let damaged = sample.change(&path, |bytes| bytes[start + 60] ^= 1);
     damaged.salvage().accept_loss(range(at, at)).run(|_| ()).unwrap();
+}
+
+#[test]
+fn a_commit_without_records_is_missed_as_well() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    let large = |number: u64| Commit {
+        writes: vec![Write::put(number.to_string(), vec![7; 800])],
+        ..Commit::default()
+    };
+    for number in 1..=5 {
+        storage.commit(large(number)).unwrap();
+    }
+    storage.commit(commit(1)).unwrap();
+    disk.kill();
+    let sample = Sample { disk, count: 1 };
+    let path = &segments(&sample.disk)[0];
+    let (start, ..) = *batches(&sample.disk.contents(path).unwrap()).last().unwrap();
+    let cut = sample.change(path, |bytes| bytes[start..].fill(0));
+    let [ref loss] = *cut.verify().problems else { panic!("{:?}", cut.verify().problems) };
+    assert_eq!((&loss.positions, loss.commits, loss.acknowledged), (&None, 1, true));
+    assert_eq!(cut.salvage_all().state_loss.unwrap().commits, 1);
+}
+
+#[test]
+fn what_is_rescued_is_kept_up_meanwhile() {
+    let disk = MemoryDisk::new();
+    let storage = FileStorage::builder("/store").disk(disk.clone()).open().unwrap();
+    for number in 1..=5 {
+        let mut large = commit(number);
+        large.records[0].payload = vec![7; 600_000];
+        storage.commit(large).unwrap();
+    }
+    storage.close().unwrap();
+    disk.kill();
+    let sample = Sample { disk, count: 5 };
+    assert_eq!(sample.salvage().run(|_| ()).unwrap().records, 5);
+    let sealed = sample.disk.files().into_iter().filter(|path| path.starts_with("/rescued"));
+    let indexed = sealed.filter(|path| path.extension().is_some_and(|found| found == "idx"));
+    assert!(indexed.count() > 0, "{:?}", sample.disk.files());
 }
 
 #[test]

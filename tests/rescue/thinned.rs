@@ -82,6 +82,18 @@ fn damage_to_a_rewritten_segment_is_found_and_costs_what_it_held() {
 }
 
 #[test]
+fn what_is_missing_at_the_end_of_a_rewritten_segment_is_lost() {
+    let sample = compacted();
+    let path = rewritten(&sample);
+    let held = batches(&sample.disk.contents(&path).unwrap());
+    let last = held.last().unwrap();
+    let found = sample.change(&path, |bytes| bytes.truncate(last.0)).verify();
+    let lost: Vec<_> = found.losses().filter_map(|loss| loss.positions.clone()).collect();
+    assert_eq!((lost.len(), found.end.get()), (1, 111), "{:?}", found.problems);
+    assert_eq!(lost[0].start().get(), last.2);
+}
+
+#[test]
 fn the_state_cannot_be_had_from_a_compacted_log() {
     let sample = compacted();
     let run = &runs(&sample.disk)[0];
@@ -128,4 +140,21 @@ fn what_was_trimmed_is_not_missing() {
     let damaged = sample.change(&path, |bytes| bytes[start] ^= 1);
     let found = damaged.verify();
     assert_eq!(found.problems[0].positions, Some(range(at, at)));
+}
+
+#[test]
+fn a_file_that_was_dropped_and_is_still_there_is_no_stranger() {
+    let sample = Sample::new(false);
+    let old = segments(&sample.disk).remove(0);
+    let bytes = sample.disk.contents(&old).unwrap();
+    let storage = open(&sample.disk, "/store");
+    let first = storage.trim(&Trim::before(Position::LAST)).unwrap();
+    storage.close().unwrap();
+    sample.disk.kill();
+    let stranger = PathBuf::from("/store/segments/00000000000000000099.log");
+    sample.disk.set_contents(old, bytes);
+    sample.disk.set_contents(&stranger, "something");
+    let found = sample.verify();
+    assert_eq!((found.verdict, found.first), (Verdict::Clean, first), "{:?}", found.problems);
+    assert_eq!(found.unknown, [stranger]);
 }

@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use proptest::{collection::vec, prelude::*};
-use tidings::storage::{
-    Storage, StorageError,
-    file::{Verdict, verify_on},
+use tidings::{
+    storage::{
+        FileStorage, Storage, StorageError,
+        file::{Verdict, verify_on},
+    },
+    testing::MemoryDisk,
 };
 
 use crate::sample::{Sample, batches, commit, open, position, range, runs, segments};
@@ -18,9 +21,28 @@ fn what_is_whole_is_clean() {
         let found = sample.verify();
         assert_eq!((found.verdict, &found.problems), (Verdict::Clean, &Vec::new()));
         assert_eq!((found.records, found.end.get()), (sample.count, sample.count + 1));
+        assert_eq!(found.commits, sample.count, "each has one record");
         assert!(found.segments >= 4 && found.entries > 0);
         assert_eq!(sample.image(), before);
     }
+}
+
+#[test]
+fn progress_is_told_commit_by_commit_and_ends_with_the_whole() {
+    let sample = Sample::new(true);
+    let mut told = Vec::new();
+    let found = verify_on(sample.disk.clone(), "/store", |it| told.push((it.done, it.total)));
+    let total = found.unwrap().bytes;
+    let mut before = 0;
+    let mut expected = Vec::new();
+    for path in segments(&sample.disk) {
+        let bytes = sample.disk.contents(&path).unwrap();
+        expected.extend(batches(&bytes).iter().map(|batch| (before + batch.1 as u64, total)));
+        before += bytes.len() as u64;
+    }
+    assert_eq!(told[..expected.len()], expected, "of the log");
+    assert!(told.is_sorted());
+    assert_eq!(told.last(), Some(&(total, total)));
 }
 
 #[test]
@@ -69,6 +91,57 @@ fn every_flipped_bit_of_the_log_is_found_where_it_is() {
 }
 
 #[test]
+fn a_damaged_body_costs_exactly_what_its_header_says() {
+    for closed in [false, true] {
+        let sample = Sample::new(closed);
+        for path in segments(&sample.disk) {
+            let mut held = batches(&sample.disk.contents(&path).unwrap());
+            held.retain(|batch| batch.1 - batch.0 > 48);
+            for (start, _, at) in held.into_iter().filter(|batch| closed || batch.2 < sample.count)
+            {
+                let found = sample.change(&path, |bytes| bytes[start + 60] ^= 1).verify();
+                let [ref loss] = *found.problems else { panic!("{:?}", found.problems) };
+                assert_eq!((&loss.positions, loss.exact), (&Some(range(at, at)), true), "{loss:?}");
+                assert_eq!((loss.commits, found.end.get()), (1, sample.count + 1));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_of_the_log_that_got_shorter_is_told() {
+    for closed in [false, true] {
+        let sample = Sample::new(closed);
+        let path = segments(&sample.disk).pop().unwrap();
+        let found = sample.change(&path, |bytes| bytes.truncate(bytes.len() - 1)).verify();
+        let [ref problem] = *found.problems else { panic!("{:?}", found.problems) };
+        assert_eq!((found.verdict, &problem.file), (Verdict::Corrupt, &path));
+        assert_eq!((problem.bytes.clone(), &problem.positions), (2047..2048, &None));
+        assert_eq!(found.records, sample.count);
+    }
+}
+
+#[test]
+fn what_follows_a_long_damage_is_found_wherever_it_begins() {
+    for bytes in (65_200..65_700).step_by(32) {
+        let disk = MemoryDisk::new();
+        let storage = FileStorage::builder("/store").disk(disk.clone()).open().unwrap();
+        for (number, bytes) in [(1, bytes), (2, 10), (3, 10)] {
+            let mut commit = commit(number);
+            commit.records[0].payload = vec![7; bytes];
+            storage.commit(commit).unwrap();
+        }
+        storage.close().unwrap();
+        disk.kill();
+        let path = &segments(&disk)[0];
+        let sample = Sample { disk, count: 3 }.change(path, |bytes| bytes[96] ^= 1);
+        let found = sample.verify();
+        let [ref loss] = *found.problems else { panic!("{:?}", found.problems) };
+        assert_eq!((&loss.positions, found.records), (&Some(range(1, 1)), 2), "{bytes} bytes");
+    }
+}
+
+#[test]
 fn every_flipped_bit_of_the_state_is_found() {
     let sample = Sample::new(true);
     for path in runs(&sample.disk) {
@@ -78,6 +151,24 @@ fn every_flipped_bit_of_the_state_is_found() {
             assert_eq!(found.problems[0].file, path, "at {at}");
         }
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_file_of_the_state_is_told() {
+    let sample = Sample::new(true);
+    let run = &runs(&sample.disk)[0];
+    let reason = |damaged: Sample| {
+        let reason = damaged.verify().problems[0].reason;
+        assert_eq!(damaged.salvage_all().problems[0].reason, reason);
+        reason
+    };
+    assert_eq!(reason(sample.without(run)), "a file of the state is missing");
+    let cut = sample.change(run, |bytes| bytes.truncate(90));
+    assert_eq!(reason(cut), "a file of the state has another length than it was given");
+    let other = sample.change(run, |bytes| bytes[8] = 9);
+    assert_eq!(reason(other), "a file of the state has another version");
+    let footer = sample.change(run, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    assert_eq!(reason(footer), "a state file's index is damaged");
 }
 
 #[test]
