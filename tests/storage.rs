@@ -7,8 +7,8 @@ use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
 use tidings::{
     Envelope, MessageId, Position,
-    storage::{Commit, FileStorage, Query, Record, Storage, StorageError, Write},
-    testing::MemoryDisk,
+    storage::{Commit, FileReader, FileStorage, Query, Record, Storage, StorageError, Write},
+    testing::{Fault, MemoryDisk},
 };
 
 struct Simulated(MemoryDisk, u64);
@@ -69,12 +69,12 @@ fn unknown_files_are_left_alone_or_set_aside_and_never_deleted() {
     let disk = MemoryDisk::new();
     let fixture = Simulated(disk.clone(), 0);
     fixture.open().unwrap().close().unwrap();
-    for path in ["/store/notes.txt", "/store/segments/1.log", "/store/segments/x.log"] {
-        disk.set_contents(path, "mine");
+    for name in ["notes.txt", "segments/1.log", "segments/x.log", "state/x.run"] {
+        disk.set_contents(format!("/store/{name}"), "mine");
     }
     let storage = fixture.open().unwrap();
     assert_eq!(disk.contents("/store/notes.txt").unwrap(), b"mine");
-    assert_eq!(storage.recovery().set_aside.len(), 2);
+    assert_eq!(storage.recovery().set_aside.len(), 3);
     for path in &storage.recovery().set_aside {
         assert!(path.starts_with("/store/quarantine"));
         assert_eq!(disk.contents(path).unwrap(), b"mine");
@@ -136,6 +136,28 @@ fn after_a_failed_write_reads_go_on_and_commits_do_not() {
     assert!(matches!(storage.close(), Err(StorageError::Poisoned)));
     assert!(matches!(storage.commit(commit(3)), Err(StorageError::Closed)));
     storage.close().unwrap();
+}
+
+#[test]
+fn what_a_store_consists_of_leaves_out_what_is_gone_and_nothing_that_could_not_be_looked_at() {
+    let disk = MemoryDisk::new();
+    let storage = Simulated(disk.clone(), 0).open().unwrap();
+    for number in 1..=20 {
+        storage.commit(Commit { records: vec![typical(number)], ..Commit::default() }).unwrap();
+    }
+    storage.close().unwrap();
+    let reader = FileReader::open_on(disk.clone(), "/store").unwrap();
+    let before = disk.io_count();
+    let whole = reader.info().unwrap();
+    assert!(whole.segments.len() > 2 && whole.closed);
+    for call in 1..=disk.io_count() - before {
+        disk.fail(Fault::at(call).once());
+        let found = reader.info();
+        assert!(matches!(found, Err(StorageError::Io { .. })), "call {call}: {found:?}");
+    }
+    assert_eq!(reader.info().unwrap(), whole);
+    disk.lose("/store/segments/00000000000000000001.log");
+    assert_eq!(reader.info().unwrap().segments, whole.segments[1..]);
 }
 
 #[test]

@@ -54,6 +54,25 @@ fn a_file_opened_for_reading_is_not_written_nor_made() {
     });
 }
 
+#[test]
+fn nothing_is_found_or_made_in_a_directory_that_is_not_there() {
+    with_each(|disk, dir| {
+        let (file, nowhere) = (dir.join("file"), dir.join("nowhere"));
+        disk.open(&file, true).unwrap();
+        let errors = [
+            disk.list(&nowhere).unwrap_err(),
+            disk.open(&nowhere.join("file"), true).unwrap_err(),
+            disk.open_read(&nowhere.join("file")).unwrap_err(),
+            disk.rename(&file, &nowhere.join("file")).unwrap_err(),
+            disk.sync_dir(&nowhere).unwrap_err(),
+        ];
+        assert_eq!(errors.map(|error| error.kind()), [ErrorKind::NotFound; 5]);
+        disk.create_dir_all(&nowhere.join("inside")).unwrap();
+        assert_eq!(disk.list(&nowhere).unwrap(), ["inside"]);
+        disk.rename(&file, &nowhere.join("file")).unwrap();
+    });
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_is_not_opened_but_a_directory_may_be_one() {

@@ -353,6 +353,33 @@ mod tests {
         });
     }
 
+    #[test]
+    fn marks_are_few_and_lead_to_a_place_before_what_is_wanted() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let segment = Segment::new(&disk, "store/1".into(), SAMPLE, None, 0);
+        for number in 0..1000 {
+            let header = BatchHeader {
+                body: 952,
+                records_bytes: 952,
+                records: 1,
+                seq: SAMPLE.seq + number,
+                position: SAMPLE.position + number,
+                durable: 0,
+                previous: 0,
+                body_crc: 0,
+                crc: 0,
+            };
+            segment.note(HEADER as u64 + number * 1000, &header);
+        }
+        assert!(segment.marks.lock().len() < 100);
+        for number in (0..1000).step_by(7) {
+            let mark = segment.mark_at(SAMPLE.position + number);
+            let batch = (mark.offset - HEADER as u64) / 1000;
+            assert_eq!(mark.position - SAMPLE.position, batch);
+            assert!(batch <= number && number - batch <= MARK_EVERY / 1000 + 1);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_flip_is_noticed(at in 0..HEADER, bit in 0_u8..8) {
