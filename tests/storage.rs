@@ -52,6 +52,20 @@ fn a_bare_name_is_a_directory_beside_the_process() {
     opened.unwrap();
 }
 
+/// The directory above cannot be synced then. Root is refused nothing, so that it proves nothing.
+#[cfg(unix)]
+#[test]
+fn a_store_below_a_directory_that_is_not_ours_to_read_is_opened() {
+    use std::{fs, os::unix::fs::PermissionsExt};
+    let dir = TempDir::new().unwrap();
+    let (above, store) = (dir.path().join("above"), dir.path().join("above/store"));
+    fs::create_dir_all(&store).unwrap();
+    fs::set_permissions(&above, fs::Permissions::from_mode(0o311)).unwrap();
+    let opened = FileStorage::open(&store);
+    fs::set_permissions(&above, fs::Permissions::from_mode(0o700)).unwrap();
+    opened.unwrap();
+}
+
 #[test]
 fn a_failed_open_does_not_keep_the_lock() {
     let disk = MemoryDisk::new();

@@ -56,6 +56,19 @@ fn what_is_whole_is_copied() {
 }
 
 #[test]
+fn progress_goes_through_the_log_twice() {
+    let sample = Sample::new(true);
+    let mut told = Vec::new();
+    sample.salvage().run(|it| told.push((it.done, it.total))).unwrap();
+    let log: usize =
+        segments(&sample.disk).iter().map(|path| sample.disk.contents(path).unwrap().len()).sum();
+    let (half, total) = (log as u64, 2 * log as u64);
+    let again = sample.ends().map(|done| half + done);
+    let expected: Vec<_> = sample.ends().chain(again).map(|done| (done, total)).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn a_damaged_middle_segment_costs_what_it_held_and_no_more() {
     let sample = Sample::new(true);
     let path = &segments(&sample.disk)[1];

@@ -6,12 +6,12 @@ use tidings::{
     Key, Position,
     storage::{
         Compaction, Storage, Trim, Upkeep,
-        file::{SalvageError, Verdict, lost_positions},
+        file::{LOST_NAME, SalvageError, Verdict, lost_positions},
     },
     testing::MemoryDisk,
 };
 
-use crate::sample::{Sample, batches, commit, dump, open, range, reader, runs, segments};
+use crate::sample::{Sample, batches, commit, dump, open, range, reader, record, runs, segments};
 
 /// Forty keys over and over again, then compacted, with more after that.
 fn compacted() -> Sample {
@@ -38,6 +38,44 @@ fn compacted() -> Sample {
     storage.close().unwrap();
     disk.kill();
     Sample { disk, count: 110 }
+}
+
+/// Five thousand records of one key in a commit, and one more in the next segment.
+fn thousands(is_compacted: bool) -> Sample {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    for numbers in [1..=5000, 5001..=5001] {
+        let mut whole = commit(*numbers.start());
+        whole.records = numbers.map(record).collect();
+        for record in &mut whole.records {
+            Arc::get_mut(&mut record.envelope).unwrap().key = Some(Key::new("one"));
+        }
+        storage.commit(whole).unwrap();
+    }
+    if is_compacted {
+        let compaction = Compaction::new(vec!["numbers.counted".into()], Position::LAST);
+        assert_eq!(storage.compact(&compaction).unwrap(), 5000);
+    }
+    storage.close().unwrap();
+    disk.kill();
+    Sample { disk, count: 5001 }
+}
+
+#[test]
+fn thousands_of_records_that_are_gone_keep_their_positions() {
+    let compacted = thousands(true);
+    compacted.salvage().run(|_| ()).unwrap();
+    let whole = thousands(false);
+    let path = &segments(&whole.disk)[0];
+    let damaged = whole.change(path, |bytes| bytes[300] ^= 1);
+    assert_eq!(damaged.salvage_all().lost, [range(1, 5000)]);
+    for (disk, name) in [(&compacted.disk, "tidings.compacted"), (&damaged.disk, LOST_NAME)] {
+        let found = dump(&reader(disk, "/rescued"));
+        let (last, gone) = found.split_last().unwrap();
+        assert_eq!(*last, (5001, "numbers.counted".to_owned(), record(5001).payload));
+        let expected: Vec<_> = (1..=5000).map(|at| (at, name.to_owned(), Vec::new())).collect();
+        assert!(gone == expected, "{name}");
+    }
 }
 
 /// A rewritten segment, and not the first one.

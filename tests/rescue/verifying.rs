@@ -23,6 +23,9 @@ fn what_is_whole_is_clean() {
         assert_eq!((found.records, found.end.get()), (sample.count, sample.count + 1));
         assert_eq!(found.commits, sample.count, "each has one record");
         assert!(found.segments >= 4 && found.entries > 0);
+        let files = segments(&sample.disk).into_iter().chain(runs(&sample.disk));
+        let bytes = files.map(|path| sample.disk.contents(&path).unwrap().len() as u64);
+        assert_eq!(found.bytes, bytes.sum::<u64>());
         assert_eq!(sample.image(), before);
     }
 }
@@ -33,13 +36,7 @@ fn progress_is_told_commit_by_commit_and_ends_with_the_whole() {
     let mut told = Vec::new();
     let found = verify_on(sample.disk.clone(), "/store", |it| told.push((it.done, it.total)));
     let total = found.unwrap().bytes;
-    let mut before = 0;
-    let mut expected = Vec::new();
-    for path in segments(&sample.disk) {
-        let bytes = sample.disk.contents(&path).unwrap();
-        expected.extend(batches(&bytes).iter().map(|batch| (before + batch.1 as u64, total)));
-        before += bytes.len() as u64;
-    }
+    let expected: Vec<_> = sample.ends().map(|done| (done, total)).collect();
     assert_eq!(told[..expected.len()], expected, "of the log");
     assert!(told.is_sorted());
     assert_eq!(told.last(), Some(&(total, total)));
