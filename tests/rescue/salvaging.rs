@@ -122,6 +122,44 @@ fn a_missing_manifest_is_made_up_for() {
     check(&without, &[]);
 }
 
+/// A store that was opened anew for every few commits.
+fn often_opened() -> Sample {
+    let (disk, count) = (MemoryDisk::new(), 60);
+    for number in 1..=count {
+        let storage = open(&disk, "/store");
+        storage.commit(commit(number)).unwrap();
+        if number % 5 == 0 {
+            storage.close().unwrap();
+        }
+        disk.kill();
+    }
+    Sample { disk, count }
+}
+
+#[test]
+fn without_a_manifest_a_damaged_header_is_made_up_for_and_strangers_are_left_out() {
+    let foreign = MemoryDisk::new();
+    foreign.set_contents("/elsewhere", ""); // other random numbers from here on
+    open(&foreign, "/store").commit(commit(1)).unwrap();
+    let theirs = foreign.contents(&segments(&foreign)[0]).unwrap();
+    let (stranger, spare) =
+        ("/store/segments/00000000000000000098.log", "/store/segments/00000000000000000099.log");
+    for sample in [Sample::new(true), often_opened()] {
+        for path in segments(&sample.disk) {
+            let damaged = sample.without(Path::new("/store/MANIFEST"));
+            let damaged = damaged.change(&path, |bytes| bytes[20] ^= 1);
+            damaged.disk.set_contents(stranger, theirs.clone());
+            damaged.disk.set_contents(spare, [0; 2048]);
+            let found = damaged.verify();
+            assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
+            assert_eq!(found.unknown, [Path::new(stranger)]);
+            let done = damaged.salvage().run(|_| ()).unwrap();
+            assert_eq!((done.records, done.end.get()), (sample.count, sample.count + 1));
+            check(&damaged, &[]);
+        }
+    }
+}
+
 #[test]
 fn an_old_manifest_hides_nothing() {
     let disk = MemoryDisk::new();
@@ -160,6 +198,8 @@ fn a_damaged_state_is_rebuilt_from_a_whole_log_and_not_otherwise() {
         panic!("{refused:?}");
     };
     assert_eq!((&state.files, state.commits), (&vec![run.clone()], 1));
+    let text = "the state lacks what 1 of its files held and 1 commits wrote to it";
+    assert_eq!(state.to_string(), text);
     assert_eq!(both.salvage_all().state_loss, Some(state));
     check(&both, &[(at, at)]);
 }
@@ -172,6 +212,11 @@ fn lost_writes_are_no_secret() {
     let (start, _, at) = batches(&before_close.disk.contents(&path).unwrap())[0];
     let damaged = before_close.change(&path, |bytes| bytes[start + 60] ^= 1);
     let refused = damaged.salvage().accept_loss(range(at, at)).run(|_| ());
+    let text = format!(
+        "what is lost is not what was accepted: the records at {at}..={at}; the state lacks what 1 \
+         commits wrote to it"
+    );
+    assert_eq!(refused.as_ref().unwrap_err().to_string(), text);
     let Err(SalvageError::Unaccepted { state: Some(state), .. }) = refused else {
         panic!("no file of the state contains what the commit wrote: {refused:?}");
     };

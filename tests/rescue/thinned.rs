@@ -1,6 +1,9 @@
 //! Stores that were trimmed and compacted: what is gone on purpose is no damage.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tidings::{
     Key, Position,
@@ -129,6 +132,33 @@ fn what_is_missing_at_the_end_of_a_rewritten_segment_is_lost() {
     let lost: Vec<_> = found.losses().filter_map(|loss| loss.positions.clone()).collect();
     assert_eq!((lost.len(), found.end.get()), (1, 111), "{:?}", found.problems);
     assert_eq!(lost[0].start().get(), last.2);
+}
+
+#[test]
+fn the_other_form_of_a_rewritten_segment_is_no_stranger() {
+    let sample = compacted();
+    let path = rewritten(&sample);
+    let form = |path: &Path, suffix: &str| {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        path.with_file_name(format!("{}{suffix}.log", &name[..20]))
+    };
+    let bytes = sample.disk.contents(&path).unwrap();
+    let active = segments(&sample.disk).pop().unwrap();
+    for path in [form(&path, ""), form(&path, "-2"), form(&active, "-1")] {
+        sample.disk.set_contents(path, bytes.clone());
+    }
+    let found = sample.verify();
+    assert_eq!((found.verdict, found.unknown), (Verdict::Clean, vec![form(&active, "-1")]));
+}
+
+#[test]
+fn damage_to_a_header_in_a_rewritten_segment_costs_its_batch_alone() {
+    let sample = thousands(true);
+    let path = &segments(&sample.disk)[0];
+    let held = batches(&sample.disk.contents(path).unwrap());
+    assert_eq!(held.iter().map(|batch| batch.2).collect::<Vec<_>>(), [1, 4097]);
+    let damaged = sample.change(path, |bytes| bytes[held[0].0 + 1] ^= 1);
+    assert_eq!(damaged.salvage_all().lost, [range(1, 4096)]);
 }
 
 #[test]
