@@ -73,6 +73,15 @@ fn nothing_is_found_or_made_in_a_directory_that_is_not_there() {
     });
 }
 
+#[test]
+fn a_directory_is_not_made_where_a_file_is() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = RealDisk::new().create_dir_all(&file).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_is_not_opened_but_a_directory_may_be_one() {

@@ -1,12 +1,13 @@
 //! Reads that go on while what they read is dropped or written anew.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use tidings::{
-    Durability, Position,
+    Durability, Key, Position,
     storage::{
         Commit, Compaction, FileReader, FileStorage, Query, RecordRef, Storage, StorageError, Trim,
         Write,
+        file::{Verdict, verify_on},
     },
     testing::MemoryDisk,
 };
@@ -147,11 +148,70 @@ fn a_reader_that_saw_a_write_without_the_one_before_it_looks_again() {
     let path = "/store/segments/00000000000000000001.log";
     let mut bytes = disk.contents(path).unwrap();
     bytes[500..600].fill(0);
-    for times in 1..=2 {
-        let stale = Stale::new(&disk, path, &bytes, times);
-        let reader = FileReader::open_on(stale, "/store").unwrap();
-        assert_eq!(reader.end(), position(6), "{times}");
+    let stale = |is_stale| Stale::new(&disk, path, &bytes, is_stale);
+    for is_stale in [|number| number <= 1, |number| number <= 2] {
+        let reader = FileReader::open_on(stale(is_stale), "/store").unwrap();
+        assert_eq!(reader.end(), position(6));
     }
-    let damaged = FileReader::open_on(Stale::new(&disk, path, &bytes, 1000), "/store");
+    let damaged = FileReader::open_on(stale(|_| true), "/store");
     assert!(matches!(damaged, Err(StorageError::Corrupt { .. })), "{damaged:?}");
+}
+
+#[test]
+fn a_store_that_changes_while_it_is_verified_is_gone_through_again_but_not_for_ever() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk);
+    for number in 1..=60 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+    }
+    let manifest = "/store/MANIFEST";
+    let before = disk.contents(manifest).unwrap();
+    assert!(storage.trim(&Trim::before(storage.end())).unwrap() > position(30));
+    let verify =
+        |is_stale| verify_on(Stale::new(&disk, manifest, &before, is_stale), "/store", |_| ());
+    // It is asked for its generation, read, and asked again.
+    assert_eq!(verify(|number| number <= 2).unwrap().verdict, Verdict::Clean);
+    assert_eq!(verify(|number| number % 3 > 0).unwrap().verdict, Verdict::Corrupt);
+}
+
+#[test]
+fn a_visit_shows_everything_once_though_the_owner_removes_files_meanwhile() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk);
+    for number in 1..=100_u64 {
+        let mut keyed = commit(number, Durability::Synced);
+        let key = if number.is_multiple_of(2) { "again".to_owned() } else { number.to_string() };
+        Arc::make_mut(&mut keyed.records[0].envelope).key = Some(Key::new(&key));
+        storage.commit(keyed).unwrap();
+    }
+    let reader = FileReader::open_on(disk.clone(), "/store").unwrap();
+    let mut found = Vec::new();
+    let next = reader.visit(&Query::from(Position::FIRST), &mut |record: RecordRef<'_>| {
+        found.push(record.position.get());
+        if found.len() == 3 {
+            let compaction = Compaction::new(vec!["counted".into()], storage.end());
+            assert!(storage.compact(&compaction).unwrap() > 30);
+            storage.commit(commit(101, Durability::Synced)).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(next.unwrap(), position(101), "it shows the moment of its opening");
+    assert!(found.is_sorted_by(|one, next| one < next), "{found:?}");
+    assert_eq!((found[..3].to_vec(), found.last()), (vec![1, 2, 3], Some(&100)));
+}
+
+#[test]
+fn a_reader_knows_how_large_the_log_is_and_whether_there_is_more() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk);
+    storage.commit(commit(1, Durability::Synced)).unwrap();
+    let reader = FileReader::open_on(disk.clone(), "/store").unwrap();
+    assert!(!reader.is_behind().unwrap());
+    assert_eq!(reader.log_bytes(), storage.log_bytes());
+    storage.commit(commit(2, Durability::Buffered)).unwrap();
+    assert!(reader.is_behind().unwrap());
+    let reader = reader.refresh().unwrap();
+    assert!(!reader.is_behind().unwrap());
+    storage.close().unwrap();
+    assert!(reader.is_behind().unwrap(), "closing it is a change");
 }

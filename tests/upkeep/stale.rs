@@ -14,30 +14,37 @@ use tidings::{
     testing::MemoryDisk,
 };
 
-/// Shows one file as it was to the first who open it. Others work on the disk beside it.
+/// Shows one file as it was, whenever the number of the opening is one of those. Others work on the
+/// disk beside it.
 #[derive(Debug)]
 pub(crate) struct Stale {
     now: MemoryDisk,
     before: MemoryDisk,
     path: PathBuf,
-    left: AtomicU32,
+    opened: AtomicU32,
+    is_stale: fn(u32) -> bool,
 }
 
 impl Stale {
-    pub(crate) fn new(disk: &MemoryDisk, path: &str, bytes: &[u8], times: u32) -> Self {
+    pub(crate) fn new(
+        disk: &MemoryDisk,
+        path: &str,
+        bytes: &[u8],
+        is_stale: fn(u32) -> bool,
+    ) -> Self {
         let before = disk.copy();
         before.set_contents(path, bytes);
-        Self { now: disk.clone(), before, path: path.into(), left: AtomicU32::new(times) }
+        Self { now: disk.clone(), before, path: path.into(), opened: AtomicU32::new(0), is_stale }
     }
 }
 
 impl Disk for Stale {
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let is_stale = path == self.path && {
-            let count = |left: u32| left.checked_sub(1);
-            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok()
-        };
-        if is_stale { self.before.open_read(path) } else { self.now.open_read(path) }
+        if path != self.path {
+            return self.now.open_read(path);
+        }
+        let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
+        if (self.is_stale)(number) { self.before.open_read(path) } else { self.now.open_read(path) }
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
