@@ -8,7 +8,7 @@ use std::{
 use tidings::{
     Key, Position,
     storage::{
-        Compaction, Storage, Trim, Upkeep,
+        Compaction, Storage, Trim, Upkeep, Write,
         file::{LOST_NAME, SalvageError, Verdict, lost_positions},
     },
     testing::MemoryDisk,
@@ -208,6 +208,27 @@ fn what_was_trimmed_is_not_missing() {
     let damaged = sample.change(&path, |bytes| bytes[start] ^= 1);
     let found = damaged.verify();
     assert_eq!(found.problems[0].positions, Some(range(at, at)));
+}
+
+#[test]
+fn what_only_files_of_the_state_have_is_rescued_without_a_manifest_too() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    let mut early = commit(1);
+    early.writes.push(Write::put("early", "bird"));
+    storage.commit(early).unwrap();
+    for number in 2..=60 {
+        storage.commit(commit(number)).unwrap();
+    }
+    assert!(storage.trim(&Trim::before(Position::LAST)).unwrap() > Position::FIRST);
+    storage.close().unwrap();
+    disk.kill();
+    disk.lose("/store/MANIFEST");
+    let sample = Sample { disk, count: 60 };
+    sample.salvage_all();
+    let rescued = reader(&sample.disk, "/rescued");
+    assert_eq!(rescued.get(b"early").unwrap().unwrap(), b"bird");
+    assert_eq!(rescued.get(b"last").unwrap().unwrap(), b"60");
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! What verifying says of damage.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use proptest::{collection::vec, prelude::*};
 use tidings::{
     storage::{
-        FileStorage, Storage, StorageError,
-        file::{Verdict, verify_on},
+        Commit, FileStorage, Storage, StorageError, Write,
+        file::{Verdict, Verification, verify_on},
     },
-    testing::MemoryDisk,
+    testing::{Call, Fault, MemoryDisk},
 };
 
 use crate::sample::{Sample, batches, commit, open, position, range, runs, segments};
@@ -105,6 +105,29 @@ fn a_damaged_body_costs_exactly_what_its_header_says() {
     }
 }
 
+/// A disk may write to another place than it was told.
+#[test]
+fn a_batch_in_the_place_of_another_is_not_taken_for_what_follows() {
+    let sample = Sample::new(true);
+    let path = &segments(&sample.disk)[1];
+    let held = batches(&sample.disk.contents(path).unwrap());
+    let copy = |bytes: &mut Vec<u8>, from: usize, to: usize| {
+        assert_eq!(held[from].1 - held[from].0, held[to].1 - held[to].0);
+        bytes.copy_within(held[from].0..held[from].1, held[to].0);
+    };
+    for from in [2, 9] {
+        let found = sample.change(path, |bytes| copy(bytes, from, 4)).verify();
+        let [ref loss] = *found.problems else { panic!("{from}: {:?}", found.problems) };
+        assert_eq!(loss.positions, Some(range(held[4].2, held[4].2)), "{from}");
+        let damaged = sample.change(path, |bytes| {
+            bytes[held[4].0] ^= 1;
+            copy(bytes, from, 5);
+        });
+        let [ref loss] = *damaged.verify().problems else { panic!("{:?}", damaged.verify()) };
+        assert_eq!(loss.positions, Some(range(held[4].2, held[5].2)), "{from}");
+    }
+}
+
 #[test]
 fn a_file_of_the_log_that_got_shorter_is_told() {
     for closed in [false, true] {
@@ -146,7 +169,30 @@ fn every_flipped_bit_of_the_state_is_found() {
             let found = sample.change(&path, |bytes| bytes[at] ^= 1 << (at % 8)).verify();
             assert_eq!(found.verdict, Verdict::Corrupt);
             assert_eq!(found.problems[0].file, path, "at {at}");
+            assert!(found.problems[0].bytes.contains(&(at as u64)), "at {at}");
         }
+    }
+}
+
+#[test]
+fn damage_to_the_state_costs_the_entries_of_its_block() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    for number in 0..500_u64 {
+        let writes = vec![Write::put(number.to_be_bytes(), vec![7; 100])];
+        storage.commit(Commit { writes, ..Commit::default() }).unwrap();
+    }
+    storage.close().unwrap();
+    disk.kill();
+    let sample = Sample { disk, count: 0 };
+    assert_eq!(sample.verify().entries, 500);
+    let run = &runs(&sample.disk)[0];
+    for at in (100..50_000).step_by(1999) {
+        let found = sample.change(run, |bytes| bytes[at] ^= 1).verify();
+        let [ref problem] = *found.problems else { panic!("{:?}", found.problems) };
+        assert!(problem.bytes.contains(&(at as u64)), "{at}: {problem:?}");
+        assert!(problem.bytes.end - problem.bytes.start < 20_000, "{at}: {problem:?}");
+        assert!((300..500).contains(&found.entries), "{at}: {}", found.entries);
     }
 }
 
@@ -226,8 +272,10 @@ fn what_is_no_store_is_said_so() {
     for path in segments(&sample.disk) {
         newer = newer.change(&path, |bytes| bytes[8] = 9);
     }
-    let found = verify_on(newer.disk.clone(), "/store", |_| ());
-    assert!(matches!(found, Err(StorageError::Format { found: 9, .. })), "{found:?}");
+    for newer in [newer.without(manifest), newer] {
+        let found = verify_on(newer.disk.clone(), "/store", |_| ());
+        assert!(matches!(found, Err(StorageError::Format { found: 9, .. })), "{found:?}");
+    }
 }
 
 #[test]
@@ -240,13 +288,57 @@ fn where_the_disk_fails_the_rest_is_read() {
     };
     for call in 0..calls {
         let disk = sample.disk.copy();
-        disk.fail(tidings::testing::Fault::at(call).once());
+        disk.fail(Fault::at(call).once());
         match verify_on(disk.clone(), "/store", |_| ()) {
             Ok(found) => assert!(found.records + 30 > sample.count, "call {call}: {found:?}"),
             Err(StorageError::Io { .. }) => {}
             Err(error) => panic!("call {call}: {error}"),
         }
     }
+}
+
+/// Verifies where one of the calls that open this file fails, each in turn.
+fn verify_unopened(
+    sample: &Sample,
+    path: &Path,
+    kind: ErrorKind,
+) -> Vec<Result<Verification, StorageError>> {
+    let disk = sample.disk.copy();
+    disk.record_trace();
+    verify_on(disk.clone(), "/store", |_| ()).unwrap();
+    let calls = disk.trace();
+    let opens = (0..calls.len()).filter(|at| calls[*at] == Call::OpenRead(path.into()));
+    let verify = |at| {
+        let disk = sample.disk.copy();
+        disk.fail(Fault::at(at as u64 + 1).kind(kind).once());
+        verify_on(disk, "/store", |_| ())
+    };
+    opens.map(verify).collect()
+}
+
+#[test]
+fn a_segment_that_cannot_be_opened_is_not_taken_for_a_missing_one() {
+    let sample = Sample::new(true);
+    for path in segments(&sample.disk) {
+        for found in verify_unopened(&sample, &path, ErrorKind::Other) {
+            assert!(matches!(found, Err(StorageError::Io { .. })), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_manifest_that_the_disk_cannot_read_is_a_problem_and_one_that_we_may_not_read_is_an_error() {
+    let sample = Sample::new(true);
+    let verify = |kind| {
+        // First it is asked for the generation.
+        let mut found = verify_unopened(&sample, Path::new("/store/MANIFEST"), kind).into_iter();
+        found.nth(1).unwrap()
+    };
+    let found = verify(ErrorKind::Other).unwrap();
+    assert_eq!(found.problems[0].reason, "the manifest cannot be read");
+    assert_eq!((found.problems.len(), found.records), (1, sample.count));
+    let refused = verify(ErrorKind::PermissionDenied);
+    assert!(matches!(refused, Err(StorageError::Io { .. })), "{refused:?}");
 }
 
 proptest! {
