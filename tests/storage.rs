@@ -157,13 +157,28 @@ fn what_a_store_consists_of_leaves_out_what_is_gone_and_nothing_that_could_not_b
     let disk = MemoryDisk::new();
     let storage = Simulated(disk.clone(), 0).open().unwrap();
     for number in 1..=20 {
-        storage.commit(Commit { records: vec![typical(number)], ..Commit::default() }).unwrap();
+        let writes = vec![Write::put("last", number.to_string())];
+        let records = vec![typical(number)];
+        storage.commit(Commit { records, writes, ..Commit::default() }).unwrap();
     }
     storage.close().unwrap();
+    disk.set_contents("/store/segments/stranger", "mine");
+    Simulated(disk.clone(), 0).open().unwrap().close().unwrap();
     let reader = FileReader::open_on(disk.clone(), "/store").unwrap();
     let before = disk.io_count();
     let whole = reader.info().unwrap();
+    let length = |path: &Path| disk.contents(path).unwrap().len() as u64;
+    for (number, segment) in (1..).zip(&whole.segments) {
+        let path = format!("/store/segments/{number:020}.log");
+        assert_eq!((segment.id, segment.bytes), (number, length(Path::new(&path))));
+        assert_eq!(segment.sealed, number < whole.segments.len() as u64);
+    }
+    let files = whole.state.iter().chain(&whole.set_aside);
+    assert!(files.clone().all(|file| file.bytes == length(&file.path)));
     assert!(whole.segments.len() > 2 && whole.closed);
+    assert_eq!((whole.state.len(), whole.set_aside.len()), (1, 1));
+    let segments: u64 = whole.segments.iter().map(|segment| segment.bytes).sum();
+    assert_eq!(whole.bytes, segments + files.map(|file| file.bytes).sum::<u64>());
     for call in 1..=disk.io_count() - before {
         disk.fail(Fault::at(call).once());
         let found = reader.info();

@@ -74,6 +74,15 @@ fn nothing_is_found_or_made_in_a_directory_that_is_not_there() {
 }
 
 #[test]
+fn a_lock_that_nobody_can_have_taken_is_not_held() {
+    let (disk, dir) = (RealDisk::new(), TempDir::new().unwrap());
+    let path = dir.path().join("LOCK");
+    assert!(disk.hold(&path).unwrap().is_none());
+    drop(disk.lock(&path).unwrap());
+    assert!(disk.hold(&path).unwrap().is_some());
+}
+
+#[test]
 fn a_directory_is_not_made_where_a_file_is() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
@@ -103,6 +112,7 @@ fn a_link_is_not_opened_but_a_directory_may_be_one() {
             assert!(error.to_string().contains(name), "{error} names it");
         }
         disk.lock(&path).unwrap_err();
+        disk.hold(&path).unwrap_err();
     }
     assert!(!inside.join("nothing").exists(), "nothing was made through a link");
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tidings::{
-    Durability,
-    storage::{Storage, StorageError, file::Disk},
+    Durability, Position,
+    storage::{FileReader, Storage, StorageError, Trim, file::Disk},
     testing::{Call, Fault, MemoryDisk},
 };
 
@@ -55,6 +55,8 @@ fn without_its_manifest_a_store_is_refused_whatever_else_is_damaged() {
     storage.commit(numbered(2, Durability::Synced)).unwrap();
     disk.kill();
     disk.lose("/store/MANIFEST");
+    let read = FileReader::open_on(disk.clone(), "/store");
+    assert!(matches!(read, Err(StorageError::Corrupt { .. })), "{read:?}");
     let path = segments(&disk).pop().unwrap();
     for at in 0..newest_len(&disk) {
         let found = damaged(&disk, &path, |bytes| bytes[at] ^= 1 << (at % 8));
@@ -144,6 +146,23 @@ fn a_store_with_a_leftover_that_cannot_be_removed_is_not_opened() {
         }
     }
     assert!(refused > 0);
+}
+
+#[test]
+fn the_other_form_of_a_segment_that_was_dropped_goes_as_well() {
+    let (disk, _) = three_segments(false);
+    let storage = open(&disk).unwrap();
+    let end = storage.end();
+    assert!(storage.trim(&Trim::before(storage.end())).unwrap() > Position::FIRST);
+    storage.close().unwrap();
+    let leftovers = ["-1", "", "-2"].map(|suffix| format!("/store/segments/{:020}{suffix}.log", 1));
+    for path in &leftovers {
+        disk.set_contents(path, "it was there");
+    }
+    let storage = open(&disk).unwrap();
+    assert_eq!(storage.recovery().set_aside, [""; 0].map(PathBuf::from));
+    assert!(leftovers.iter().all(|path| disk.contents(path).is_none()));
+    assert_eq!(storage.end(), end);
 }
 
 #[test]

@@ -161,7 +161,29 @@ fn upkeep_that_finds_no_room_still_does_what_needs_none() {
 }
 
 #[test]
-fn a_compaction_that_changed_little_is_not_due_again_at_once() {
+fn a_trim_on_a_full_disk_gives_up_the_room_that_was_prepared() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk);
+    let last = |disk: &MemoryDisk| {
+        disk.files().into_iter().rfind(|path| path.starts_with("/store/segments"))
+    };
+    for number in 1..=30 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+        keep_up(&storage);
+    }
+    let spare = last(&disk).unwrap();
+    assert!(disk.contents(&spare).unwrap().iter().all(|byte| *byte == 0), "it is prepared");
+    let used = disk.files().iter().map(|path| disk.contents(path).unwrap().len() as u64).sum();
+    disk.set_capacity(Some(used));
+    assert!(storage.trim(&Trim::before(storage.end())).unwrap() > Position::FIRST);
+    for number in 31..=60 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+        storage.trim(&Trim::before(storage.end())).unwrap();
+    }
+}
+
+#[test]
+fn a_compaction_that_changed_little_is_not_due_again_before_half_as_much_has_come() {
     let disk = MemoryDisk::new();
     let storage = open(&disk);
     for number in 1..=100 {
@@ -172,6 +194,14 @@ fn a_compaction_that_changed_little_is_not_due_again_at_once() {
     let before = disk.io_count();
     assert_eq!(storage.compact(&compaction).unwrap(), 0);
     assert_eq!(disk.io_count(), before, "nothing was looked at");
+    let is_due = |number: &u64| {
+        storage.commit(commit(*number, Durability::Synced)).unwrap();
+        let before = disk.io_count();
+        storage.compact(&compaction).unwrap();
+        disk.io_count() > before
+    };
+    let due = (101..300).find(is_due).unwrap();
+    assert!((135..165).contains(&due), "half as much as there was has come by {due}");
 }
 
 #[test]

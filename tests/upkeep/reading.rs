@@ -151,7 +151,7 @@ fn a_reader_that_saw_a_write_without_the_one_before_it_looks_again() {
     let stale = |is_stale| Stale::new(&disk, path, &bytes, is_stale);
     for is_stale in [|number| number <= 1, |number| number <= 2] {
         let reader = FileReader::open_on(stale(is_stale), "/store").unwrap();
-        assert_eq!(reader.end(), position(6));
+        assert_eq!((reader.end(), reader.report().batches), (position(6), 5));
     }
     let damaged = FileReader::open_on(stale(|_| true), "/store");
     assert!(matches!(damaged, Err(StorageError::Corrupt { .. })), "{damaged:?}");
@@ -208,6 +208,7 @@ fn a_reader_knows_how_large_the_log_is_and_whether_there_is_more() {
     let reader = FileReader::open_on(disk.clone(), "/store").unwrap();
     assert!(!reader.is_behind().unwrap());
     assert_eq!(reader.log_bytes(), storage.log_bytes());
+    assert!((300..500).contains(&reader.log_bytes()), "a header and a commit");
     storage.commit(commit(2, Durability::Buffered)).unwrap();
     assert!(reader.is_behind().unwrap());
     let reader = reader.refresh().unwrap();
