@@ -55,6 +55,24 @@ fn a_file_opened_for_reading_is_not_written_nor_made() {
 }
 
 #[test]
+fn a_file_that_was_removed_or_renamed_is_gone() {
+    with_each(|disk, dir| {
+        let (one, two) = (dir.join("one"), dir.join("two"));
+        disk.open(&one, true).unwrap().write_all_at(b"1", 0).unwrap();
+        disk.open(&two, true).unwrap().write_all_at(b"2", 0).unwrap();
+        disk.rename(&one, &two).unwrap();
+        assert_eq!(
+            (contents(disk, &two), disk.list(dir).unwrap()),
+            (b"1".to_vec(), vec!["two".to_owned()])
+        );
+        disk.remove(&two).unwrap();
+        assert!(disk.list(dir).unwrap().is_empty());
+        assert_eq!(disk.remove(&two).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_ne!(disk.entropy(), disk.entropy());
+    });
+}
+
+#[test]
 fn nothing_is_found_or_made_in_a_directory_that_is_not_there() {
     with_each(|disk, dir| {
         let (file, nowhere) = (dir.join("file"), dir.join("nowhere"));

@@ -22,7 +22,7 @@ pub(crate) struct Stale {
     before: MemoryDisk,
     path: PathBuf,
     opened: AtomicU32,
-    is_stale: fn(u32) -> bool,
+    hides_the_present: fn(u32) -> bool,
 }
 
 impl Stale {
@@ -30,11 +30,17 @@ impl Stale {
         disk: &MemoryDisk,
         path: &str,
         bytes: &[u8],
-        is_stale: fn(u32) -> bool,
+        hides_the_present: fn(u32) -> bool,
     ) -> Self {
         let before = disk.copy();
         before.set_contents(path, bytes);
-        Self { now: disk.clone(), before, path: path.into(), opened: AtomicU32::new(0), is_stale }
+        Self {
+            now: disk.clone(),
+            before,
+            path: path.into(),
+            opened: AtomicU32::new(0),
+            hides_the_present,
+        }
     }
 }
 
@@ -44,7 +50,11 @@ impl Disk for Stale {
             return self.now.open_read(path);
         }
         let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
-        if (self.is_stale)(number) { self.before.open_read(path) } else { self.now.open_read(path) }
+        if (self.hides_the_present)(number) {
+            self.before.open_read(path)
+        } else {
+            self.now.open_read(path)
+        }
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
