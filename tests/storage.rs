@@ -7,8 +7,8 @@ use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
 use tidings::{
     Envelope, MessageId, Position,
-    storage::{Commit, FileStorage, Query, Record, Storage, StorageError, Write},
-    testing::MemoryDisk,
+    storage::{Commit, FileReader, FileStorage, Query, Record, Storage, StorageError, Write},
+    testing::{Fault, MemoryDisk},
 };
 
 struct Simulated(MemoryDisk, u64);
@@ -52,6 +52,20 @@ fn a_bare_name_is_a_directory_beside_the_process() {
     opened.unwrap();
 }
 
+/// The directory above cannot be synced then. Root is refused nothing, so that it proves nothing.
+#[cfg(unix)]
+#[test]
+fn a_store_below_a_directory_that_is_not_ours_to_read_is_opened() {
+    use std::{fs, os::unix::fs::PermissionsExt};
+    let dir = TempDir::new().unwrap();
+    let (above, store) = (dir.path().join("above"), dir.path().join("above/store"));
+    fs::create_dir_all(&store).unwrap();
+    fs::set_permissions(&above, fs::Permissions::from_mode(0o311)).unwrap();
+    let opened = FileStorage::open(&store);
+    fs::set_permissions(&above, fs::Permissions::from_mode(0o700)).unwrap();
+    opened.unwrap();
+}
+
 #[test]
 fn a_failed_open_does_not_keep_the_lock() {
     let disk = MemoryDisk::new();
@@ -69,12 +83,12 @@ fn unknown_files_are_left_alone_or_set_aside_and_never_deleted() {
     let disk = MemoryDisk::new();
     let fixture = Simulated(disk.clone(), 0);
     fixture.open().unwrap().close().unwrap();
-    for path in ["/store/notes.txt", "/store/segments/1.log", "/store/segments/x.log"] {
-        disk.set_contents(path, "mine");
+    for name in ["notes.txt", "segments/1.log", "segments/x.log", "state/x.run"] {
+        disk.set_contents(format!("/store/{name}"), "mine");
     }
     let storage = fixture.open().unwrap();
     assert_eq!(disk.contents("/store/notes.txt").unwrap(), b"mine");
-    assert_eq!(storage.recovery().set_aside.len(), 2);
+    assert_eq!(storage.recovery().set_aside.len(), 3);
     for path in &storage.recovery().set_aside {
         assert!(path.starts_with("/store/quarantine"));
         assert_eq!(disk.contents(path).unwrap(), b"mine");
@@ -136,6 +150,43 @@ fn after_a_failed_write_reads_go_on_and_commits_do_not() {
     assert!(matches!(storage.close(), Err(StorageError::Poisoned)));
     assert!(matches!(storage.commit(commit(3)), Err(StorageError::Closed)));
     storage.close().unwrap();
+}
+
+#[test]
+fn what_a_store_consists_of_leaves_out_what_is_gone_and_nothing_that_could_not_be_looked_at() {
+    let disk = MemoryDisk::new();
+    let storage = Simulated(disk.clone(), 0).open().unwrap();
+    for number in 1..=20 {
+        let writes = vec![Write::put("last", number.to_string())];
+        let records = vec![typical(number)];
+        storage.commit(Commit { records, writes, ..Commit::default() }).unwrap();
+    }
+    storage.close().unwrap();
+    disk.set_contents("/store/segments/stranger", "mine");
+    Simulated(disk.clone(), 0).open().unwrap().close().unwrap();
+    let reader = FileReader::open_on(disk.clone(), "/store").unwrap();
+    let before = disk.io_count();
+    let whole = reader.info().unwrap();
+    let length = |path: &Path| disk.contents(path).unwrap().len() as u64;
+    for (number, segment) in (1..).zip(&whole.segments) {
+        let path = format!("/store/segments/{number:020}.log");
+        assert_eq!((segment.id, segment.bytes), (number, length(Path::new(&path))));
+        assert_eq!(segment.sealed, number < whole.segments.len() as u64);
+    }
+    let files = whole.state.iter().chain(&whole.set_aside);
+    assert!(files.clone().all(|file| file.bytes == length(&file.path)));
+    assert!(whole.segments.len() > 2 && whole.closed);
+    assert_eq!((whole.state.len(), whole.set_aside.len()), (1, 1));
+    let segments: u64 = whole.segments.iter().map(|segment| segment.bytes).sum();
+    assert_eq!(whole.bytes, segments + files.map(|file| file.bytes).sum::<u64>());
+    for call in 1..=disk.io_count() - before {
+        disk.fail(Fault::at(call).once());
+        let found = reader.info();
+        assert!(matches!(found, Err(StorageError::Io { .. })), "call {call}: {found:?}");
+    }
+    assert_eq!(reader.info().unwrap(), whole);
+    disk.lose("/store/segments/00000000000000000001.log");
+    assert_eq!(reader.info().unwrap().segments, whole.segments[1..]);
 }
 
 #[test]

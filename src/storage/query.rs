@@ -253,3 +253,30 @@ impl<'a> RecordRef<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_of_time_has_its_beginning_and_not_its_end() {
+        let time = Timestamp::from_nanos;
+        let query = Query::from(Position::FIRST).since(time(10)).until(time(20));
+        let passes = |nanos| query.filter.lets_pass("name", None, time(nanos));
+        assert_eq!([9, 10, 19, 20].map(passes), [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_trim_is_due_for_age_or_size_or_neither_was_given() {
+        let (all, time) = (Trim::before(Position::LAST), Timestamp::from_nanos);
+        let is_due = |trim: &Trim, newest, bytes| trim.is_due(|| time(newest), bytes);
+        assert!(is_due(&all, 5, 5));
+        let by_size = all.max_bytes(100);
+        assert_eq!([100, 101].map(|bytes| is_due(&by_size, 5, bytes)), [false, true]);
+        let by_age = all.published_before(time(10));
+        assert_eq!([9, 10].map(|newest| is_due(&by_age, newest, 500)), [true, false]);
+        let by_both = by_age.max_bytes(100);
+        assert!(is_due(&by_both, 9, 0) && is_due(&by_both, 10, 101));
+        assert!(!is_due(&by_both, 10, 100));
+    }
+}

@@ -53,9 +53,3 @@ impl State {
         }
     }
 }
-
-impl FromIterator<(Vec<u8>, Vec<u8>)> for State {
-    fn from_iter<I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>>(entries: I) -> Self {
-        Self(entries.into_iter().collect())
-    }
-}

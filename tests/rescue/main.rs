@@ -2,7 +2,9 @@
 //! silence.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod manifests;
 mod salvaging;
 mod sample;
+mod targets;
 mod thinned;
 mod verifying;

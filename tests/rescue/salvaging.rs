@@ -1,14 +1,12 @@
 //! What can be rescued, and on which terms.
 
-use std::path::Path;
-
 use proptest::prelude::*;
 use tidings::{
     storage::{
-        Storage, StorageError,
-        file::{Disk, LOST_NAME, Salvage, SalvageError, Verdict, lost_positions, verify_on},
+        Commit, FileStorage, Storage, Write,
+        file::{LOST_NAME, Salvage, SalvageError, Verdict, lost_positions, verify_on},
     },
-    testing::Fault,
+    testing::MemoryDisk,
 };
 
 use crate::sample::{
@@ -17,7 +15,7 @@ use crate::sample::{
 
 /// The rescued store has every record of the source at its place but for the lost ones, can be
 /// opened, and goes on.
-fn check(sample: &Sample, lost: &[(u64, u64)]) {
+pub(crate) fn check(sample: &Sample, lost: &[(u64, u64)]) {
     let found = verify_on(sample.disk.clone(), "/rescued", |_| ()).unwrap();
     assert_eq!(found.verdict, Verdict::Clean, "{:?}", found.problems);
     let storage = open(&sample.disk, "/rescued");
@@ -38,7 +36,7 @@ fn check(sample: &Sample, lost: &[(u64, u64)]) {
     storage.close().unwrap();
 }
 
-fn last_of(sample: &Sample) -> Option<Vec<u8>> {
+pub(crate) fn last_of(sample: &Sample) -> Option<Vec<u8>> {
     reader(&sample.disk, "/rescued").get(b"last").unwrap()
 }
 
@@ -53,6 +51,19 @@ fn what_is_whole_is_copied() {
         assert_eq!(last_of(&sample).unwrap(), sample.count.to_string().as_bytes());
         check(&sample, &[]);
     }
+}
+
+#[test]
+fn progress_goes_through_the_log_twice() {
+    let sample = Sample::new(true);
+    let mut told = Vec::new();
+    sample.salvage().run(|it| told.push((it.done, it.total))).unwrap();
+    let log: usize =
+        segments(&sample.disk).iter().map(|path| sample.disk.contents(path).unwrap().len()).sum();
+    let (half, total) = (log as u64, 2 * log as u64);
+    let again = sample.ends().map(|done| half + done);
+    let expected: Vec<_> = sample.ends().chain(again).map(|done| (done, total)).collect();
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -100,34 +111,6 @@ fn a_missing_segment_and_a_damaged_header_are_told_apart() {
 }
 
 #[test]
-fn a_missing_manifest_is_made_up_for() {
-    let sample = Sample::new(true);
-    let without = sample.without(Path::new("/store/MANIFEST"));
-    let done = without.salvage().run(|_| ()).unwrap();
-    assert_eq!((done.records, done.state_loss), (sample.count, None));
-    assert_eq!(last_of(&without).unwrap(), sample.count.to_string().as_bytes());
-    check(&without, &[]);
-}
-
-#[test]
-fn an_old_manifest_hides_nothing() {
-    let disk = tidings::testing::MemoryDisk::new();
-    let storage = open(&disk, "/store");
-    storage.commit(commit(1)).unwrap();
-    let old = disk.contents("/store/MANIFEST").unwrap();
-    let count = 40;
-    for number in 2..=count {
-        storage.commit(commit(number)).unwrap();
-    }
-    disk.kill();
-    disk.set_contents("/store/MANIFEST", old);
-    let sample = Sample { disk, count };
-    assert_eq!(sample.verify().verdict, Verdict::Corrupt);
-    assert_eq!(sample.salvage().run(|_| ()).unwrap().records, count);
-    check(&sample, &[]);
-}
-
-#[test]
 fn a_damaged_state_is_rebuilt_from_a_whole_log_and_not_otherwise() {
     let sample = Sample::new(true);
     let run = &runs(&sample.disk)[0];
@@ -147,6 +130,8 @@ fn a_damaged_state_is_rebuilt_from_a_whole_log_and_not_otherwise() {
         panic!("{refused:?}");
     };
     assert_eq!((&state.files, state.commits), (&vec![run.clone()], 1));
+    let text = "the state lacks what 1 of its files held and 1 commits wrote to it";
+    assert_eq!(state.to_string(), text);
     assert_eq!(both.salvage_all().state_loss, Some(state));
     check(&both, &[(at, at)]);
 }
@@ -159,6 +144,11 @@ fn lost_writes_are_no_secret() {
     let (start, _, at) = batches(&before_close.disk.contents(&path).unwrap())[0];
     let damaged = before_close.change(&path, |bytes| bytes[start + 60] ^= 1);
     let refused = damaged.salvage().accept_loss(range(at, at)).run(|_| ());
+    let text = format!(
+        "what is lost is not what was accepted: the records at {at}..={at}; the state lacks what 1 \
+         commits wrote to it"
+    );
+    assert_eq!(refused.as_ref().unwrap_err().to_string(), text);
     let Err(SalvageError::Unaccepted { state: Some(state), .. }) = refused else {
         panic!("no file of the state contains what the commit wrote: {refused:?}");
     };
@@ -166,6 +156,29 @@ fn lost_writes_are_no_secret() {
     // Closing has written all of it to a file.
     let damaged = sample.change(&path, |bytes| bytes[start + 60] ^= 1);
     damaged.salvage().accept_loss(range(at, at)).run(|_| ()).unwrap();
+}
+
+#[test]
+fn a_commit_without_records_is_missed_as_well() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    let large = |number: u64| Commit {
+        writes: vec![Write::put(number.to_string(), vec![7; 800])],
+        ..Commit::default()
+    };
+    for number in 1..=5 {
+        storage.commit(large(number)).unwrap();
+    }
+    storage.commit(commit(1)).unwrap();
+    disk.kill();
+    let sample = Sample { disk, count: 1 };
+    let path = &segments(&sample.disk)[0];
+    let (start, ..) = *batches(&sample.disk.contents(path).unwrap()).last().unwrap();
+    let cut = sample.change(path, |bytes| bytes[start..].fill(0));
+    let [ref loss] = *cut.verify().problems else { panic!("{:?}", cut.verify().problems) };
+    assert_eq!((&loss.file, loss.bytes.start), (path, start as u64));
+    assert_eq!((&loss.positions, loss.commits, loss.acknowledged), (&None, 1, true));
+    assert_eq!(cut.salvage_all().state_loss.unwrap().commits, 1);
 }
 
 #[test]
@@ -180,9 +193,47 @@ fn no_position_is_given_out_twice_when_the_end_is_lost() {
     assert_eq!(*done.lost[0].start(), position(last.2));
     assert!(done.end.get() > sample.count);
     check(&damaged, &[(done.lost[0].start().get(), done.lost[0].end().get())]);
-    let without = sample.without(&path);
-    let done = without.salvage_all();
-    assert!(done.end.get() > sample.count);
+    for sample in [sample, Sample::new(false)] {
+        let without = sample.without(&path);
+        let done = without.salvage_all();
+        assert!(done.end.get() > sample.count);
+    }
+}
+
+#[test]
+fn as_many_positions_are_given_up_at_the_end_as_there_was_room_for() {
+    let sample = Sample::new(false);
+    drop(open(&sample.disk, "/store")); // knows what is durable
+    sample.disk.kill();
+    let path = segments(&sample.disk).pop().unwrap();
+    let bytes = sample.disk.contents(&path).unwrap();
+    let (start, end, at) = *batches(&bytes).last().unwrap();
+    let zeros = sample.change(&path, |bytes| bytes[start..].fill(0));
+    let debris = sample.change(&path, |bytes| bytes[start..end - 8].fill(0x55));
+    let debris = debris.change(&path, |bytes| bytes[end - 8..].fill(0));
+    for (damaged, until) in [(zeros, bytes.len()), (debris, end - 8)] {
+        let [ref loss] = *damaged.verify().problems else { panic!("{:?}", damaged.verify()) };
+        let most = (until - start) as u64 / 20;
+        assert_eq!(loss.bytes, start as u64..until as u64);
+        assert_eq!((&loss.positions, loss.exact), (&Some(range(at, at + most - 1)), false));
+    }
+}
+
+#[test]
+fn a_state_larger_than_a_commit_is_rescued() {
+    let disk = MemoryDisk::new();
+    let storage = FileStorage::builder("/store").disk(disk.clone()).open().unwrap();
+    for number in 0..20_u8 {
+        let writes = vec![Write::put([number], vec![number; 1 << 20])];
+        storage.commit(Commit { writes, ..Commit::default() }).unwrap();
+    }
+    storage.close().unwrap();
+    disk.kill();
+    Sample { disk: disk.clone(), count: 0 }.salvage().run(|_| ()).unwrap();
+    let rescued = reader(&disk, "/rescued");
+    for number in 0..20_u8 {
+        assert!(rescued.get(&[number]).unwrap().unwrap() == vec![number; 1 << 20]);
+    }
 }
 
 #[test]
@@ -193,48 +244,6 @@ fn what_a_crash_tore_needs_no_acceptance() {
     let torn = sample.change(&path, |bytes| bytes[start + 30..end].fill(0));
     let done = torn.salvage().run(|_| ()).unwrap();
     assert_eq!((done.end.get(), done.problems.len()), (at, 1));
-}
-
-#[test]
-fn only_an_empty_place_and_a_free_source_will_do() {
-    let sample = Sample::new(true);
-    let storage = open(&sample.disk, "/store");
-    let busy = sample.salvage().run(|_| ());
-    assert!(matches!(busy, Err(SalvageError::Storage(StorageError::InUse { .. }))), "{busy:?}");
-    storage.close().unwrap();
-    let inside = Salvage::new("/store", "/store/new");
-    let inside = inside.disk(sample.disk.clone()).run(|_| ());
-    assert!(matches!(inside, Err(SalvageError::Inside { .. })), "{inside:?}");
-    sample.disk.create_dir_all(Path::new("/rescued")).unwrap();
-    sample.disk.set_contents("/rescued/note", "mine");
-    let full = sample.salvage().run(|_| ());
-    assert!(matches!(full, Err(SalvageError::NotEmpty { .. })), "{full:?}");
-}
-
-#[test]
-fn an_unfinished_target_is_no_store() {
-    let sample = Sample::new(true);
-    let before = sample.disk.io_count();
-    let whole = sample.disk.copy();
-    Sample { disk: whole.clone(), count: sample.count }.salvage().run(|_| ()).unwrap();
-    let calls = whole.io_count() - before;
-    for call in (1..=calls).step_by(3) {
-        let disk = sample.disk.copy();
-        disk.fail(Fault::at(call).stop());
-        let cut = Sample { disk, count: sample.count };
-        let result = cut.salvage().run(|_| ());
-        cut.disk.heal();
-        assert_eq!(cut.image(), sample.image(), "call {call}");
-        cut.disk.crash(call);
-        let has_log = cut.disk.files().iter().any(|path| path.starts_with("/rescued/segments"));
-        let opened = tidings::storage::FileReader::open_on(cut.disk.clone(), "/rescued");
-        match opened {
-            Ok(reader) => assert_eq!(dump(&reader).len() as u64, sample.count, "call {call}"),
-            Err(error) => assert!(result.is_err(), "call {call}: {error}"),
-        }
-        let opened = tidings::storage::FileStorage::builder("/rescued").disk(cut.disk).open();
-        assert!(!has_log || opened.is_err() || opened.unwrap().end().get() > sample.count);
-    }
 }
 
 #[test]

@@ -112,6 +112,16 @@ impl Sample {
         Self { disk, count: self.count }
     }
 
+    /// Where in the log each of its batches ends.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = u64> {
+        let mut before = 0;
+        segments(&self.disk).into_iter().flat_map(move |path| {
+            let (start, bytes) = (before, self.disk.contents(&path).unwrap());
+            before += bytes.len() as u64;
+            batches(&bytes).into_iter().map(move |batch| start + batch.1 as u64)
+        })
+    }
+
     /// What the source holds.
     pub(crate) fn image(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let files = self.disk.files().into_iter().filter(|path| path.starts_with("/store"));

@@ -1,17 +1,20 @@
 //! Stores that were trimmed and compacted: what is gone on purpose is no damage.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tidings::{
     Key, Position,
     storage::{
-        Compaction, Storage, Trim, Upkeep,
-        file::{SalvageError, Verdict, lost_positions},
+        Compaction, Storage, Trim, Upkeep, Write,
+        file::{LOST_NAME, SalvageError, Verdict, lost_positions},
     },
     testing::MemoryDisk,
 };
 
-use crate::sample::{Sample, batches, commit, dump, open, range, reader, runs, segments};
+use crate::sample::{Sample, batches, commit, dump, open, range, reader, record, runs, segments};
 
 /// Forty keys over and over again, then compacted, with more after that.
 fn compacted() -> Sample {
@@ -38,6 +41,44 @@ fn compacted() -> Sample {
     storage.close().unwrap();
     disk.kill();
     Sample { disk, count: 110 }
+}
+
+/// Five thousand records of one key in a commit, and one more in the next segment.
+fn thousands(is_compacted: bool) -> Sample {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    for numbers in [1..=5000, 5001..=5001] {
+        let mut whole = commit(*numbers.start());
+        whole.records = numbers.map(record).collect();
+        for record in &mut whole.records {
+            Arc::get_mut(&mut record.envelope).unwrap().key = Some(Key::new("one"));
+        }
+        storage.commit(whole).unwrap();
+    }
+    if is_compacted {
+        let compaction = Compaction::new(vec!["numbers.counted".into()], Position::LAST);
+        assert_eq!(storage.compact(&compaction).unwrap(), 5000);
+    }
+    storage.close().unwrap();
+    disk.kill();
+    Sample { disk, count: 5001 }
+}
+
+#[test]
+fn thousands_of_records_that_are_gone_keep_their_positions() {
+    let compacted = thousands(true);
+    compacted.salvage().run(|_| ()).unwrap();
+    let whole = thousands(false);
+    let path = &segments(&whole.disk)[0];
+    let damaged = whole.change(path, |bytes| bytes[300] ^= 1);
+    assert_eq!(damaged.salvage_all().lost, [range(1, 5000)]);
+    for (disk, name) in [(&compacted.disk, "tidings.compacted"), (&damaged.disk, LOST_NAME)] {
+        let found = dump(&reader(disk, "/rescued"));
+        let (last, gone) = found.split_last().unwrap();
+        assert_eq!(*last, (5001, "numbers.counted".to_owned(), record(5001).payload));
+        let expected: Vec<_> = (1..=5000).map(|at| (at, name.to_owned(), Vec::new())).collect();
+        assert!(gone == expected, "{name}");
+    }
 }
 
 /// A rewritten segment, and not the first one.
@@ -79,6 +120,45 @@ fn damage_to_a_rewritten_segment_is_found_and_costs_what_it_held() {
     let done = damaged.salvage_all();
     assert_eq!((done.lost.len(), done.state_loss, done.end.get()), (1, None, 111));
     assert_eq!(done.lost[0].start().get(), first);
+}
+
+#[test]
+fn what_is_missing_at_the_end_of_a_rewritten_segment_is_lost() {
+    let sample = compacted();
+    let path = rewritten(&sample);
+    let held = batches(&sample.disk.contents(&path).unwrap());
+    let (start, _, first) = *held.last().unwrap();
+    let found = sample.change(&path, |bytes| bytes.truncate(start)).verify();
+    let lost: Vec<_> = found.losses().filter_map(|loss| loss.positions.clone()).collect();
+    assert_eq!((lost.len(), found.end.get()), (1, 111), "{:?}", found.problems);
+    assert_eq!(lost[0].start().get(), first);
+}
+
+#[test]
+fn the_other_form_of_a_rewritten_segment_is_no_stranger() {
+    let sample = compacted();
+    let path = rewritten(&sample);
+    let form = |path: &Path, suffix: &str| {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        path.with_file_name(format!("{}{suffix}.log", &name[..20]))
+    };
+    let bytes = sample.disk.contents(&path).unwrap();
+    let active = segments(&sample.disk).pop().unwrap();
+    for path in [form(&path, ""), form(&path, "-2"), form(&active, "-1")] {
+        sample.disk.set_contents(path, bytes.clone());
+    }
+    let found = sample.verify();
+    assert_eq!((found.verdict, found.unknown), (Verdict::Clean, vec![form(&active, "-1")]));
+}
+
+#[test]
+fn damage_to_a_header_in_a_rewritten_segment_costs_its_batch_alone() {
+    let sample = thousands(true);
+    let path = &segments(&sample.disk)[0];
+    let held = batches(&sample.disk.contents(path).unwrap());
+    assert_eq!(held.iter().map(|batch| batch.2).collect::<Vec<_>>(), [1, 4097]);
+    let damaged = sample.change(path, |bytes| bytes[held[0].0 + 1] ^= 1);
+    assert_eq!(damaged.salvage_all().lost, [range(1, 4096)]);
 }
 
 #[test]
@@ -128,4 +208,42 @@ fn what_was_trimmed_is_not_missing() {
     let damaged = sample.change(&path, |bytes| bytes[start] ^= 1);
     let found = damaged.verify();
     assert_eq!(found.problems[0].positions, Some(range(at, at)));
+}
+
+#[test]
+fn what_only_files_of_the_state_have_is_rescued_without_a_manifest_too() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    let mut early = commit(1);
+    early.writes.push(Write::put("early", "bird"));
+    storage.commit(early).unwrap();
+    for number in 2..=60 {
+        storage.commit(commit(number)).unwrap();
+    }
+    assert!(storage.trim(&Trim::before(Position::LAST)).unwrap() > Position::FIRST);
+    storage.close().unwrap();
+    disk.kill();
+    disk.lose("/store/MANIFEST");
+    let sample = Sample { disk, count: 60 };
+    sample.salvage_all();
+    let rescued = reader(&sample.disk, "/rescued");
+    assert_eq!(rescued.get(b"early").unwrap().unwrap(), b"bird");
+    assert_eq!(rescued.get(b"last").unwrap().unwrap(), b"60");
+}
+
+#[test]
+fn a_file_that_was_dropped_and_is_still_there_is_no_stranger() {
+    let sample = Sample::new(false);
+    let old = segments(&sample.disk).remove(0);
+    let bytes = sample.disk.contents(&old).unwrap();
+    let storage = open(&sample.disk, "/store");
+    let first = storage.trim(&Trim::before(Position::LAST)).unwrap();
+    storage.close().unwrap();
+    sample.disk.kill();
+    let stranger = PathBuf::from("/store/segments/00000000000000000099.log");
+    sample.disk.set_contents(old, bytes);
+    sample.disk.set_contents(&stranger, "something");
+    let found = sample.verify();
+    assert_eq!((found.verdict, found.first), (Verdict::Clean, first), "{:?}", found.problems);
+    assert_eq!(found.unknown, [stranger]);
 }

@@ -93,6 +93,17 @@ fn a_rename_happens_whole_or_not_at_all() {
 }
 
 #[test]
+fn rot_flips_bits_durably_and_under_whoever_has_the_file_open() {
+    let (disk, file) = synced(&[0b1100; 3]);
+    disk.rot(FILE, 1, 0b1010);
+    disk.rot(FILE, 3, 1);
+    disk.rot("/d/missing", 0, 1);
+    let mut bytes = [0; 4];
+    assert_eq!((file.read_at(&mut bytes, 0).unwrap(), bytes), (3, [0b1100, 0b0110, 0b1100, 0]));
+    assert_eq!(outcomes(&disk), [Some(vec![0b1100, 0b0110, 0b1100])].into());
+}
+
+#[test]
 fn a_failed_sync_forgets_what_it_did_not_write() {
     let disk = disk();
     disk.open(Path::new(FILE), true).unwrap();

@@ -54,6 +54,61 @@ fn a_file_opened_for_reading_is_not_written_nor_made() {
     });
 }
 
+#[test]
+fn a_file_that_was_removed_or_renamed_is_gone() {
+    with_each(|disk, dir| {
+        let (one, two) = (dir.join("one"), dir.join("two"));
+        disk.open(&one, true).unwrap().write_all_at(b"1", 0).unwrap();
+        disk.open(&two, true).unwrap().write_all_at(b"2", 0).unwrap();
+        disk.rename(&one, &two).unwrap();
+        assert_eq!(
+            (contents(disk, &two), disk.list(dir).unwrap()),
+            (b"1".to_vec(), vec!["two".to_owned()])
+        );
+        disk.remove(&two).unwrap();
+        assert!(disk.list(dir).unwrap().is_empty());
+        assert_eq!(disk.remove(&two).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_ne!(disk.entropy(), disk.entropy());
+    });
+}
+
+#[test]
+fn nothing_is_found_or_made_in_a_directory_that_is_not_there() {
+    with_each(|disk, dir| {
+        let (file, nowhere) = (dir.join("file"), dir.join("nowhere"));
+        disk.open(&file, true).unwrap();
+        let errors = [
+            disk.list(&nowhere).unwrap_err(),
+            disk.open(&nowhere.join("file"), true).unwrap_err(),
+            disk.open_read(&nowhere.join("file")).unwrap_err(),
+            disk.rename(&file, &nowhere.join("file")).unwrap_err(),
+            disk.sync_dir(&nowhere).unwrap_err(),
+        ];
+        assert_eq!(errors.map(|error| error.kind()), [ErrorKind::NotFound; 5]);
+        disk.create_dir_all(&nowhere.join("inside")).unwrap();
+        assert_eq!(disk.list(&nowhere).unwrap(), ["inside"]);
+        disk.rename(&file, &nowhere.join("file")).unwrap();
+    });
+}
+
+#[test]
+fn a_lock_that_nobody_can_have_taken_is_not_held() {
+    let (disk, dir) = (RealDisk::new(), TempDir::new().unwrap());
+    let path = dir.path().join("LOCK");
+    assert!(disk.hold(&path).unwrap().is_none());
+    drop(disk.lock(&path).unwrap());
+    assert!(disk.hold(&path).unwrap().is_some());
+}
+
+#[test]
+fn a_directory_is_not_made_where_a_file_is() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = RealDisk::new().create_dir_all(&file).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_is_not_opened_but_a_directory_may_be_one() {
@@ -75,6 +130,7 @@ fn a_link_is_not_opened_but_a_directory_may_be_one() {
             assert!(error.to_string().contains(name), "{error} names it");
         }
         disk.lock(&path).unwrap_err();
+        disk.hold(&path).unwrap_err();
     }
     assert!(!inside.join("nothing").exists(), "nothing was made through a link");
 }

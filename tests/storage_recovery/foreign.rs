@@ -1,11 +1,11 @@
 //! Files of another version, another store, or in another's place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tidings::{
-    Durability,
-    storage::{Storage, StorageError, file::Disk},
-    testing::MemoryDisk,
+    Durability, Position,
+    storage::{FileReader, Storage, StorageError, Trim, file::Disk},
+    testing::{Call, Fault, MemoryDisk},
 };
 
 use crate::{
@@ -55,6 +55,8 @@ fn without_its_manifest_a_store_is_refused_whatever_else_is_damaged() {
     storage.commit(numbered(2, Durability::Synced)).unwrap();
     disk.kill();
     disk.lose("/store/MANIFEST");
+    let read = FileReader::open_on(disk.clone(), "/store");
+    assert!(matches!(read, Err(StorageError::Corrupt { .. })), "{read:?}");
     let path = segments(&disk).pop().unwrap();
     for at in 0..newest_len(&disk) {
         let found = damaged(&disk, &path, |bytes| bytes[at] ^= 1 << (at % 8));
@@ -97,6 +99,70 @@ fn a_segment_without_a_header_is_set_aside_not_deleted() {
     assert_eq!(aside, Path::new("/store/quarantine/00000000000000000004.log.0"));
     assert_eq!(disk.contents(aside).unwrap(), b"tidings\n\x01\0\0\0half a header");
     assert_eq!(disk.contents(path), None);
+}
+
+#[test]
+fn a_segment_of_another_store_beside_ours_is_set_aside() {
+    let foreign = MemoryDisk::new();
+    foreign.set_contents("/elsewhere", ""); // other random numbers from here on
+    open(&foreign).unwrap().commit(numbered(1, Durability::Synced)).unwrap();
+    let theirs = foreign.contents(&segments(&foreign)[0]).unwrap();
+    let (disk, count) = three_segments(false);
+    disk.set_contents("/store/segments/00000000000000000004.log", theirs.clone());
+    let storage = open(&disk).unwrap();
+    assert_eq!(whole_commits(&storage), count);
+    let [aside] = &*storage.recovery().set_aside else { panic!("set aside") };
+    assert_eq!(disk.contents(aside).unwrap(), theirs);
+}
+
+/// A power loss could bring back an older manifest, which may name it.
+#[test]
+fn a_file_is_set_aside_once_it_is_certain_that_no_manifest_names_it() {
+    let (disk, _) = three_segments(false);
+    let path = Path::new("/store/segments/00000000000000000004.log");
+    disk.set_contents(path, "something");
+    disk.record_trace();
+    open(&disk).unwrap();
+    let calls = disk.trace();
+    let moved = calls.iter().position(|call| matches!(call, Call::Rename(from, _) if from == path));
+    assert!(calls[..moved.unwrap()].contains(&Call::SyncDir("/store".into())), "{calls:?}");
+}
+
+#[test]
+fn a_store_with_a_leftover_that_cannot_be_removed_is_not_opened() {
+    let (disk, _) = three_segments(true);
+    let leftover = "/store/state/00000000000000000099.run";
+    disk.set_contents(leftover, "of a checkpoint that did not end");
+    let mut refused = 0;
+    for call in 1..100 {
+        let disk = disk.copy();
+        disk.fail(Fault::at(call).once());
+        match open(&disk) {
+            Ok(storage) => {
+                assert_eq!(disk.contents(leftover), None, "call {call}");
+                assert_eq!(storage.recovery().set_aside, [""; 0].map(PathBuf::from));
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[test]
+fn the_other_form_of_a_segment_that_was_dropped_goes_as_well() {
+    let (disk, _) = three_segments(false);
+    let storage = open(&disk).unwrap();
+    let end = storage.end();
+    assert!(storage.trim(&Trim::before(storage.end())).unwrap() > Position::FIRST);
+    storage.close().unwrap();
+    let leftovers = ["-1", "", "-2"].map(|suffix| format!("/store/segments/{:020}{suffix}.log", 1));
+    for path in &leftovers {
+        disk.set_contents(path, "it was there");
+    }
+    let storage = open(&disk).unwrap();
+    assert_eq!(storage.recovery().set_aside, [""; 0].map(PathBuf::from));
+    assert!(leftovers.iter().all(|path| disk.contents(path).is_none()));
+    assert_eq!(storage.end(), end);
 }
 
 #[test]

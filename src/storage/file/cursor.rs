@@ -220,12 +220,13 @@ impl Cursor {
         if self.offset < self.window.segment.valid() {
             return Ok(true);
         }
-        let Some(segment) = view.segment(self.window.segment.header.id + 1) else {
-            if self.next < view.first() {
-                return Err(truncated(self.next, view.first()));
-            }
-            return Ok(false);
-        };
+        let id = self.window.segment.header.id + 1;
+        // What followed may have been dropped meanwhile. Nothing is missing if it had no records.
+        let later = || view.segments.first().filter(|first| first.header.id > id);
+        let Some(segment) = view.segment(id).or_else(later) else { return Ok(false) };
+        if segment.header.id > id && self.next < segment.header.position {
+            return Err(truncated(self.next, segment.header.position));
+        }
         let Some(file) = segment.file()? else { return Ok(false) };
         self.window.turn(Arc::clone(segment), file);
         self.asked = 0;

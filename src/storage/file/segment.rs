@@ -288,7 +288,7 @@ pub(super) fn rewritten_name(id: u64, times: u64) -> String {
 pub(super) fn rewritten_of(name: &str) -> Option<(u64, u64)> {
     let (id, times) = name.strip_suffix(".log")?.split_once('-')?;
     let (id, times) = (id.parse().ok()?, times.parse().ok()?);
-    (times > 0 && rewritten_name(id, times) == name).then_some((id, times))
+    (name == rewritten_name(id, times)).then_some((id, times))
 }
 
 /// The id of the segment with this name, or `None` if it is another file.
@@ -351,6 +351,33 @@ mod tests {
                 scope.spawn(open);
             }
         });
+    }
+
+    #[test]
+    fn marks_are_few_and_lead_to_a_place_before_what_is_wanted() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let segment = Segment::new(&disk, "store/1".into(), SAMPLE, None, 0);
+        for number in 0..1000 {
+            let header = BatchHeader {
+                body: 952,
+                records_bytes: 952,
+                records: 1,
+                seq: SAMPLE.seq + number,
+                position: SAMPLE.position + number,
+                durable: 0,
+                previous: 0,
+                body_crc: 0,
+                crc: 0,
+            };
+            segment.note(HEADER as u64 + number * 1000, &header);
+        }
+        assert!(segment.marks.lock().len() < 100);
+        for number in (0..1000).step_by(7) {
+            let mark = segment.mark_at(SAMPLE.position + number);
+            let batch = (mark.offset - HEADER as u64) / 1000;
+            assert_eq!(mark.position - SAMPLE.position, batch);
+            assert!(batch <= number && number - batch <= MARK_EVERY / 1000 + 1);
+        }
     }
 
     proptest! {

@@ -23,6 +23,7 @@ lies! {
     one_that_ignores_filters: IgnoresFilters, a_filter_finds_what_matches_and_nothing_else;
     one_that_shows_on: ShowsOn, a_visit_shows_what_a_read_returns_until_told_to_stop;
     one_that_trims_too_much: TrimsTooMuch::default(), trimming_drops_the_oldest_records_and_no_others;
+    one_that_trims_what_fits: TrimsTooMuch::default(), trimming_to_a_size_keeps_what_fits;
     one_that_drops_headers: DropsHeaders, an_envelope_comes_back_with_every_field;
     one_that_shares_versions: SharesVersions, records_of_many_shapes_share_a_commit;
     one_that_cuts_payloads: CutsPayloads, empty_and_large_payloads_come_back;
@@ -112,7 +113,7 @@ lie! {
     }
 }
 
-/// Drops what a trim was to keep for its age.
+/// Drops what a trim was to keep for its age, or because it fits.
 #[derive(Debug, Default)]
 struct TrimsTooMuch(Mutex<Option<Position>>);
 

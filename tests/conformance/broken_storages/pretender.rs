@@ -109,6 +109,10 @@ impl<L: Lie> Storage for Pretender<L> {
         self.lie.scan(&self.truth, (prefix, after, max))
     }
 
+    fn log_bytes(&self) -> u64 {
+        self.truth.log_bytes()
+    }
+
     fn trim(&self, trim: &Trim) -> Committed {
         self.lie.trim(&self.truth, trim)
     }

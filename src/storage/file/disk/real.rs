@@ -165,10 +165,8 @@ fn sync_names(_dir: &Path) -> io::Result<()> {
 
 /// What the holder of a lock wrote about itself. Not everywhere readable while locked.
 fn holder(path: &Path) -> String {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(256).read_to_string(&mut text));
-    match text.trim() {
-        _ if read.is_err() => "another bus".to_owned(),
+    let text = File::open(path).and_then(|file| io::read_to_string(file.take(256)));
+    match text.unwrap_or_default().trim() {
         "" => "another bus".to_owned(),
         text => text.to_owned(),
     }

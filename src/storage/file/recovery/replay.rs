@@ -43,11 +43,10 @@ pub(super) fn replay(dir: &Directory, look: &Look) -> Result<Replayed, StorageEr
         return Err(first.corrupt(0, reason));
     }
     let state = State::new(look.runs.clone());
-    let first = look.segments.first().map(|segment| segment.header);
     let mut replayed = Replayed {
         view: View::new(look.segments.clone(), state),
-        seq: first.map_or(0, |header| header.seq - 1),
-        crc: first.map_or(0, |header| header.previous_crc),
+        seq: 0,
+        crc: 0,
         durable: manifest.durable,
         debris_end: 0,
         report: RecoveryReport {
@@ -56,7 +55,7 @@ pub(super) fn replay(dir: &Directory, look: &Look) -> Result<Replayed, StorageEr
             ..RecoveryReport::default()
         },
     };
-    replayed.view.end = first.map_or(1, |header| header.position);
+    replayed.view.end = replayed.view.first();
     for (at, segment) in look.segments.iter().enumerate() {
         let next = look.segments.get(at + 1);
         match next {

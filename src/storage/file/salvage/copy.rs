@@ -8,7 +8,7 @@ use crate::{
     message::Position,
     runtime::Timestamp,
     storage::{
-        Commit, Record, Storage, StorageError, Upkeep, Write,
+        Commit, Record, Storage, StorageError, Write,
         file::{
             FileStorage, Progress,
             body::RecordReader,
@@ -177,7 +177,9 @@ impl Copy<'_> {
         let durability = Durability::Buffered; // closing makes all of it durable
         let preconditions = Vec::new();
         self.storage.commit(Commit { records, writes, preconditions, durability })?;
-        while self.storage.wants_upkeep() && self.storage.upkeep()? == Upkeep::More {}
+        if self.storage.wants_upkeep() {
+            self.storage.upkeep()?;
+        }
         Ok(())
     }
 }

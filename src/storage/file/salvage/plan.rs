@@ -92,7 +92,7 @@ impl Plan {
                     });
                     self.runs.push(Arc::new(run));
                 }
-                Err(error) => self.state_gaps.push(Gap::of_file(&path, reason(&error))),
+                Err(error) => self.state_gaps.push(Gap::of_run(&path, &error)),
             }
         }
         let manifest = self.survey.manifest.as_ref();
@@ -133,13 +133,5 @@ impl Plan {
         let lost = self.gaps.iter().filter(|gap| gap.acknowledged);
         lost.map(|gap| gap.seqs.end.saturating_sub(gap.seqs.start.max(after.saturating_add(1))))
             .sum()
-    }
-}
-
-fn reason(error: &StorageError) -> &'static str {
-    match error {
-        StorageError::Corrupt { reason, .. } => reason,
-        StorageError::Format { .. } => "a file of the state has another version",
-        _ => "a file of the state cannot be read",
     }
 }

@@ -72,3 +72,31 @@ impl Batch<'_> {
         Gap { positions, seqs, ..Gap::of_file(self.file, reason).at(bytes) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only a program that writes with the right checksums can make such a batch.
+    #[test]
+    fn a_batch_that_does_not_decode_is_a_gap_of_its_records_and_its_commit() {
+        let header = BatchHeader {
+            body: 52,
+            records_bytes: 3,
+            records: 4,
+            seq: 9,
+            position: 30,
+            durable: 8,
+            previous: 0,
+            body_crc: 0,
+            crc: 0,
+        };
+        let file = Path::new("store/segments/1.log");
+        let (records, writes) = (&[0xff; 3], &[]);
+        let batch = Batch { file, offset: 200, header, records, writes, done: 0 };
+        let gap = batch.decode(&mut RecordReader::default()).err();
+        let expected =
+            Gap { positions: 30..34, seqs: 9..10, ..Gap::of_file(file, "a record is invalid") };
+        assert_eq!(gap, Some(expected.at(200..304)));
+    }
+}

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::storage::StorageError;
+
 /// A part of a store that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::storage::file) struct Gap {
@@ -33,6 +35,16 @@ impl Gap {
             seqs: 0..0,
             acknowledged: true,
         }
+    }
+
+    /// A file of the state that could not be opened.
+    pub(in crate::storage::file) fn of_run(file: &Path, error: &StorageError) -> Self {
+        let reason = match error {
+            StorageError::Corrupt { reason, .. } => reason,
+            StorageError::Format { .. } => "a file of the state has another version",
+            _ => "a file of the state cannot be read",
+        };
+        Self::of_file(file, reason)
     }
 
     pub(in crate::storage::file) fn at(self, bytes: Range<u64>) -> Self {

@@ -98,7 +98,6 @@ fn read_manifest(
 ) -> Result<(Option<Manifest>, Option<&'static str>), StorageError> {
     match Manifest::read(dir) {
         Ok(Some(manifest)) => Ok((Some(manifest), None)),
-        Ok(None) if !has_files(dir)? => Err(StorageError::NotAStore { path: dir.root.clone() }),
         Ok(None) => Ok((None, Some("the manifest is missing"))),
         Err(StorageError::Corrupt { reason, .. }) => Ok((None, Some(reason))),
         // A damaged version looks like another one. The segments will tell.

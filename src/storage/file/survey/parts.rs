@@ -22,6 +22,9 @@ use crate::storage::{
     },
 };
 
+/// So many openings lie between two segments of a store at most, where one of them has to be guessed.
+const EPOCHS: u64 = 256;
+
 /// A segment of the log: a file, or the place of one that is missing.
 #[derive(Debug)]
 pub(in crate::storage::file) struct Part {
@@ -92,13 +95,17 @@ impl FoundFile {
         })
     }
 
-    /// The same where no manifest knows anything.
+    /// The same where no manifest knows anything. It was begun some openings before others, or after.
     fn guess_alone(&self, like: &[SegmentHeader], id: u64) -> Option<SegmentHeader> {
         like.iter().find_map(|known| {
-            let guess = SegmentHeader { id, size: self.size, ..*known };
-            let first = self.has_batch(&guess)?;
-            let (position, seq, previous_crc) = (first.position, first.seq, first.previous);
-            Some(SegmentHeader { position, seq, previous_crc, previous_len: 0, ..guess })
+            let epochs = known.epoch.saturating_sub(EPOCHS)..known.epoch.saturating_add(EPOCHS);
+            let mut guesses =
+                epochs.map(|epoch| SegmentHeader { id, epoch, size: self.size, ..*known });
+            guesses.find_map(|guess| {
+                let first = self.has_batch(&guess)?;
+                let (position, seq, previous_crc) = (first.position, first.seq, first.previous);
+                Some(SegmentHeader { position, seq, previous_crc, previous_len: 0, ..guess })
+            })
         })
     }
 }

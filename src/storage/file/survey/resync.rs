@@ -126,8 +126,7 @@ impl Stretch {
         let here = self.here();
         let (seqs, positions) =
             (header.seq.checked_sub(here.seq), header.position.checked_sub(here.position));
-        bytes > 0
-            && seqs.is_some_and(|seqs| seqs > 0 && seqs <= bytes / frame::HEADER as u64)
+        seqs.is_some_and(|seqs| seqs > 0 && seqs <= bytes / frame::HEADER as u64)
             && positions.is_some_and(|positions| match self.most {
                 Most::ByBytes => positions <= bytes / LEAST_RECORD,
                 Most::Before(end) => header.end_position() <= end,

@@ -1,13 +1,10 @@
 //! Verifying the files of the state: every block, every entry.
 
 use super::{Problem, Verification};
-use crate::storage::{
-    StorageError,
-    file::{
-        directory::Directory,
-        state::{self, Run},
-        survey::{Gap, Survey},
-    },
+use crate::storage::file::{
+    directory::Directory,
+    state::{self, Run},
+    survey::{Gap, Survey},
 };
 
 impl Verification {
@@ -24,19 +21,11 @@ impl Verification {
                     self.problems.extend(fault.map(|fault| Problem::of(fault.at(block.bytes))));
                 }),
                 Err(error) => {
-                    let gap = Gap::of_file(&path, reason(&error)).at(0..entry.len);
+                    let gap = Gap::of_run(&path, &error).at(0..entry.len);
                     self.problems.push(Problem::of(gap));
                 }
             }
             done = done.saturating_add(entry.len);
         }
-    }
-}
-
-fn reason(error: &StorageError) -> &'static str {
-    match error {
-        StorageError::Corrupt { reason, .. } => reason,
-        StorageError::Format { .. } => "a file of the state has another version",
-        _ => "a file of the state cannot be read",
     }
 }

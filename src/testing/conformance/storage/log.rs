@@ -221,6 +221,27 @@ pub(super) fn trimming_drops_the_oldest_records_and_no_others<F: StorageFixture>
     }
 }
 
+pub(super) fn trimming_to_a_size_keeps_what_fits<F: StorageFixture>(fixture: &F) {
+    let storage = open(fixture);
+    for number in 1..=400 {
+        must(storage.commit(of_records(records([number]))), "committing");
+    }
+    let size = storage.log_bytes();
+    if size == 0 {
+        return; // it does not say
+    }
+    let trim = |bytes| storage.trim(&Trim::before(storage.end()).max_bytes(bytes));
+    same(
+        must(trim(size), "trimming to the size that it has"),
+        Position::FIRST,
+        "the first position",
+    );
+    let first = must(trim(size / 2), "trimming to half the size");
+    // Where whole files go, that is a little less than half of the records.
+    assert!(first <= position(301), "of 400 records less than 100 fit into half the size: {first}");
+    same(read_from(&storage, first), records(first.get()..=400), "what is left");
+}
+
 fn full_envelope() -> Envelope {
     let mut envelope =
         Envelope::new("bestellung.aufgegeben-✓", u32::MAX, MessageId::from_bytes([9; 16]));

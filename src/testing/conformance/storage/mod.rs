@@ -100,6 +100,7 @@ macro_rules! __storage_checks {
                 a_filter_finds_what_matches_and_nothing_else
                 a_visit_shows_what_a_read_returns_until_told_to_stop
                 trimming_drops_the_oldest_records_and_no_others
+                trimming_to_a_size_keeps_what_fits
                 an_envelope_comes_back_with_every_field
                 records_of_many_shapes_share_a_commit
                 empty_and_large_payloads_come_back
