@@ -248,7 +248,8 @@ fn lines(rows: &BTreeMap<String, Value>) -> String {
     if rows.is_empty() {
         return " none".into();
     }
-    rows.iter().map(|(key, row)| format!("\n  {key}: {row}")).collect()
+    let line = |(key, row)| format!("\n  {key}: {row}");
+    rows.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 #[track_caller]

@@ -10,7 +10,7 @@ use tidings::{Bus, Event, Late, Message, ProjectionBuilder, Timestamp, testing::
 
 use crate::shop::assert_contains;
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Serialize, Deserialize, Event)]
 #[event(name = "accounts.moved", key = "account")]
