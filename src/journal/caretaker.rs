@@ -155,3 +155,23 @@ impl Shared {
 fn nanos(tick: Tick) -> u64 {
     u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(all(test, not(tidings_loom)))]
+mod tests {
+    use super::*;
+    use crate::{runtime::simulator::Simulator, storage::MemoryStorage};
+
+    #[test]
+    fn after_a_failure_commits_ask_for_no_upkeep_for_a_while() {
+        let sim = Simulator::new(1);
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let Caretaker(shared) = Caretaker::new(&sim.runtime(), &storage);
+        assert!(!shared.is_paused());
+        shared.paused_until.store(nanos(Tick::from_secs(5)), Ordering::Release);
+        sim.advance(Duration::from_secs(4));
+        assert!(shared.is_paused());
+        sim.advance(Duration::from_secs(1));
+        assert!(!shared.is_paused());
+        assert_eq!(shared.paused_until.load(Ordering::Acquire), 0, "the clock is asked no more");
+    }
+}

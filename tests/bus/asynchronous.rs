@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tidings::{Backoff, Bus, Delivery, HandlerError, SubscribeError};
+use tidings::{Backoff, Bus, Delivery, HandlerError, Message, SubscribeError};
 
 use crate::events::{Placed, SECOND, Shipped, Tick, placed, seen, simulated};
 
@@ -41,6 +41,24 @@ async fn async_handlers_run_side_by_side_and_keep_each_key_in_order() {
         assert_eq!(steps, [0, 1, 2, 3, 4]);
     }
     assert!(MOST.load(Ordering::SeqCst) > 1, "one lane, several keys at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_async_handler_knows_what_came_with_its_event() {
+    let bus = Bus::volatile();
+    let tenants = seen();
+    let list = tenants.clone();
+    bus.subscribe("async")
+        .on_async(move |event: Delivery<Placed>| {
+            let list = list.clone();
+            async move { list.lock().push(event.headers().get("tenant").map(str::to_owned)) }
+        })
+        .start()
+        .unwrap();
+    let message = Message::new(placed(1, 0)).header("tenant", "acme");
+    bus.enqueue(message).unwrap().await.unwrap();
+    assert!(bus.wait_idle(30 * SECOND));
+    assert_eq!(*tenants.lock(), [Some("acme".to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

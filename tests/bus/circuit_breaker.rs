@@ -261,3 +261,18 @@ fn calls_are_timed_one_by_one_however_many_come_together() {
     sim.advance(SECOND);
     assert_eq!((state(&calls), calls.status().handled), (BreakerState::Closed, 500));
 }
+
+#[test]
+fn a_dependency_that_fails_after_a_long_good_time_opens_it() {
+    let (sim, bus) = simulated(10);
+    let dependency = Dependency::default();
+    dependency.is_up.store(true, SeqCst);
+    let calls = start(&bus, breaker().failure_rate(0.5), &dependency);
+    publish(&bus, 0..200);
+    sim.advance(SECOND);
+    dependency.is_up.store(false, SeqCst);
+    publish(&bus, 200..220);
+    sim.advance(SECOND);
+    assert!(is_open(&calls));
+    assert_eq!(calls.status().handled, 200);
+}

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tidings::{
-    Bus, Context, Error, HandlerError, Message, MessageId, PublishFailure, Timestamp,
+    Bus, Context, Durability, Error, HandlerError, Message, MessageId, PublishFailure, Timestamp,
     storage::FileStorage,
-    testing::{MemoryDisk, Simulator, TestBus},
+    testing::{Call, MemoryDisk, Simulator, TestBus},
 };
 
 use crate::events::{Due, HOUR, Joined, Seen, WEEK, in_hours, note, noting, on_both};
@@ -88,6 +88,25 @@ fn what_is_due_while_the_disk_is_full_comes_when_there_is_room() {
     disk.set_capacity(None);
     sim.advance(HOUR);
     assert_eq!(*seen.lock(), [7]);
+}
+
+#[test]
+fn what_it_is_to_survive_is_what_its_message_says() {
+    let is_synced = |message: Message<Due>| {
+        let (disk, sim) = (MemoryDisk::new(), Simulator::new(1));
+        let storage = FileStorage::builder("store").disk(disk.clone()).open().unwrap();
+        let builder = Bus::builder().runtime(sim.runtime()).storage(storage);
+        let bus = builder.durability(Durability::Buffered).build().unwrap();
+        bus.schedule(message.delay(HOUR)).unwrap();
+        sim.advance(HOUR - Duration::from_secs(1));
+        disk.record_trace();
+        while bus.end().get() == 1 {
+            assert!(sim.step());
+        }
+        matches!(disk.trace().last(), Some(Call::Sync(_)))
+    };
+    assert!(!is_synced(Message::new(Due { user: 7 })), "as the bus promises");
+    assert!(is_synced(Message::new(Due { user: 7 }).durability(Durability::Synced)));
 }
 
 /// Id, key, conversation and headers are those of the message, and the time is the one it was

@@ -191,3 +191,35 @@ mod models {
         });
     }
 }
+
+#[cfg(all(test, not(tidings_loom)))]
+mod tests {
+    use super::*;
+    use crate::runtime::simulator::Simulator;
+
+    #[test]
+    fn each_call_is_warned_of_once() {
+        let (sheet, second) = (Timesheet::default(), Tick::from_secs);
+        let news = [1, 1, 2, 2, 3].map(|at| sheet.is_news(second(at)));
+        assert_eq!(news, [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn somebody_looks_at_a_call_when_its_time_is_over() {
+        let (sim, timeout) = (Simulator::new(1), Duration::from_secs(5));
+        let runtime = sim.runtime();
+        let looks = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&looks);
+        let task = runtime.task(runtime.pool(POOL, 1), move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Step::Wait
+        });
+        let timekeeper = Timekeeper { timeout, task, armed: AtomicBool::new(false) };
+        let sheet = Timesheet::default();
+        (0..3).for_each(|_| timekeeper.begin(&sheet, runtime.now(), None, &runtime));
+        sim.advance(Duration::from_secs(4));
+        assert_eq!(looks.load(Ordering::Relaxed), 0);
+        sim.advance(Duration::from_secs(1));
+        assert_eq!(looks.load(Ordering::Relaxed), 1, "one look for all");
+    }
+}
