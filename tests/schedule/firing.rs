@@ -98,7 +98,7 @@ fn what_it_is_to_survive_is_what_its_message_says() {
         let builder = Bus::builder().runtime(sim.runtime()).storage(storage);
         let bus = builder.durability(Durability::Buffered).build().unwrap();
         bus.schedule(message.delay(HOUR)).unwrap();
-        sim.advance(HOUR - Duration::from_secs(1));
+        sim.advance(Duration::from_secs(3599));
         disk.record_trace();
         while bus.end().get() == 1 {
             assert!(sim.step());
