@@ -45,13 +45,14 @@ impl Meter {
         let key = ctx.key();
         self.told.call(now, event, ctx.attempt(), &self.notes);
         if let Some(pace) = self.pace {
-            self.pass(pace, None, now, "calls as early as their rate allows");
+            self.pass(pace, None, now, ctx, "calls as early as their rate allows");
         }
         if let (Some(pace), Some(key)) = (self.pace_per_key, key) {
             self.pass(
                 pace,
                 Some(key.clone()),
                 now,
+                ctx,
                 "calls as early as the rate of their key allows",
             );
         }
@@ -78,12 +79,26 @@ impl Meter {
         }
     }
 
-    fn pass(&self, pace: Pace, of: Option<Key>, now: Duration, waited: &'static str) {
+    fn pass(
+        &self,
+        pace: Pace,
+        of: Option<Key>,
+        now: Duration,
+        ctx: &Context,
+        waited: &'static str,
+    ) {
         let interval = pace.rate.interval();
         let mut due = self.due.lock();
         let due = due.entry(of).or_default();
         let (early, allowed) = (due.saturating_sub(now), interval * (pace.burst - 1));
-        self.notes.demand(early <= allowed, || format!("{early:?} before it is due, {pace:?}"));
+        self.notes.demand(early <= allowed, || {
+            let (subscription, position) = (ctx.subscription(), ctx.position());
+            let attempt = ctx.attempt();
+            format!(
+                "`{subscription}` was called with {position}, attempt {attempt}, at {now:?}: \
+                 {early:?} before it is due, {pace:?}"
+            )
+        });
         if *due > Duration::ZERO && *due == now + allowed {
             self.notes.note(waited);
         }
