@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use serde::Serialize;
 use serde_json::Value;
 
-use super::bus::Ground;
+use super::bus::{Ground, json};
 use crate::{
     bus::{Bus, Error},
     event::{Event, Key},
@@ -250,12 +249,4 @@ fn lines(rows: &BTreeMap<String, Value>) -> String {
     }
     let line = |(key, row)| format!("\n  {key}: {row}");
     rows.iter().map(line).collect::<Vec<_>>().concat()
-}
-
-#[track_caller]
-fn json<T: Serialize>(value: &T) -> Value {
-    match serde_json::to_value(value) {
-        Ok(value) => value,
-        Err(error) => panic!("a row does not encode: {error}"),
-    }
 }

@@ -19,7 +19,7 @@ pub use call::{CallOutcome, HandlerCall};
 pub(super) use ground::Ground;
 use patience::Patience;
 pub use published::Published;
-pub(super) use published::{decode, describe_all, records};
+pub(super) use published::{decode, describe_all, json, records};
 
 use crate::{
     bus::{Bus, BusBuilder, Report, Subscription},

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde::Serialize;
+use serde_json::Value;
+
 use super::TestBus;
 use crate::{
     event::Event,
@@ -196,6 +199,15 @@ pub(in crate::testing) fn decode<E: Event>(record: &Record) -> Result<E, String>
         return Err(format!("it is of version {version} and codec `{codec}`"));
     }
     E::codec().decode(&record.payload).map_err(|error| error.to_string())
+}
+
+/// For values that need not be comparable.
+#[track_caller]
+pub(in crate::testing) fn json<T: Serialize>(value: &T) -> Value {
+    match serde_json::to_value(value) {
+        Ok(value) => value,
+        Err(error) => panic!("a value does not encode: {error}"),
+    }
 }
 
 /// As in `#3 orders.placed key 7 {"order":7}`.

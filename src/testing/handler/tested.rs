@@ -12,7 +12,7 @@ use crate::{
     event::{Event, Key},
     message::{Position, Publishable},
     storage::Record,
-    testing::bus::{CallOutcome, decode, describe_all, records},
+    testing::bus::{CallOutcome, decode, describe_all, json, records},
 };
 
 /// What a handler has made of an event, to be looked at. Then the next event may come.
@@ -260,12 +260,4 @@ impl Tested {
 fn is<E: Event>(record: &Record, expected: &E) -> bool {
     *record.envelope.name == *E::NAME
         && decode::<E>(record).is_ok_and(|found| json(&found) == json(expected))
-}
-
-#[track_caller]
-fn json<T: Serialize>(value: &T) -> Value {
-    match serde_json::to_value(value) {
-        Ok(value) => value,
-        Err(error) => panic!("what is expected does not encode: {error}"),
-    }
 }
