@@ -1,12 +1,18 @@
 //! Events whose handlers end the process: they reach the dead letters, and innocent ones do not.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
+use parking_lot::Mutex;
 use tidings::{
-    Backoff, Bus, CircuitBreaker, Context, DeadLetterReason, HandlerError, Message, Subscription,
+    Backoff, Bus, CircuitBreaker, Context, DeadLetterReason, HandlerError, Message, Position, Rate,
+    Subscription,
+    storage::{Commit, FileStorage, KeyValue, Page, Query, Storage, StorageError},
     testing::Simulator,
 };
 
@@ -149,7 +155,6 @@ fn the_innocent_are_told_from_the_deadly() {
 /// Care is for what may have been under way. What comes later is handled as ever.
 #[test]
 fn a_clean_end_needs_no_care() {
-    use tidings::storage::Storage;
     let deadly = Deadly::new(2);
     assert!(deadly.live(|bus| _ = bus.publish_all([placed(1, 1), placed(13, 1)]).unwrap()));
     let stored = || deadly.store.storage().scan(b"careful", None, 10).unwrap().len();
@@ -207,4 +212,102 @@ fn attempts_that_ended_a_process_are_counted_after_a_clean_end_too() {
         probed += usize::from(attempts.windows(2).skip(1).any(|pair| pair[0] == pair[1]));
     }
     assert!(probed > 0, "none was probed");
+}
+
+/// Storage that takes its time, once, to note what is about to be handled.
+#[derive(Debug)]
+struct Slow {
+    storage: FileStorage,
+    sim: Simulator,
+    takes: Arc<Mutex<Option<Duration>>>,
+}
+
+impl Storage for Slow {
+    fn end(&self) -> Position {
+        self.storage.end()
+    }
+
+    fn first(&self) -> Position {
+        self.storage.first()
+    }
+
+    fn commit(&self, commit: Commit) -> Result<Position, StorageError> {
+        if commit.writes.iter().any(|write| write.key.starts_with(b"careful"))
+            && let Some(time) = self.takes.lock().take()
+        {
+            self.sim.advance(time);
+        }
+        self.storage.commit(commit)
+    }
+
+    fn read(&self, query: &Query) -> Result<Page, StorageError> {
+        self.storage.read(query)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.storage.get(key)
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Vec<KeyValue>, StorageError> {
+        self.storage.scan(prefix, after, max)
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        self.storage.close()
+    }
+}
+
+/// What is about to be handled is stored first, which takes its time: what the gate says holds for the
+/// call, and not for the moment before that.
+#[test]
+fn a_careful_lane_keeps_the_rate_when_it_calls() {
+    let (store, calls) = (Store::new(), seen());
+    let sim = &store.sim;
+    let start = |bus: &Bus| {
+        let (sim, calls) = (sim.clone(), Arc::clone(&calls));
+        let handler = move |_: &Placed, _: &mut Context| calls.lock().push(sim.elapsed());
+        let reader = bus.subscribe("reader").rate_limit(Rate::per_second(10));
+        reader.on(handler).start().unwrap()
+    };
+    let takes = Arc::new(Mutex::new(None));
+    let open = || {
+        let (storage, sim, takes) = (store.storage(), sim.clone(), Arc::clone(&takes));
+        Bus::builder().runtime(sim.runtime()).storage(Slow { storage, sim, takes }).build().unwrap()
+    };
+    let bus = open();
+    start(&bus);
+    bus.publish_all((0..5).map(|order| placed(order, order))).unwrap();
+    store.kill(bus);
+
+    let bus = open();
+    let (reader, began) = (start(&bus), sim.elapsed());
+    *takes.lock() = Some(SECOND * 9 / 100);
+    sim.run_until_idle();
+    assert_eq!(reader.lag(), 0);
+    let calls: Vec<_> =
+        calls.lock().iter().map(|at| at.saturating_sub(began).as_millis()).collect();
+    assert_eq!(calls, [90, 190, 290, 390, 490]);
+}
+
+/// What was noted, and not let through to its handler, is not blamed for the end of the process.
+#[test]
+fn an_event_that_is_turned_away_was_not_under_way() {
+    let (store, attempts) = (Store::new(), seen());
+    for life in 0..5 {
+        let (bus, seen) = (store.open(), Arc::clone(&attempts));
+        let handler = move |_: &Placed, ctx: &mut Context| seen.lock().push(ctx.attempt());
+        let reader = bus.subscribe("reader").rate_limit_per_key(Rate::per_minute(1));
+        reader.on(handler).start().unwrap();
+        if life == 0 {
+            bus.publish_all((0..5).map(|step| placed(1, step))).unwrap();
+        }
+        store.sim.advance(SECOND);
+        store.kill(bus);
+    }
+    assert_eq!(*attempts.lock(), [1; 5]);
 }

@@ -1,11 +1,7 @@
 //! Whether a circuit breaker keeps what it says: nothing is called while it is open, and a probe that
 //! fails is no attempt.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tidings::CircuitBreaker;
@@ -37,12 +33,10 @@ impl Told {
         let told = Self::default();
         told.0.lock().has_layers = scene.draws.layers;
         let (opened, closed) = (told.clone(), told.clone());
-        // Where a lane writes after it was let through, the breaker may open meanwhile.
-        let is_sure = !scene.is_careful.load(Relaxed);
         let (sim, notes) = (scene.sim.clone(), scene.notes.clone());
         let breaker = breaker.on_open(move |_: &str| {
             notes.note("opened breakers");
-            opened.0.lock().broken = is_sure.then(|| sim.elapsed() + open_for);
+            opened.0.lock().broken = Some(sim.elapsed() + open_for);
         });
         let notes = scene.notes.clone();
         let breaker = breaker.on_close(move |_: &str| {

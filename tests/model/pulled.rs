@@ -52,16 +52,14 @@ impl Running {
         Ok(Self { by, subscription, scene, timeout, pulled, under_way, late })
     }
 
-    /// False where it did not end cleanly.
-    pub(crate) fn stop(&mut self, timeout: Duration) -> bool {
-        let is_clean = self.subscription.stop(timeout);
+    pub(crate) fn stop(&mut self, timeout: Duration) {
+        self.subscription.stop(timeout);
         self.scene.history.add(Fact::Stopped { subscription: self.by.into() });
         self.end();
         // What is under way now is given back too late, and comes again.
         self.pulled = None;
         self.under_way.clear();
         self.late.clear();
-        is_clean
     }
 
     /// Nobody hears of its handlers any more.

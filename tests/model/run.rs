@@ -1,10 +1,6 @@
 //! One run under a seed.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use tidings::{
     Bus, Position, Runtime, SettleError, SubscribeError, Subscription, Window,
@@ -121,7 +117,6 @@ impl World {
             meter: Arc::new(Meter::default()),
             over: Arc::default(),
             dry: Arc::default(),
-            is_careful: Arc::default(),
         };
         Self {
             publishing: Publishing::new(scene.clone()),
@@ -301,9 +296,7 @@ impl World {
     fn restart(&self, bus: &Bus, running: &mut Running) {
         let by = running.by;
         self.count_changes(running);
-        if !running.stop(Duration::from_millis(self.draw(3))) {
-            self.scene.is_careful.store(true, Relaxed);
-        }
+        running.stop(Duration::from_millis(self.draw(3)));
         self.letters.retry_at_start(bus, by);
         // After a broken disk nothing starts any more.
         if let Ok(started) = self.start(by, bus) {
@@ -329,7 +322,6 @@ impl World {
     }
 
     fn end(&self, how: End, bus: Bus, subscriptions: Vec<Running>) {
-        self.scene.is_careful.store(true, Relaxed);
         self.publishing.finish();
         if self.scene.fate.has_struck() {
             drop((subscriptions, bus));
@@ -340,8 +332,7 @@ impl World {
         }
         self.note_cursors(&bus);
         if how == End::Clean {
-            let report = bus.shutdown(Duration::from_secs(self.draw(5))).unwrap();
-            self.scene.is_careful.store(report.abandoned > 0, Relaxed);
+            bus.shutdown(Duration::from_secs(self.draw(5))).unwrap();
         } else {
             self.scene.sim.crash();
         }

@@ -52,8 +52,6 @@ pub(crate) struct Scene {
     pub(crate) over: Arc<AtomicBool>,
     /// Handlers are called without effect.
     pub(crate) dry: Arc<AtomicBool>,
-    /// Something did not end cleanly, so that lanes may write before they call a handler.
-    pub(crate) is_careful: Arc<AtomicBool>,
 }
 
 /// The name of what a subscription handles.

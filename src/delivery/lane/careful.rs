@@ -56,6 +56,18 @@ impl Lane {
         if is_in_place { 1 } else { IN_PLACE }
     }
 
+    /// The gate keeps an event from its handler after all.
+    pub(super) fn leave_care(&mut self, held: &mut Held) {
+        if held.stay.take().is_none() {
+            return;
+        }
+        (held.crashes, held.is_suspect) = (0, true); // noted again before it is called
+        if self.careful > 0 {
+            self.careful += self.weight(held);
+        }
+        self.note_under_way(None, None);
+    }
+
     /// The process has outlived an event's handler.
     pub(super) fn end_care(&mut self, held: &mut Held) {
         let crashes = std::mem::take(&mut held.crashes);

@@ -35,7 +35,7 @@ impl Lane {
     }
 
     /// True if the event is settled, one way or the other, or joins a batch: its key goes on.
-    fn try_now(&mut self, held: Held) -> bool {
+    fn try_now(&mut self, mut held: Held) -> bool {
         if !self.is_next_of_its_key(&held) {
             self.parked.put_back(held, self.now());
             return false;
@@ -60,16 +60,20 @@ impl Lane {
         if self.joins_batch(&held) {
             return self.gather(held);
         }
-        let Some((mut held, pass)) = self.admit(held) else { return false };
-        self.batch.attempts += 1;
         match self.take_care(&mut held) {
             Care::Handle => {}
             Care::Bury(verdict) => {
-                self.leave_gate(pass, Ended::WithoutCall);
+                self.batch.attempts += 1;
                 return self.bury(held, verdict);
             }
-            Care::Wait => return self.wait_for_others(held, pass),
+            Care::Wait => {
+                self.look_later(held);
+                return false;
+            }
         }
+        // Last: what the gate has said holds for this moment.
+        let Some((mut held, pass)) = self.admit(held) else { return false };
+        self.batch.attempts += 1;
         let subscriber = Arc::clone(&self.subscriber);
         let clocked_in = self.clock_in(Some(held.position()));
         let attempted = attempt(&subscriber, &mut held, &mut self.batch.writes);

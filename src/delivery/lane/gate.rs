@@ -95,7 +95,8 @@ impl Lane {
         None
     }
 
-    fn turn_away(&mut self, held: Held, refusal: Refusal, now: Tick) {
+    fn turn_away(&mut self, mut held: Held, refusal: Refusal, now: Tick) {
+        self.leave_care(&mut held);
         let due = match refusal {
             Refusal::Shut => now,
             Refusal::Until(at) => at,

@@ -63,7 +63,12 @@ fn of_subscription(case: &Case<'_>, subscription: &str, view: &View) -> Vec<Anom
                 };
                 found.extend(keys.call(case, view, key, last));
             }
-            Fact::Returned { event, ending, .. } => keys.end(case, *event, *ending),
+            Fact::Returned { event, ending, .. } => {
+                keys.end(case, *event, *ending);
+                if is_known(*event) && *ending == Ending::Handled {
+                    keys.end_copies(case, *event);
+                }
+            }
             Fact::Dead { event, .. } | Fact::Revived { event, .. } => {
                 keys.dead.insert(*event);
             }
@@ -114,6 +119,14 @@ impl<'a> Keys<'a> {
         if dies {
             self.dead.insert(event);
         }
+    }
+
+    /// An idempotent handler has handled one of several that stand for the same: whatever of them is
+    /// still to be tried again is passed over instead.
+    fn end_copies(&mut self, case: &Case<'_>, event: u64) {
+        let thing = case.thing(event);
+        let copies = self.last.values_mut().filter(|last| case.thing(last.event) == thing);
+        copies.for_each(|last| last.is_done = true);
     }
 }
 

@@ -185,6 +185,14 @@ fn an_event_overtakes_one_that_waits_for_its_retry() {
 }
 
 #[test]
+fn an_event_overtakes_a_copy_that_waits_for_its_retry() {
+    let story = Story::new().under(Promises::durable().idempotent("s")).published(0, 1);
+    let story = story.begin_as(1, "p", Some(0)).acknowledged(1, 2).published(2, 3);
+    let story = story.failed(0, 1, 1).failed(1, 2, 1).handled(2, 3);
+    story.shows(Kind::OutOfOrder);
+}
+
+#[test]
 fn two_events_of_a_key_are_handled_at_the_same_time() {
     let story = Story::new().published(1, 1).published(2, 2).under(Promises::durable().unordered());
     let story = story.call(1, 1, 1).call(2, 2, 1);

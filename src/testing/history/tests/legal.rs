@@ -111,6 +111,15 @@ fn a_copy_that_was_passed_over_comes_after_a_crash() {
 }
 
 #[test]
+fn a_copy_that_has_failed_is_passed_over_once_the_other_is_handled() {
+    let story = Story::new().under(Promises::durable().idempotent("s")).published(0, 1);
+    let story = story.begin_as(1, "p", Some(0)).acknowledged(1, 2).published(2, 3);
+    let story = story.failed(1, 2, 1).handled(0, 1).handled(2, 3).life(End::Killed);
+    let story = story.failed(1, 2, 1).handled(0, 1).handled(2, 3);
+    story.skipped(1, Some(Skip::Duplicate)).rests().keeps_promises();
+}
+
+#[test]
 fn an_event_without_a_key_is_handled_beside_another_one() {
     let story = Story::new().published(0, 1).published(1, 2).call(0, 1, 1).call(1, 2, 1);
     story.end(1, Ending::Handled).end(0, Ending::Handled).rests().keeps_promises();
