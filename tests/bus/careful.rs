@@ -1,23 +1,19 @@
 //! Events whose handlers end the process: they reach the dead letters, and innocent ones do not.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use parking_lot::Mutex;
 use tidings::{
-    Backoff, Bus, CircuitBreaker, Context, DeadLetterReason, HandlerError, Message, Position, Rate,
-    Subscription,
-    storage::{Commit, FileStorage, KeyValue, Page, Query, Storage, StorageError},
-    testing::Simulator,
+    Backoff, Bus, CircuitBreaker, Context, DeadLetterReason, HandlerError, Message, Rate,
+    Subscription, storage::Storage, testing::Simulator,
 };
 
 use crate::{
     events::{Placed, SECOND, Seen, Tick, placed, seen},
+    hooked::Hooked,
     store::Store,
 };
 
@@ -214,54 +210,6 @@ fn attempts_that_ended_a_process_are_counted_after_a_clean_end_too() {
     assert!(probed > 0, "none was probed");
 }
 
-/// Storage that takes its time, once, to note what is about to be handled.
-#[derive(Debug)]
-struct Slow {
-    storage: FileStorage,
-    sim: Simulator,
-    takes: Arc<Mutex<Option<Duration>>>,
-}
-
-impl Storage for Slow {
-    fn end(&self) -> Position {
-        self.storage.end()
-    }
-
-    fn first(&self) -> Position {
-        self.storage.first()
-    }
-
-    fn commit(&self, commit: Commit) -> Result<Position, StorageError> {
-        if commit.writes.iter().any(|write| write.key.starts_with(b"careful"))
-            && let Some(time) = self.takes.lock().take()
-        {
-            self.sim.advance(time);
-        }
-        self.storage.commit(commit)
-    }
-
-    fn read(&self, query: &Query) -> Result<Page, StorageError> {
-        self.storage.read(query)
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.storage.get(key)
-    }
-
-    fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Vec<KeyValue>, StorageError> {
-        self.storage.scan(prefix, after, max)
-    }
-
-    fn close(&self) -> Result<(), StorageError> {
-        self.storage.close()
-    }
-}
-
 /// What is about to be handled is stored first, which takes its time: what the gate says holds for the
 /// call, and not for the moment before that.
 #[test]
@@ -276,8 +224,16 @@ fn a_careful_lane_keeps_the_rate_when_it_calls() {
     };
     let takes = Arc::new(Mutex::new(None));
     let open = || {
-        let (storage, sim, takes) = (store.storage(), sim.clone(), Arc::clone(&takes));
-        Bus::builder().runtime(sim.runtime()).storage(Slow { storage, sim, takes }).build().unwrap()
+        let (slow, takes) = (sim.clone(), Arc::clone(&takes));
+        let storage = Hooked::new(store.storage()).before_commit(move |commit| {
+            if commit.writes.iter().any(|write| write.key.starts_with(b"careful"))
+                && let Some(time) = takes.lock().take()
+            {
+                slow.advance(time);
+            }
+            Ok(())
+        });
+        Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap()
     };
     let bus = open();
     start(&bus);

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Barrier, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     time::Duration,
@@ -11,14 +11,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tidings::{
-    Backoff, Bus, Condition, Context, DeadLetterReason, Delivery, Event, HandlerError, Position,
-    PublishFailure, Subscription,
+    Backoff, Bus, Condition, Context, DeadLetterReason, Delivery, Event, HandlerError, Message,
+    Position, PublishFailure, Start, Subscription,
     codec::{Codec, CodecError},
-    storage::{Commit, FileStorage, KeyValue, MemoryStorage, Page, Query, Storage, StorageError},
+    storage::{FileStorage, MemoryStorage, StorageError},
     testing::{MemoryDisk, Simulator},
 };
 
-use crate::events::{Placed, SECOND, Tick, placed, seen, simulated};
+use crate::{
+    events::{Placed, SECOND, Tick, placed, seen, simulated},
+    hooked::{Hooked, nothing},
+};
 
 #[test]
 fn a_subscription_that_is_stopped_midway_resumes_at_the_next_event() {
@@ -340,51 +343,18 @@ fn an_answer_can_be_asked_for_twice() {
 }
 
 /// Storage that takes its time to commit, and can be blind for what it has.
-#[derive(Debug)]
-struct Slow(MemoryStorage, Arc<AtomicBool>);
-
-impl Storage for Slow {
-    fn end(&self) -> Position {
-        self.0.end()
-    }
-
-    fn first(&self) -> Position {
-        self.0.first()
-    }
-
-    fn commit(&self, commit: Commit) -> Result<Position, StorageError> {
+fn slow(storage: MemoryStorage, blind: &Arc<AtomicBool>) -> Hooked<MemoryStorage> {
+    let blind = Arc::clone(blind);
+    let storage = Hooked::new(storage).before_commit(|_| {
         std::thread::sleep(Duration::from_millis(50));
-        self.0.commit(commit)
-    }
-
-    fn read(&self, query: &Query) -> Result<Page, StorageError> {
-        if self.1.load(Ordering::SeqCst) {
-            return Ok(Page { records: Vec::new(), next: query.from });
-        }
-        self.0.read(query)
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.0.get(key)
-    }
-
-    fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Vec<KeyValue>, StorageError> {
-        self.0.scan(prefix, after, max)
-    }
-
-    fn close(&self) -> Result<(), StorageError> {
-        self.0.close()
-    }
+        Ok(())
+    });
+    storage.before_read(move |query| Ok(blind.load(Ordering::SeqCst).then(|| nothing(query))))
 }
 
 #[test]
 fn a_successor_sees_what_was_still_on_its_way_to_storage() {
-    let bus = Bus::builder().storage(Slow(MemoryStorage::new(), Arc::default())).build().unwrap();
+    let bus = Bus::builder().storage(slow(MemoryStorage::new(), &Arc::default())).build().unwrap();
     let (tell, told) = mpsc::channel();
     let first = tell.clone();
     let reader = bus.subscribe("reader").on(move |tick: &Tick| first.send((1, tick.0)).unwrap());
@@ -533,7 +503,7 @@ fn a_parked_event_that_is_ignored_after_a_restart_is_let_go() {
 #[test]
 fn an_open_event_that_storage_does_not_find_is_not_acknowledged() {
     let (storage, blind) = (MemoryStorage::new(), Arc::<AtomicBool>::default());
-    let bus = Bus::builder().storage(Slow(storage.clone(), Arc::clone(&blind))).build().unwrap();
+    let bus = Bus::builder().storage(slow(storage.clone(), &blind)).build().unwrap();
     let failing = bus.subscribe("reader").retry(Backoff::constant(3600 * SECOND));
     let failing = failing.on(|_: &Tick| Err(HandlerError::retry("down"))).start().unwrap();
     bus.publish(Tick(7)).unwrap();
@@ -543,7 +513,7 @@ fn an_open_event_that_storage_does_not_find_is_not_acknowledged() {
     bus.shutdown(30 * SECOND).unwrap();
 
     blind.store(true, Ordering::SeqCst);
-    let storage = Slow(storage.reopened(), Arc::clone(&blind));
+    let storage = slow(storage.reopened(), &blind);
     let bus = Bus::builder().storage(storage).build().unwrap();
     let (tell, told) = mpsc::channel();
     let reader = bus.subscribe("reader").on(move |tick: &Tick| tell.send(tick.0).unwrap());
@@ -552,4 +522,55 @@ fn an_open_event_that_storage_does_not_find_is_not_acknowledged() {
     assert_eq!(reader.status().held, 1, "it is still owed");
     blind.store(false, Ordering::SeqCst);
     assert_eq!(told.recv_timeout(30 * SECOND), Ok(7));
+}
+
+/// Nor asked for it without a pause.
+#[test]
+fn events_that_storage_does_not_find_for_a_while_are_waited_for() {
+    let (sim, storage) = (Simulator::new(1), MemoryStorage::new());
+    let is_blind = Arc::new(AtomicBool::new(true));
+    let (blind, reads) = (Arc::clone(&is_blind), Arc::<AtomicU64>::default());
+    let count = Arc::clone(&reads);
+    let storage = Hooked::new(storage).before_read(move |query| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(blind.load(Ordering::SeqCst).then(|| nothing(query)))
+    });
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).ring(2).build().unwrap();
+    bus.publish_all((0..50).map(Tick)).unwrap();
+    let handled = seen();
+    let list = handled.clone();
+    let reader = bus.subscribe("reader").on(move |tick: &Tick| list.lock().push(tick.0));
+    let reader = reader.start_at(Start::Earliest).start().unwrap();
+    for _ in 0..10 {
+        sim.advance(SECOND / 10);
+    }
+    let asked = reads.load(Ordering::SeqCst);
+    assert!((2..=20).contains(&asked), "{asked} times in a second");
+    assert_eq!((handled.lock().len(), reader.lag()), (0, 50));
+    is_blind.store(false, Ordering::SeqCst);
+    sim.run_until_idle();
+    assert_eq!(*handled.lock(), (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_due_is_published_once_storage_can_be_asked_for_it_again() {
+    let (sim, is_down) = (Simulator::new(1), Arc::new(AtomicBool::new(false)));
+    let down = Arc::clone(&is_down);
+    let storage = Hooked::new(MemoryStorage::new()).before_scan(move |prefix| {
+        if prefix.starts_with(b"scheduled") && down.load(Ordering::SeqCst) {
+            return Err(StorageError::Full { bytes: 1 });
+        }
+        Ok(())
+    });
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    let published = seen();
+    let list = published.clone();
+    bus.subscribe("reader").on(move |tick: &Tick| list.lock().push(tick.0)).start().unwrap();
+    bus.schedule(Message::new(Tick(7)).delay(SECOND)).unwrap();
+    is_down.store(true, Ordering::SeqCst);
+    sim.advance(10 * SECOND);
+    assert!(published.lock().is_empty());
+    is_down.store(false, Ordering::SeqCst);
+    sim.advance(SECOND);
+    assert_eq!(*published.lock(), [7]);
 }

@@ -131,6 +131,68 @@ fn a_handler_that_hangs_holds_up_a_change_for_a_moment_only() {
     bus.shutdown(30 * SECOND).unwrap();
 }
 
+#[test]
+fn lanes_that_were_busy_a_moment_ago_are_looked_at_again() {
+    let bus = slow_bus();
+    let builder = bus.subscribe("reader").pool("slow").lanes(Lanes::adaptive(1..=4));
+    let reader = builder.on(|_: &Placed| thread::sleep(15 * MILLISECOND)).start().unwrap();
+    reader.ask_for_lanes(4);
+    until(&reader, |status| status.lanes == 4);
+    bus.publish_all((0..8).map(|order| placed(order, 0))).unwrap();
+    until(&reader, |status| status.lanes < 4);
+    assert_eq!(reader.status().handled, 8);
+}
+
+#[test]
+fn a_lane_that_is_alone_may_take_its_time_to_come_in() {
+    let bus = slow_bus();
+    let is_free = Arc::new(AtomicU32::new(0));
+    let waits = Arc::clone(&is_free);
+    let builder = bus.subscribe("reader").pool("slow").lanes(Lanes::adaptive(1..=4));
+    let reader = builder.on(move |_: &Placed| {
+        while waits.load(Ordering::Acquire) == 0 {
+            thread::sleep(MILLISECOND);
+        }
+    });
+    let reader = reader.start().unwrap();
+    bus.publish(placed(1, 0)).unwrap();
+    reader.ask_for_lanes(3);
+    thread::sleep(400 * MILLISECOND); // twice as long as others would wait for one of several
+    assert_eq!(reader.status().lanes, 1);
+    is_free.store(1, Ordering::Release);
+    until(&reader, |status| status.lanes == 3);
+}
+
+#[test]
+fn a_change_is_made_as_soon_as_all_lanes_have_come_in() {
+    let (sim, bus) = simulated(1);
+    let lanes = Lanes::adaptive(1..=8);
+    let reader = bus.subscribe("reader").lanes(lanes).on(|_: &Placed| ()).start().unwrap();
+    for lanes in [3, 8, 2, 1, 5] {
+        sim.advance(MILLISECOND);
+        reader.ask_for_lanes(lanes);
+        sim.advance(MILLISECOND);
+        assert_eq!(reader.status().lanes, lanes);
+    }
+}
+
+#[test]
+fn lanes_that_are_full_of_what_is_handled_elsewhere_do_not_end() {
+    for (pulled, left) in [(4, 4), (1, 1)] {
+        let (sim, bus) = simulated(1);
+        let lanes = Lanes::adaptive(1..=4);
+        let builder = bus.subscribe("reader").lanes(lanes).max_in_flight(2);
+        let mut events = builder.stream::<Placed>().unwrap();
+        events.subscription().ask_for_lanes(4);
+        sim.advance(SECOND / 10);
+        bus.publish_all((0..pulled).map(|order| placed(order, 0))).unwrap();
+        let held: Vec<_> = (0..pulled).map(|_| events.next_within(SECOND).unwrap()).collect();
+        sim.advance(60 * SECOND);
+        assert_eq!(events.subscription().status().lanes, left);
+        drop(held);
+    }
+}
+
 /// Publishes from several threads while the number of lanes changes all the time, and checks that each
 /// key comes in order and exactly once.
 fn stress(bus: &Bus, reader: &Subscription, handled: &Seen<(u64, u64)>) {

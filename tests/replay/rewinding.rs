@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use tidings::{
-    Backoff, Bus, Context, HandlerError, Position, RewindError, Start, Subscription, Timestamp,
-    idempotent,
+    Backoff, Bus, Context, HandlerError, Lanes, Position, RewindError, Start, Subscription,
+    Timestamp, idempotent,
 };
 
 use crate::store::{MINUTE, Placed, SECOND, Seen, Store, orders, place, replayed};
 
-fn watch(bus: &Bus, lanes: u32, seen: &Seen) -> Subscription {
+fn watch(bus: &Bus, lanes: impl Into<Lanes>, seen: &Seen) -> Subscription {
     let seen = Arc::clone(seen);
     let note = move |placed: &Placed, ctx: &mut Context| {
         seen.lock().push((placed.order, ctx.is_replay()));
@@ -84,6 +84,27 @@ fn what_comes_again_says_so_in_the_next_process_too() {
     place(&bus, &store.sim, [41]);
     assert_eq!(seen.lock().len(), 31);
     assert!(seen.lock().iter().all(|(order, is_replay)| *is_replay == (*order <= 40)));
+}
+
+#[test]
+fn a_change_of_lanes_forgets_no_rewind() {
+    let (store, seen) = (Store::new(), Seen::default());
+    let bus = store.open();
+    let view = watch(&bus, Lanes::adaptive(1..=4), &seen);
+    place(&bus, &store.sim, 1..=10);
+    view.rewind(at(3), SECOND).unwrap();
+    view.pause();
+    view.ask_for_lanes(4);
+    store.sim.advance(SECOND / 2);
+    assert_eq!(view.status().lanes, 4);
+    store.sim.crash();
+    drop(bus);
+    seen.lock().clear();
+    let bus = store.open();
+    watch(&bus, 4, &seen);
+    place(&bus, &store.sim, [11]);
+    assert_eq!(seen.lock().len(), 9);
+    assert!(seen.lock().iter().all(|(order, is_replay)| *is_replay == (*order <= 10)));
 }
 
 #[test]

@@ -43,3 +43,28 @@ impl Gauge {
 fn nanos(tick: Tick) -> u64 {
     tick.as_nanos() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_adds_up_its_turns_with_what_there_is_of_the_present_one() {
+        let (gauge, at) = (Gauge::default(), Tick::from_millis);
+        let millis = |now| gauge.total(at(now)).as_millis();
+        assert_eq!((gauge.is_in_turn(), millis(5)), (false, 0));
+        gauge.begin(at(10));
+        assert_eq!((gauge.is_in_turn(), millis(13)), (true, 3));
+        gauge.end(at(15));
+        assert_eq!((gauge.is_in_turn(), millis(100)), (false, 5));
+        gauge.begin(at(100));
+        assert_eq!((gauge.is_in_turn(), millis(107)), (true, 12));
+    }
+
+    #[test]
+    fn a_turn_that_begins_with_the_clock_is_one() {
+        let gauge = Gauge::default();
+        gauge.begin(Tick::ZERO);
+        assert!(gauge.is_in_turn());
+    }
+}

@@ -166,3 +166,20 @@ impl Wants {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_says_whether_anybody_has_asked_for_the_key() {
+        let kind = NameId::from_number(7);
+        let key = Key::from("a customer");
+        let all = [Tag::unhashed(kind), Tag::hashed(kind, None), Tag::hashed(kind, Some(&key))];
+        assert_eq!(all.map(Tag::is_hashed), [false, true, true]);
+        assert_eq!(all.map(Tag::kind), [kind; 3]);
+        assert_eq!(all.map(|tag| tag.key_at(5).0), [false, false, true]);
+        assert_eq!(all[2].lane(5, 64), key.lane(64));
+        assert_eq!(all[1].lane(69, 64), 5, "those without a key go by their position");
+    }
+}

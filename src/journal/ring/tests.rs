@@ -213,6 +213,37 @@ fn a_key_that_panics_is_none() {
     assert_eq!(opened.collect::<Vec<_>>(), [2, 2]);
 }
 
+/// As where a publisher panics between its claim and its event.
+#[test]
+fn what_is_claimed_and_not_written_is_no_hole() {
+    let (ring, route) = (Ring::new(1, 8, true), kind(0));
+    let (_, mut seat, _) = join(&ring, &[&route], Overrun::Wait);
+    put(&ring, &route, 1).unwrap();
+    drop(ring.claim_one().unwrap());
+    let mut numbers = vec![2, 3, 4];
+    let claimed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let incoming = |number| {
+            assert_ne!(number, 3, "drawn");
+            incoming(&route, number)
+        };
+        ring.append(&mut numbers, incoming, drop)
+    }));
+    assert!(claimed.is_err());
+    assert_eq!(put(&ring, &route, 5), Some(6));
+    assert_eq!(read(&ring, &mut seat), [1, 2, 5]);
+}
+
+#[test]
+fn a_reader_that_would_rather_stay_out_joins_where_nothing_is_missing() {
+    let (ring, route) = (Ring::new(5, 4, true), kind(0));
+    let seats = Seats::new(vec![Arc::clone(&route)], 1);
+    let mut seat = Seat::of(&seats).remove(0);
+    let bell = Arc::<Bell>::default() as Arc<dyn Rouse>;
+    ring.join(ring.new_group(), seats, Overrun::Leave, vec![(Some(5), bell)]);
+    assert!((0..4).all(|n| put(&ring, &route, n).is_some()));
+    assert_eq!(read(&ring, &mut seat), [0, 1, 2, 3]);
+}
+
 /// What is dropped here is dropped when it is written over, and so before that publisher is done.
 #[test]
 fn what_overflows_beside_a_publisher_is_tended_until_that_is_done() {
