@@ -340,6 +340,21 @@ mod tests {
     }
 
     #[test]
+    fn each_way_to_settle_has_its_count() {
+        let skips = [Skip::Expired, Skip::Duplicate, Skip::Filtered, Skip::Ignored, Skip::Lost];
+        let all = [Settled::Acknowledged, Settled::Dead].into_iter();
+        let mut tally = Tally::default();
+        for (settled, count) in all.chain(skips.map(Settled::Skipped)).zip(1..) {
+            tally.note_all(settled, count);
+            tally.note_all(settled, 10 * count);
+        }
+        let Tally { acknowledged, dead, expired, duplicate, filtered, ignored, lost } = tally;
+        let counts = [acknowledged, expired, duplicate, filtered, ignored, lost];
+        assert_eq!((counts, dead), ([11, 33, 44, 55, 66, 77], 22));
+        assert_eq!(tally.total(), 11 * 28);
+    }
+
+    #[test]
     fn an_event_that_is_nowhere_shows() {
         let lost = Account { held: 2, ..account() };
         let ledger = Ledger::new(&[account(), lost], Outside::default());

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tidings::{Backoff, Bus, Delivery, HandlerError, Message, SubscribeError};
+use serde::{Deserialize, Serialize};
+use tidings::{
+    Backoff, Bus, Context, Delivery, Event, HandlerError, Message, MessageId, SubscribeError,
+};
 
 use crate::events::{Placed, SECOND, Shipped, Tick, placed, seen, simulated};
 
@@ -120,6 +123,38 @@ fn pulled_events_are_settled_one_by_one() {
     assert!(events.next_within(60 * SECOND).is_none());
     assert_eq!(bus.dead_letters("pull").list().unwrap().len(), 1);
     assert_eq!(events.subscription().lag(), 0);
+}
+
+#[derive(Debug, Serialize, Deserialize, Event)]
+#[event(name = "orders.told", version = 3)]
+struct Told {
+    id: MessageId,
+    key: String,
+}
+
+#[test]
+fn what_is_pulled_knows_what_came_with_it() {
+    let (sim, bus) = simulated(1);
+    bus.subscribe("shipping")
+        .on(|placed: &Placed, ctx: &mut Context| {
+            let (id, key) = (ctx.id(), ctx.idempotency_key("ship"));
+            ctx.publish(Message::new(Told { id, key }).header("order", &placed.order.to_string()))
+        })
+        .start()
+        .unwrap();
+    let mut told = bus.subscribe("pull").stream::<Told>().unwrap();
+    let placed = bus.publish(placed(7, 0)).unwrap();
+    let event = told.next_within(SECOND).unwrap();
+    assert_eq!(event.id, placed.id);
+    assert_eq!(event.causation_id(), Some(placed.id));
+    assert_eq!(event.headers().get("order"), Some("7"));
+    assert_eq!(event.context().event_version(), 3);
+    assert_eq!(event.context().event_name(), "orders.told");
+    let key = event.idempotency_key("mail");
+    assert_eq!(key, event.context().idempotency_key("mail"));
+    assert!(key != event.idempotency_key("letter") && key != event.key, "{key}");
+    event.ack();
+    sim.run_until_idle();
 }
 
 #[test]

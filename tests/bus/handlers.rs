@@ -198,3 +198,34 @@ fn a_subscription_that_cannot_run_says_why() {
     assert!(error(bus.subscribe("x").start()).contains("has no handler"));
     assert!(error(bus.subscribe("x").on(|_: &Impostor| ()).start()).contains("belongs to"));
 }
+
+#[test]
+fn state_that_is_removed_is_gone_at_once_and_for_good() {
+    let store = crate::store::Store::new();
+    for life in 0..2 {
+        let (bus, found) = (store.open(), seen());
+        let list = found.clone();
+        bus.subscribe("counter")
+            .on(move |event: &Placed, ctx: &mut Context| {
+                let state = &mut ctx.state();
+                list.lock().push(state.get::<u64>("step")?);
+                if event.step == 1 {
+                    state.remove("step")?;
+                } else {
+                    state.put("step", &event.step)?;
+                }
+                list.lock().push(state.get::<u64>("step")?);
+                Ok::<_, HandlerError>(())
+            })
+            .start()
+            .unwrap();
+        let steps = if life == 0 { [0, 1] } else { [2, 1] };
+        for step in steps {
+            bus.publish(placed(1, step)).unwrap();
+            store.sim.advance(SECOND);
+        }
+        let last = Some(steps[0]);
+        assert_eq!(*found.lock(), [None, last, last, None]);
+        store.kill(bus);
+    }
+}

@@ -294,6 +294,29 @@ fn a_closed_bus_refuses_events_that_only_inline_handlers_want() {
 }
 
 #[test]
+fn an_event_that_takes_no_place_does_not_wait_for_room() {
+    let sim = Simulator::new(1);
+    let bus = Bus::builder().runtime(sim.runtime()).ring(2).build().unwrap();
+    let resting = bus.subscribe("resting").on(|_: &Tick| ()).start().unwrap();
+    resting.pause();
+    let floods = |_: &Placed, ctx: &mut Context| (0..9).try_for_each(|n| ctx.publish(Tick(n)));
+    bus.subscribe("floods").on(floods).start().unwrap();
+    let seen = seen();
+    let list = seen.clone();
+    let inline = bus.subscribe("inline").on_inline(move |e: &Shipped| list.lock().push(e.order));
+    inline.start().unwrap();
+    bus.publish(placed(1, 0)).unwrap();
+    sim.run_until_idle();
+    assert!(bus.publish(Tick(9)).is_err(), "no room");
+    bus.publish(Shipped { order: 7 }).unwrap();
+    bus.publish_all([Shipped { order: 8 }]).unwrap_err();
+    assert_eq!(*seen.lock(), [7]);
+    resting.resume();
+    sim.run_until_idle();
+    assert_eq!(resting.status().handled, 9);
+}
+
+#[test]
 fn a_durable_bus_has_no_inline_handlers() {
     let bus = Bus::builder().storage(MemoryStorage::new()).build().unwrap();
     let refused = bus.subscribe("inline").on_inline(|_: &Tick| ()).start().unwrap_err();

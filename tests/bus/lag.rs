@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tidings::{Backoff, Bus, HandlerError, LagObjective, Overflow, Rate, Retention};
+use tidings::{
+    Backoff, Bus, HandlerError, LagObjective, Overflow, Rate, Retention, storage::Storage,
+};
 
 use crate::{
     events::{Placed, SECOND, Seen, Tick, placed, seen, simulated},
@@ -108,6 +110,21 @@ fn a_rest_between_events_is_no_delay_and_a_hook_that_panics_harms_nobody() {
     assert_eq!(slow.status().handled, 40);
 }
 
+/// How fast it was before it rested says nothing of how fast it is.
+#[test]
+fn what_comes_after_a_long_rest_is_not_late_for_that() {
+    let (sim, bus) = simulated(9);
+    let told = seen();
+    let rows = bus.subscribe("rows").rate_limit(Rate::per_second(10));
+    let rows = rows.lag_objective(objective(30 * SECOND, &told)).on(|_: &Placed| ());
+    let rows = rows.start().unwrap();
+    for _ in 0..3 {
+        bus.publish_all((0..100).map(|order| placed(order, 0))).unwrap();
+        sim.advance(3600 * SECOND);
+    }
+    assert_eq!((rows.status().handled, told.lock().len()), (300, 0));
+}
+
 #[test]
 fn a_pause_is_no_failure_to_keep_up() {
     let (sim, bus) = simulated(5);
@@ -177,5 +194,35 @@ fn a_forecast_says_when_the_log_will_drop_what_is_unread() {
         let forecast = slow.forecast();
         // All came at once, so that their time is over at once.
         assert_eq!(forecast.time_to_loss, (!waits).then_some(2400 * SECOND), "{forecast:?}");
+    }
+}
+
+#[test]
+fn a_forecast_says_when_the_log_will_be_too_large_for_what_is_unread() {
+    for waits in [true, false] {
+        let mut store = Store::in_small_segments();
+        let retention = Retention::forever().max_bytes(1_000_000);
+        store.retention = if waits { retention } else { retention.drop_unread() };
+        let bus = store.open();
+        let slow = bus.subscribe("slow").rate_limit(Rate::per_second(1)).on(|_: &Tick| ());
+        let slow = slow.start().unwrap();
+        let mut lags = Vec::new();
+        for _ in 0..2 {
+            bus.publish_all((0..1000).map(Tick)).unwrap();
+            store.sim.advance(100 * SECOND);
+            lags.push(slow.forecast().lag);
+        }
+        let forecast = slow.forecast();
+        if waits {
+            assert_eq!(forecast.time_to_loss, None);
+            continue;
+        }
+        store.kill(bus);
+        let bytes = store.storage().log_bytes();
+        // All are about as large, and 900 more in 100 s are unread.
+        let (each, more) = (bytes / 2000, lags[1] - lags[0]);
+        let left = (1_000_000 / each - lags[1]) * 100 / more;
+        let said = forecast.time_to_loss.unwrap().as_secs();
+        assert!(said.abs_diff(left) <= left / 10, "{said} s of {left} s, {bytes} bytes");
     }
 }

@@ -121,6 +121,27 @@ fn a_subscription_that_needs_old_events_is_named() {
 }
 
 #[test]
+fn of_several_subscriptions_the_slowest_says_what_stays() {
+    for (quick, slow) in [("a", "b"), ("b", "a")] {
+        let store = store(Retention::forever());
+        let bus = store.open();
+        collect(&bus, quick, &seen());
+        let reader = collect(&bus, slow, &seen());
+        publish(&bus, 0..100);
+        store.sim.run_until_idle();
+        reader.stop(SECOND);
+        publish(&bus, 100..300);
+        store.sim.run_until_idle();
+        match bus.trim(position(200), Unread::Keep) {
+            Err(TrimError::Unread { subscription, position: at }) => {
+                assert_eq!((&*subscription, at), (slow, position(101)));
+            }
+            other => panic!("expected `Unread`, found {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn f6_a_loss_by_choice_is_counted_and_named_and_the_rest_comes() {
     let store = store(Retention::forever());
     let bus = store.open();

@@ -8,7 +8,7 @@ use std::{
 
 use proptest::prelude::*;
 use tidings::{
-    Bus, BusBuilder, Expected, Message, Position, PublishFailure,
+    Bus, BusBuilder, Expected, Message, Position, PublishFailure, Unread,
     storage::MemoryStorage,
     testing::{Faults, sim},
 };
@@ -58,6 +58,24 @@ fn a_position_without_such_an_event_is_not_what_was_expected() {
         assert_eq!(found(lost.failure()), Some(Some(seven)), "{wrong}");
     }
     let lost = bus.publish_if(Expected::last_of(9, seven), placed(9, 2)).unwrap_err();
+    assert_eq!(found(lost.failure()), Some(None));
+}
+
+/// What was dropped is as it was: nobody can have followed it.
+#[test]
+fn an_event_that_was_dropped_from_the_log_may_still_be_followed() {
+    let bus = Store::new().open();
+    let last = bus.publish(placed(7, 1)).unwrap().position;
+    for order in 0..200 {
+        bus.publish(placed(1000 + order, 1)).unwrap();
+    }
+    let first = bus.trim(bus.end(), Unread::Keep).unwrap();
+    assert!(first > last);
+    let followed = bus.publish_if(Expected::last_of(7, last), placed(7, 2)).unwrap().position;
+    let lost = bus.publish_if(Expected::last_of(7, last), placed(7, 3)).unwrap_err();
+    assert_eq!(found(lost.failure()), Some(Some(followed)));
+    let beyond = bus.end().plus(5);
+    let lost = bus.publish_if(Expected::last_of(8, beyond), placed(8, 1)).unwrap_err();
     assert_eq!(found(lost.failure()), Some(None));
 }
 

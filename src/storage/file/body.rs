@@ -399,6 +399,18 @@ mod tests {
     }
 
     #[test]
+    fn records_were_dropped_in_some_number_that_is_not_0() {
+        let next = |bytes: &[u8]| {
+            let mut records = RecordReader::default();
+            match records.next(&mut Reader::new(bytes)) {
+                Some(Slot::Dropped(count)) => Some(count),
+                _ => None,
+            }
+        };
+        assert_eq!([1, 99, 0].map(|count| next(&[DROPPED, count])), [Some(1), Some(99), None]);
+    }
+
+    #[test]
     fn writes_are_shown_before_the_next_one_is_looked_at() {
         let mut shown = 0;
         assert_eq!(each_write(&[0, 0, 0, 0, 9], |_| shown += 1), None);

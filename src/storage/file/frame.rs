@@ -256,6 +256,16 @@ mod tests {
         assert_eq!(BatchHeader::read(&[0; HEADER], Seed::NONE), None);
     }
 
+    /// What it says of others was durable before it was written, and so before it is.
+    #[test]
+    fn a_batch_that_calls_itself_durable_is_none() {
+        for (durable, is_valid) in [(5, true), (6, true), (7, false)] {
+            let mut frame = Frame::watermark(Seed::NONE);
+            frame.seal(Place { seq: 7, position: 1, durable, previous: 0 }, Seed::NONE);
+            assert_eq!(is_whole(frame.bytes(), Seed::NONE), is_valid, "{durable}");
+        }
+    }
+
     #[test]
     fn a_watermark_is_a_batch() {
         let mut frame = Frame::watermark(Seed::NONE);

@@ -113,5 +113,6 @@ mod tests {
         assert!(file.failed_in(&(0..5000)) && file.failed_in(&(8191..8192)));
         assert!(!file.failed_in(&(0..4096)) && !file.failed_in(&(8192..10_000)));
         assert!(file.write_all_at(&[1], 0).is_err());
+        assert!(file.set_len(1).is_err() && file.sync_data().is_err());
     }
 }
