@@ -295,6 +295,21 @@ fn a_batch_is_one_call_to_a_breaker_and_waits_for_one_that_is_open() {
 }
 
 #[test]
+fn the_events_of_a_batch_keep_to_the_rate_one_by_one() {
+    let (sim, bus) = simulated(14);
+    let calls = seen();
+    let (list, clock) = (calls.clone(), sim.clone());
+    let note = move |ticks: &mut [Batched<'_, Tick>]| {
+        list.lock().push((ticks.len(), clock.elapsed().as_millis()));
+    };
+    let rows = bus.subscribe("rows").rate_limit(Rate::per_second(10).burst(3));
+    rows.on_batch(5, SECOND, note).start().unwrap();
+    bus.publish_all((0..15).map(Tick)).unwrap();
+    sim.run_until_idle();
+    assert_eq!(*calls.lock(), [(5, 200), (5, 700), (5, 1200)]);
+}
+
+#[test]
 fn batches_of_several_lanes_keep_to_the_bound_of_handlers_at_work() {
     let (sim, bus) = simulated(10);
     let rows = bus.subscribe("rows").lanes(4).max_concurrency(1);

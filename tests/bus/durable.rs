@@ -530,3 +530,25 @@ fn dead_letters_of_nobody_are_an_error() {
     let error = bus.dead_letters("typo").list().unwrap_err();
     assert_eq!(error.to_string(), "there is no subscription named `typo`");
 }
+
+/// A restart does not begin the time anew in which an event is tried.
+#[test]
+fn the_time_since_the_first_failure_counts_through_restarts() {
+    let store = Store::new();
+    let start = |bus: &Bus| {
+        let retry = Backoff::constant(SECOND).max_elapsed(10 * SECOND);
+        let fails = |_: &Tick| Err::<(), _>(HandlerError::retry("down"));
+        bus.subscribe("reader").retry(retry).on(fails).start().unwrap()
+    };
+    let bus = store.open();
+    start(&bus);
+    bus.publish(Tick(1)).unwrap();
+    store.sim.advance(7 * SECOND);
+    bus.shutdown(SECOND).unwrap();
+    let bus = store.open();
+    let reader = start(&bus);
+    store.sim.advance(2 * SECOND);
+    assert_eq!(reader.status().dead_letters, 0);
+    store.sim.advance(3 * SECOND);
+    assert_eq!(reader.status().dead_letters, 1);
+}
