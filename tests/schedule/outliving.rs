@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use tidings::{
     Backoff, Bus, Context, Error, Event, HandlerError, Message,
+    storage::{Commit, MemoryStorage, Storage, Write},
     testing::{
-        TestBus,
+        Simulator, TestBus,
         sim::{self, Faults, Run, Sim},
     },
 };
 
-use crate::events::{Due, HOUR, Joined, Seen, in_hours, noting};
+use crate::events::{Due, HOUR, Joined, Seen, in_hours, note, noting};
 
 #[test]
 fn it_outlives_the_process() {
@@ -161,4 +162,54 @@ fn a_calm_run_reminds_those_who_did_not_cancel() {
         let counts: Vec<_> = (0..4).map(|user| mails(sim, user)).collect();
         assert_eq!(counts, [1, 1, 0, 0]);
     });
+}
+
+/// What does not decode is kept for whoever can tell what it was, and is in nobody's way.
+#[test]
+fn what_is_damaged_is_set_aside_and_the_rest_is_published() {
+    let (sim, seen, storage) = (Simulator::new(1), Seen::default(), MemoryStorage::new());
+    let open = |storage: &MemoryStorage| {
+        Bus::builder().runtime(sim.runtime()).storage(storage.clone()).build().unwrap()
+    };
+    let bus = open(&storage);
+    bus.schedule(in_hours(7, 2)).unwrap();
+    bus.schedule(in_hours(8, 3)).unwrap();
+    bus.shutdown(Duration::from_secs(1)).unwrap();
+
+    let storage = storage.reopened();
+    let (key, _) = storage.scan(b"scheduled\0", None, 1).unwrap().remove(0);
+    let damage = vec![Write::put(key, b"no event".to_vec())];
+    storage.commit(Commit { writes: damage, ..Commit::default() }).unwrap();
+    let bus = open(&storage);
+    note(&bus, &seen).unwrap();
+    sim.advance(3 * HOUR);
+    assert_eq!((&*seen.lock(), bus.scheduled().count()), (&vec![8], 0));
+    let aside = storage.scan(b"scheduled-damaged\0", None, 10).unwrap();
+    assert_eq!(aside.iter().map(|(_, value)| &**value).collect::<Vec<_>>(), [b"no event"]);
+}
+
+/// More than a commit takes: they come in portions, in order.
+#[test]
+fn large_events_that_are_due_at_once_all_come() {
+    let (sim, seen) = (Simulator::new(1), Seen::default());
+    let bus = Bus::builder().runtime(sim.runtime()).storage(MemoryStorage::new()).build().unwrap();
+    let kept = Arc::clone(&seen);
+    let note = move |letter: &Letter| kept.lock().push(letter.number);
+    bus.subscribe("letters").on(note).start().unwrap();
+    for number in 0..6 {
+        let text = "x".repeat(3 << 20);
+        bus.schedule(Message::new(Letter { number, text }).delay(HOUR)).unwrap();
+    }
+    sim.advance(HOUR);
+    sim.run_until_idle();
+    let mut numbers = seen.lock().clone();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize, Event)]
+#[event(name = "letters")]
+struct Letter {
+    number: u64,
+    text: String,
 }
