@@ -70,13 +70,10 @@ fn hopeless<T>(reason: DeadLetterReason, error: String) -> ControlFlow<Attempted
 /// Makes an attempt. `earlier` is what the lane has written to the state and not committed yet.
 pub(super) fn attempt(
     subscriber: &Arc<Subscriber>,
-    held: &mut Held,
+    ready: Ready<'_>,
+    held: &Held,
     earlier: &mut keys::Writes,
 ) -> Attempted {
-    let ready = match prepare(subscriber, held) {
-        ControlFlow::Continue(ready) => ready,
-        ControlFlow::Break(attempted) => return attempted,
-    };
     let mut context = ready.context(subscriber, held);
     let Ready { registered, event, .. } = ready;
     match &registered.run.form {

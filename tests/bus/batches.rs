@@ -310,6 +310,24 @@ fn the_events_of_a_batch_keep_to_the_rate_one_by_one() {
 }
 
 #[test]
+fn a_copy_of_what_is_gathered_takes_nothing_of_the_rate() {
+    let (sim, bus) = simulated(15);
+    let calls = seen();
+    let (list, clock) = (calls.clone(), sim.clone());
+    let note = move |orders: Orders<'_, '_>| {
+        list.lock().push((orders.len(), clock.elapsed().as_millis()));
+    };
+    let rows = bus.subscribe("rows").rate_limit(Rate::per_second(10));
+    let rows = rows.idempotent_by(Window::last(100), |order: &Placed| order.step);
+    let rows = rows.on_batch(10, 10 * SECOND, note).start().unwrap();
+    bus.publish_all([placed(1, 7), placed(2, 7)]).unwrap();
+    bus.publish_all((10..19).map(|order| placed(order, order))).unwrap();
+    sim.run_until_idle();
+    assert_eq!(*calls.lock(), [(10, 900)]);
+    assert_eq!(rows.ledger().duplicate, 1);
+}
+
+#[test]
 fn batches_of_several_lanes_keep_to_the_bound_of_handlers_at_work() {
     let (sim, bus) = simulated(10);
     let rows = bus.subscribe("rows").lanes(4).max_concurrency(1);

@@ -224,8 +224,8 @@ fn state_that_is_removed_is_gone_at_once_and_for_good() {
             bus.publish(placed(1, step)).unwrap();
             store.sim.advance(SECOND);
         }
-        let last = Some(steps[0]);
-        assert_eq!(*found.lock(), [None, last, last, None]);
+        let stored = Some(steps[0]);
+        assert_eq!(*found.lock(), [None, stored, stored, None]);
         store.kill(bus);
     }
 }

@@ -146,16 +146,18 @@ fn lanes_that_were_busy_a_moment_ago_are_looked_at_again() {
 #[test]
 fn a_lane_that_is_alone_may_take_its_time_to_come_in() {
     let bus = slow_bus();
-    let is_free = Arc::new(AtomicU32::new(0));
-    let waits = Arc::clone(&is_free);
+    let (is_free, calls) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
+    let (waits, called) = (Arc::clone(&is_free), Arc::clone(&calls));
     let builder = bus.subscribe("reader").pool("slow").lanes(Lanes::adaptive(1..=4));
     let reader = builder.on(move |_: &Placed| {
+        called.fetch_add(1, Ordering::AcqRel);
         while waits.load(Ordering::Acquire) == 0 {
             thread::sleep(MILLISECOND);
         }
     });
     let reader = reader.start().unwrap();
     bus.publish(placed(1, 0)).unwrap();
+    until(&reader, |_| calls.load(Ordering::Acquire) == 1);
     reader.ask_for_lanes(3);
     thread::sleep(400 * MILLISECOND); // twice as long as others would wait for one of several
     assert_eq!(reader.status().lanes, 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Backoff, Context, HandlerError, Rate, testing::Simulator};
+use tidings::{Backoff, Context, HandlerError, Rate, Window, testing::Simulator};
 
 use crate::{
     events::{Placed, SECOND, Seen, Tick, placed, seen, simulated},
@@ -107,4 +107,27 @@ fn what_waits_for_its_turn_survives_a_restart_without_an_attempt() {
     }
     let order: Vec<_> = handled.lock().iter().map(|(what, _)| *what).collect();
     assert_eq!(order, [(0, 1), (1, 1), (2, 1), (3, 1)]);
+}
+
+/// It is looked at now and then, which is no call.
+#[test]
+fn a_copy_that_waits_for_its_original_takes_nothing_of_the_rate() {
+    let (sim, bus) = simulated(1);
+    let builder = bus.subscribe("reader").rate_limit(Rate::per_second(10)).max_in_flight(100);
+    let builder = builder.idempotent_by(Window::last(100), |event: &Placed| event.step);
+    let mut events = builder.stream::<Placed>().unwrap();
+    bus.publish_all([placed(1, 7), placed(2, 7)]).unwrap();
+    let original = events.next_within(SECOND).unwrap();
+    bus.publish_all((10..40).map(|order| placed(order, order))).unwrap();
+    let began = sim.elapsed();
+    let others: Vec<_> = (0..20).map(|_| events.next_within(60 * SECOND).unwrap()).collect();
+    let took = sim.elapsed().saturating_sub(began);
+    assert!(took <= 2 * SECOND, "{took:?} for 20 events at 10 a second");
+    others.into_iter().for_each(tidings::Unsettled::ack);
+    original.ack();
+    while let Some(event) = events.next_within(SECOND) {
+        event.ack();
+    }
+    let ledger = events.subscription().ledger();
+    assert_eq!((ledger.acknowledged, ledger.duplicate), (31, 1), "{ledger}");
 }

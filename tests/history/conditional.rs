@@ -65,14 +65,14 @@ fn a_position_without_such_an_event_is_not_what_was_expected() {
 #[test]
 fn an_event_that_was_dropped_from_the_log_may_still_be_followed() {
     let bus = Store::new().open();
-    let last = bus.publish(placed(7, 1)).unwrap().position;
+    let seven = bus.publish(placed(7, 1)).unwrap().position;
     for order in 0..200 {
         bus.publish(placed(1000 + order, 1)).unwrap();
     }
     let first = bus.trim(bus.end(), Unread::Keep).unwrap();
-    assert!(first > last);
-    let followed = bus.publish_if(Expected::last_of(7, last), placed(7, 2)).unwrap().position;
-    let lost = bus.publish_if(Expected::last_of(7, last), placed(7, 3)).unwrap_err();
+    assert!(first > seven);
+    let followed = bus.publish_if(Expected::last_of(7, seven), placed(7, 2)).unwrap().position;
+    let lost = bus.publish_if(Expected::last_of(7, seven), placed(7, 3)).unwrap_err();
     assert_eq!(found(lost.failure()), Some(Some(followed)));
     let beyond = bus.end().plus(5);
     let lost = bus.publish_if(Expected::last_of(8, beyond), placed(8, 1)).unwrap_err();

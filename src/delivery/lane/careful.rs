@@ -56,7 +56,7 @@ impl Lane {
         if is_in_place { 1 } else { IN_PLACE }
     }
 
-    /// The gate keeps an event from its handler after all.
+    /// Its handler is not called after all.
     pub(super) fn leave_care(&mut self, held: &mut Held) {
         if held.stay.take().is_none() {
             return;

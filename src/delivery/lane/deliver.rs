@@ -1,11 +1,11 @@
 //! How an event comes to its handler, and the next one of its key after it.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use super::{Held, Lane, OTHERS_PAUSE, careful::Care};
 use crate::{
     delivery::{
-        attempt::{Attempted, attempt},
+        attempt::{Attempted, attempt, prepare},
         dead_letter::Verdict,
         gate::{Ended, Pass},
     },
@@ -35,7 +35,7 @@ impl Lane {
     }
 
     /// True if the event is settled, one way or the other, or joins a batch: its key goes on.
-    fn try_now(&mut self, mut held: Held) -> bool {
+    fn try_now(&mut self, held: Held) -> bool {
         if !self.is_next_of_its_key(&held) {
             self.parked.put_back(held, self.now());
             return false;
@@ -60,6 +60,12 @@ impl Lane {
         if self.joins_batch(&held) {
             return self.gather(held);
         }
+        self.call(held)
+    }
+
+    /// Has the event's handler called, where nothing is in its way. Last of all the gate is asked: what it
+    /// says holds for that moment, and has its price.
+    fn call(&mut self, mut held: Held) -> bool {
         match self.take_care(&mut held) {
             Care::Handle => {}
             Care::Bury(verdict) => {
@@ -71,16 +77,19 @@ impl Lane {
                 return false;
             }
         }
-        // Last: what the gate has said holds for this moment.
-        let Some((mut held, pass)) = self.admit(held) else { return false };
-        self.batch.attempts += 1;
         let subscriber = Arc::clone(&self.subscriber);
+        let ready = match prepare(&subscriber, &mut held) {
+            ControlFlow::Continue(ready) => ready,
+            ControlFlow::Break(attempted) => {
+                self.batch.attempts += 1;
+                return self.conclude(held, Pass::default(), attempted);
+            }
+        };
+        let Some((held, pass)) = self.admit(held) else { return false };
+        self.batch.attempts += 1;
         let clocked_in = self.clock_in(Some(held.position()));
-        let attempted = attempt(&subscriber, &mut held, &mut self.batch.writes);
+        let attempted = attempt(&subscriber, ready, &held, &mut self.batch.writes);
         self.clock_out(clocked_in);
-        if !matches!(attempted, Attempted::Started(_)) {
-            self.end_care(&mut held);
-        }
         self.conclude(held, pass, attempted)
     }
 
@@ -88,15 +97,23 @@ impl Lane {
     pub(super) fn conclude(&mut self, mut held: Held, pass: Pass, attempted: Attempted) -> bool {
         match attempted {
             Attempted::Succeeded(staged) => {
+                self.end_care(&mut held);
                 self.leave_gate(pass, Ended::of(&staged));
                 self.succeed(&mut held, staged)
             }
-            Attempted::Failed(error) => self.fail(held, pass, error),
+            Attempted::Failed(error) => {
+                self.end_care(&mut held);
+                self.fail(held, pass, error)
+            }
             Attempted::Hopeless(verdict) => {
-                self.leave_gate(pass, Ended::WithoutCall);
+                self.end_care(&mut held);
                 self.bury(held, verdict)
             }
-            Attempted::Busy => self.wait_for_others(held, pass),
+            Attempted::Busy => {
+                self.leave_care(&mut held);
+                self.look_later(held);
+                false
+            }
             Attempted::Started(start) => {
                 held.pass = Some(Box::new(pass));
                 held.start = Some(Box::new(start));
@@ -111,12 +128,6 @@ impl Lane {
     }
 
     /// It must not be handled beside something that is being handled. That was no attempt.
-    fn wait_for_others(&mut self, held: Held, pass: Pass) -> bool {
-        self.leave_gate(pass, Ended::WithoutCall);
-        self.look_later(held);
-        false
-    }
-
     fn look_later(&mut self, held: Held) {
         self.parked.park(held, self.now().saturating_add(OTHERS_PAUSE));
     }

@@ -96,6 +96,7 @@ impl Lane {
     }
 
     fn turn_away(&mut self, mut held: Held, refusal: Refusal, now: Tick) {
+        self.leave_inbox(&mut held);
         self.leave_care(&mut held);
         let due = match refusal {
             Refusal::Shut => now,

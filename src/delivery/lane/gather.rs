@@ -122,8 +122,7 @@ impl Lane {
     }
 
     /// Has an event wait for others. True if its key may go on.
-    pub(super) fn gather(&mut self, held: Held) -> bool {
-        let Some(mut held) = self.admit_to_batch(held) else { return false };
+    pub(super) fn gather(&mut self, mut held: Held) -> bool {
         self.batch.attempts += 1;
         let subscriber = Arc::clone(&self.subscriber);
         let ready = match prepare(&subscriber, &mut held) {
@@ -141,6 +140,7 @@ impl Lane {
             }
             Err(error) => return self.fail(held, Pass::default(), error),
         }
+        let Some(held) = self.admit_to_batch(held) else { return false };
         let context = ready.context(&subscriber, &held);
         let Ready { event, .. } = ready;
         let (kind, key, now) = (held.entry.kind, held.key().cloned(), self.now());
