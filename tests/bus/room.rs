@@ -1,7 +1,8 @@
 //! A full disk: what is refused, what goes on, and how it ends.
 
+use serde::{Deserialize, Serialize};
 use tidings::{
-    Bus, Durability, Message, PublishFailure,
+    Bus, Durability, Event, Message, PublishFailure,
     storage::{FileStorage, StorageError},
     testing::{MemoryDisk, Simulator},
 };
@@ -119,4 +120,36 @@ fn an_event_may_ask_for_less_or_more_than_the_bus_promises() {
     assert_eq!(sync_count(Durability::Synced, Some(Durability::Buffered)), 0);
     assert_eq!(sync_count(Durability::Buffered, None), 0);
     assert_eq!(sync_count(Durability::Buffered, Some(Durability::Synced)), 1);
+}
+
+/// Those that are refused leave room in the queue for others.
+#[test]
+fn what_is_refused_for_a_full_disk_waits_no_longer() {
+    let (disk, sim) = (MemoryDisk::new(), Simulator::new(1));
+    let storage = FileStorage::builder("store").disk(disk.clone()).open().unwrap();
+    let builder = Bus::builder().runtime(sim.runtime()).storage(storage).queue(8);
+    let bus = builder.build().unwrap();
+    bus.publish(placed(0, 0)).unwrap();
+    disk.set_capacity(Some(used(&disk)));
+    let large = |number: u64| Message::new(Letter { number, text: "x".repeat(3 << 20) });
+    for _ in 0..3 {
+        let pending: Vec<_> = (0..8).map(|number| bus.enqueue(large(number)).unwrap()).collect();
+        sim.run_until_idle();
+        for refused in pending {
+            let refused = refused.wait().unwrap_err();
+            let is_full =
+                |failure: &_| matches!(failure, PublishFailure::Storage(StorageError::Full { .. }));
+            assert!(is_full(refused.failure()), "{refused}");
+        }
+    }
+    disk.set_capacity(None);
+    bus.enqueue(large(9)).unwrap().wait().unwrap();
+    assert!(bus.wait_idle(SECOND));
+}
+
+#[derive(Serialize, Deserialize, Event)]
+#[event(name = "letters")]
+struct Letter {
+    number: u64,
+    text: String,
 }

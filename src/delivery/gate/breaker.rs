@@ -222,3 +222,25 @@ mod models {
         });
     }
 }
+
+#[cfg(all(test, not(tidings_loom)))]
+mod tests {
+    use super::*;
+
+    const FAILED: bool = true;
+
+    #[test]
+    fn calls_that_are_told_by_their_number_count_as_well() {
+        let settings = CircuitBreaker::new().failure_rate(0.5).window(10).min_calls(4);
+        let breaker = Breaker::new(settings, &"billing".into());
+        let ended = |failed| breaker.ended(None, failed, Tick::ZERO, Tick::ZERO);
+        ended(FAILED);
+        breaker.succeeded(5);
+        ended(FAILED);
+        ended(FAILED);
+        assert!(breaker.is_closed(), "three of eight");
+        ended(!FAILED);
+        (0..3).for_each(|_| _ = ended(FAILED));
+        assert!(!breaker.is_closed(), "five of the last ten");
+    }
+}

@@ -304,6 +304,17 @@ mod tests {
         assert!(breaker.enter(16 * SECOND, true).is_ok_and(|call| call.is_probe));
     }
 
+    #[test]
+    fn a_probe_that_comes_to_nothing_makes_room_for_another() {
+        let mut breaker = opened();
+        assert_eq!(breaker.look(8 * SECOND), Some(Change::HalfOpen));
+        let calls = [0, 1].map(|_| breaker.enter(8 * SECOND, true).unwrap_or_default());
+        assert!(breaker.enter(8 * SECOND, true).is_err());
+        assert!(breaker.withdraw(calls[0]));
+        assert!(breaker.enter(8 * SECOND, true).is_ok());
+        assert!(breaker.enter(8 * SECOND, true).is_err());
+    }
+
     impl Default for Call {
         fn default() -> Self {
             Self { era: u64::MAX, is_probe: false, is_fresh: true }

@@ -234,6 +234,16 @@ fn what_is_claimed_and_not_written_is_no_hole() {
 }
 
 #[test]
+fn a_closed_ring_has_no_room() {
+    let (ring, route) = (Ring::new(1, 8, true), kind(0));
+    put(&ring, &route, 1).unwrap();
+    assert_eq!((ring.room_for(1), ring.is_closed()), (Ok(()), false));
+    ring.close();
+    assert_eq!((ring.room_for(1), ring.make_room(1)), (Err(Full::Closed), Err(Full::Closed)));
+    assert_eq!((put(&ring, &route, 2), ring.is_closed()), (None, true));
+}
+
+#[test]
 fn a_reader_that_would_rather_stay_out_joins_where_nothing_is_missing() {
     let (ring, route) = (Ring::new(5, 4, true), kind(0));
     let seats = Seats::new(vec![Arc::clone(&route)], 1);

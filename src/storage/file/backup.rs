@@ -114,3 +114,23 @@ fn copy_bytes(source: &dyn DiskFile, target: &dyn DiskFile, len: u64) -> std::io
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::file::disk::{Disk, MemoryDisk};
+
+    #[test]
+    fn a_file_that_is_shorter_than_it_was_is_not_copied_in_part() {
+        let disk = MemoryDisk::new();
+        disk.create_dir_all("/".as_ref()).unwrap();
+        disk.set_contents("/from", vec![7; 3 * CHUNK / 2]);
+        let source = disk.open_read("/from".as_ref()).unwrap();
+        let target = disk.open("/to".as_ref(), true).unwrap();
+        let len = 3 * CHUNK as u64 / 2;
+        copy_bytes(&*source, &*target, len).unwrap();
+        assert_eq!(disk.contents("/to"), disk.contents("/from"));
+        let error = copy_bytes(&*source, &*target, len + 1).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    }
+}
