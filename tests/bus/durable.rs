@@ -552,3 +552,18 @@ fn the_time_since_the_first_failure_counts_through_restarts() {
     store.sim.advance(3 * SECOND);
     assert_eq!(reader.status().dead_letters, 1);
 }
+
+/// So that it holds up no old event, and reads none again.
+#[test]
+fn what_a_subscription_has_passed_over_is_stored_when_it_stops() {
+    let store = Store::new();
+    let bus = store.open();
+    collect(&bus, "reader", &seen());
+    bus.publish(placed(1, 0)).unwrap();
+    bus.publish_all((0..100).map(Tick)).unwrap();
+    store.sim.run_until_idle();
+    bus.shutdown(SECOND).unwrap();
+    let bus = store.open();
+    let stored = bus.stored_subscriptions().unwrap();
+    assert_eq!(stored.iter().map(|stored| stored.lag).collect::<Vec<_>>(), [0]);
+}

@@ -31,6 +31,7 @@ mod lane_changes;
 mod lanes;
 mod layers;
 mod limits;
+mod logs;
 mod old_letters;
 mod overflow;
 mod pools;

@@ -87,14 +87,43 @@ fn rewritten(sample: &Sample) -> PathBuf {
     files.find(|path| path.to_str().unwrap().ends_with("-1.log")).unwrap()
 }
 
+/// Commits of ten records, of which every third is in the way of a newer one.
+fn thinned_out() -> Sample {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    for tens in 0..11 {
+        let mut whole = commit(10 * tens + 1);
+        whole.records = (10 * tens + 1..=10 * tens + 10).map(record).collect();
+        for (at, record) in whole.records.iter_mut().enumerate() {
+            let is_old = at % 3 == 1 && tens < 10;
+            let key = if is_old { "old".into() } else { format!("{tens}-{at}") };
+            Arc::get_mut(&mut record.envelope).unwrap().key = Some(Key::new(&key));
+        }
+        storage.commit(whole).unwrap();
+        while storage.wants_upkeep() {
+            storage.upkeep().unwrap();
+        }
+    }
+    let compaction = Compaction::new(vec!["numbers.counted".into()], Position::LAST);
+    assert!(storage.compact(&compaction).unwrap() > 20);
+    storage.close().unwrap();
+    disk.kill();
+    Sample { disk, count: 110 }
+}
+
 #[test]
 fn what_was_compacted_is_clean_and_rescued_as_it_is() {
-    let sample = compacted();
+    for sample in [compacted(), thinned_out()] {
+        is_rescued_as_it_is(&sample);
+    }
+}
+
+fn is_rescued_as_it_is(sample: &Sample) {
     let found = sample.verify();
     assert_eq!((found.verdict, &found.problems), (Verdict::Clean, &Vec::new()));
     assert_eq!((found.unknown, found.end.get()), (Vec::new(), 111));
     let before = dump(&reader(&sample.disk, "/store"));
-    assert!(before.len() < 60);
+    assert!(before.len() < 90);
     sample.salvage().run(|_| ()).unwrap();
     let rescued = reader(&sample.disk, "/rescued");
     let mut after = dump(&rescued);

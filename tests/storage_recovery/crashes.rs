@@ -145,6 +145,24 @@ fn commits_after_a_torn_tail_survive_the_next_restart() {
 }
 
 #[test]
+fn recovery_tells_how_much_it_went_through() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk).unwrap();
+    let mut records = 0;
+    for number in 1..=5 {
+        let commit = numbered(number, Durability::Synced);
+        records += commit.records.len() as u64;
+        storage.commit(commit).unwrap();
+    }
+    disk.kill();
+    let storage = open(&disk).unwrap();
+    let report = storage.recovery();
+    assert_eq!((report.closed, report.segments, report.discarded_bytes), (false, 1, 0));
+    assert_eq!((report.batches, report.records), (5, records));
+    assert!(records > 5);
+}
+
+#[test]
 fn a_clean_close_is_known_after_a_power_loss() {
     for seed in 0..20 {
         let disk = MemoryDisk::new();

@@ -116,6 +116,7 @@ fn copy_bytes(source: &dyn DiskFile, target: &dyn DiskFile, len: u64) -> std::io
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::storage::file::disk::{Disk, MemoryDisk};
