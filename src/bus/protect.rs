@@ -14,6 +14,10 @@ impl SubscriptionBuilder {
     /// How often handlers are called at most, all lanes and retries together. At the bound the
     /// subscription rests until the next call is due, without taking a thread. Unlimited unless set.
     ///
+    /// A copy that an idempotent handler passes over counts for nothing. An event that a
+    /// [filter](Self::filter) keeps out counts, unless handlers get batches, and so does one for which
+    /// a [layer](Self::layer) does not call the rest.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// # use serde::{Deserialize, Serialize};
