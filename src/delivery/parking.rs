@@ -47,6 +47,8 @@ pub(crate) struct Held {
     pub(super) verdict: Option<Box<Verdict>>,
     /// It may have been under way when the last process ended.
     pub(super) is_suspect: bool,
+    /// A copy of it was being handled when it was last looked at.
+    pub(super) was_busy: bool,
     /// A batch with it has failed, for whatever of its events: it is handled by itself.
     pub(super) is_alone: bool,
     /// Since when it has been let through to join a batch whose handler was not called yet.
@@ -73,6 +75,7 @@ impl Held {
             start: None,
             verdict: None,
             is_suspect: false,
+            was_busy: false,
             is_alone: false,
             gathered: None,
             crashes: 0,

@@ -2,13 +2,13 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use parking_lot::Mutex;
 use tidings::{
     Backoff, Bus, CircuitBreaker, Context, DeadLetterReason, HandlerError, Message, Rate,
-    Subscription, storage::Storage, testing::Simulator,
+    Subscription, Window, storage::Storage, testing::Simulator,
 };
 
 use crate::{
@@ -266,4 +266,41 @@ fn an_event_that_is_turned_away_was_not_under_way() {
         store.kill(bus);
     }
     assert_eq!(*attempts.lock(), [1; 5]);
+}
+
+/// It may wait for long, and is looked at all the time.
+#[test]
+fn a_copy_that_waits_for_its_original_is_not_noted_again_and_again() {
+    let (store, notes) = (Store::new(), Arc::<AtomicU64>::default());
+    let open = || {
+        let notes = Arc::clone(&notes);
+        let storage = Hooked::new(store.storage()).before_commit(move |commit| {
+            let is_note = commit.writes.iter().any(|write| write.key.starts_with(b"careful"));
+            notes.fetch_add(u64::from(is_note), Relaxed);
+            Ok(())
+        });
+        Bus::builder().runtime(store.sim.runtime()).storage(storage).build().unwrap()
+    };
+    let pull = |bus: &Bus| {
+        let reader = bus.subscribe("reader").idempotent_by(Window::last(9), |e: &Placed| e.step);
+        reader.stream::<Placed>().unwrap()
+    };
+    let bus = open();
+    drop(pull(&bus));
+    let mut events = pull(&bus);
+    bus.publish_all([placed(1, 7), placed(2, 7)]).unwrap();
+    std::mem::forget(events.next_within(SECOND));
+    store.kill(bus);
+    drop(events);
+
+    let bus = open();
+    let mut events = pull(&bus);
+    let original = events.next_within(SECOND).unwrap();
+    store.sim.advance(3600 * SECOND);
+    let noted = notes.load(Relaxed);
+    assert!((3..12).contains(&noted), "{noted}");
+    original.ack();
+    store.sim.run_until_idle();
+    let ledger = events.subscription().ledger();
+    assert_eq!((ledger.acknowledged, ledger.duplicate), (1, 1), "{ledger}");
 }

@@ -66,6 +66,10 @@ impl Lane {
     /// Has the event's handler called, where nothing is in its way. Last of all the gate is asked: what it
     /// says holds for that moment, and has its price.
     fn call(&mut self, mut held: Held) -> bool {
+        if held.was_busy && self.is_busy(&mut held) {
+            self.look_later(held);
+            return false;
+        }
         match self.take_care(&mut held) {
             Care::Handle => {}
             Care::Bury(verdict) => {
@@ -93,6 +97,15 @@ impl Lane {
         self.conclude(held, pass, attempted)
     }
 
+    /// Whether a copy of the event is still being handled. Asked before care is taken, which is stored: an
+    /// event may wait for its original for long.
+    fn is_busy(&self, held: &mut Held) -> bool {
+        let prepared = prepare(&self.subscriber, held);
+        let is_busy = matches!(prepared, ControlFlow::Break(Attempted::Busy));
+        self.leave_inbox(held);
+        is_busy
+    }
+
     /// True if the event is settled by its attempt.
     pub(super) fn conclude(&mut self, mut held: Held, pass: Pass, attempted: Attempted) -> bool {
         match attempted {
@@ -111,6 +124,7 @@ impl Lane {
             }
             Attempted::Busy => {
                 self.leave_care(&mut held);
+                held.was_busy = true;
                 self.look_later(held);
                 false
             }
