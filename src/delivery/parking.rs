@@ -26,6 +26,7 @@ use crate::{
 /// An event in a lane, with the story of its attempts. There may be many, so that what few have is in a
 /// box.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // each says something of its own
 pub(crate) struct Held {
     pub(super) entry: Arc<Entry>,
     /// Failed attempts so far, by which the policy decides.
