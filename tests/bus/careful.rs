@@ -297,8 +297,8 @@ fn a_copy_that_waits_for_its_original_is_not_noted_again_and_again() {
     let mut events = pull(&bus);
     let original = events.next_within(SECOND).unwrap();
     store.sim.advance(3600 * SECOND);
-    let noted = notes.load(Relaxed);
-    assert!((3..12).contains(&noted), "{noted}");
+    let count = notes.load(Relaxed);
+    assert!((3..12).contains(&count), "{count}");
     original.ack();
     store.sim.run_until_idle();
     let ledger = events.subscription().ledger();

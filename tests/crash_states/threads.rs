@@ -52,7 +52,9 @@ fn read(storage: &FileStorage, stop: &AtomicBool) {
 fn keep_up(storage: &FileStorage, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match storage.upkeep() {
-            Err(StorageError::Corrupt { .. } | StorageError::Conflict(_)) => panic!("upkeep"),
+            Err(error @ (StorageError::Corrupt { .. } | StorageError::Conflict(_))) => {
+                panic!("upkeep: {error}")
+            }
             _ => thread::yield_now(),
         }
     }
