@@ -188,7 +188,7 @@ fn what_is_damaged_is_set_aside_and_the_rest_is_published() {
     assert_eq!(aside.iter().map(|(_, value)| &**value).collect::<Vec<_>>(), [b"no event"]);
 }
 
-/// More than a commit takes: they come in portions, in order.
+/// More than is published at once: they come in portions.
 #[test]
 fn large_events_that_are_due_at_once_all_come() {
     let (sim, seen) = (Simulator::new(1), Seen::default());

@@ -291,8 +291,9 @@ mod tests {
     #[test]
     fn more_lanes_may_take_a_moment_to_show_what_they_are_good_for() {
         let mut lanes = Driven::new(Lanes::adaptive(1..=2), taking_2_ms);
-        lanes.press(200, 2 * MEASURE + LOOK);
-        assert_eq!(lanes.had(), [1, 2]);
+        while lanes.load.lanes == 1 {
+            lanes.press(200, LOOK);
+        }
         lanes.rate = |_| 500.0; // the pool has no thread for the new one yet
         lanes.press(200, MEASURE + LOOK);
         lanes.rate = taking_2_ms;

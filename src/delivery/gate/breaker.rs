@@ -231,16 +231,14 @@ mod tests {
 
     #[test]
     fn calls_that_are_told_by_their_number_count_as_well() {
-        let settings = CircuitBreaker::new().failure_rate(0.5).window(10).min_calls(4);
+        let settings = CircuitBreaker::new().failure_rate(0.5).window(10).min_calls(5);
         let breaker = Breaker::new(settings, &"billing".into());
         let ended = |failed| breaker.ended(None, failed, Tick::ZERO, Tick::ZERO);
-        ended(FAILED);
-        breaker.succeeded(5);
-        ended(FAILED);
-        ended(FAILED);
-        assert!(breaker.is_closed(), "three of eight");
-        ended(!FAILED);
+        (0..4).for_each(|_| _ = ended(FAILED));
+        breaker.succeeded(9);
         (0..3).for_each(|_| _ = ended(FAILED));
+        assert!(breaker.is_closed(), "three of the last ten");
+        (0..2).for_each(|_| _ = ended(FAILED));
         assert!(!breaker.is_closed(), "five of the last ten");
     }
 }
