@@ -10,7 +10,7 @@ use super::{
     failure::{doing, full, indeterminate},
     frame::{BatchHeader, Frame, Place},
     manifest::{LogEnd, Manifest, Phase, ReplaceError, Seal, SegmentEntry},
-    next::{Next, PREPARED, Spare, first_size, size_of, zero},
+    next::{Named, Next, PREPARED, Spare, first_size, size_of, zero},
     planted::Mistake,
     segment::{self, Segment, SegmentHeader},
 };
@@ -200,13 +200,13 @@ impl Log {
             Some(spare) => spare,
             None => next.create(dir, first_size(self.size_of(id)).max(room))?,
         };
-        next.ours = false;
+        next.named = Named::InDoubt;
         let begun = self.attempt(|log| log.begin_in(dir, spare, seal));
         match &begun {
-            Ok(()) => next.id = id + 1,
+            Ok(()) => (next.id, next.named) = (id + 1, Named::Nothing),
             // It does not count, and is in the way of the next attempt.
             Err(_) if self.usable == Usable::Open => {
-                next.ours = true;
+                next.named = Named::Ours;
                 dir.discard(&dir.segment(id));
             }
             Err(_) => {}

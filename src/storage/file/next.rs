@@ -20,8 +20,17 @@ pub(super) struct Next {
     pub(super) id: u64,
     /// Its file, if that is ready.
     pub(super) spare: Option<Spare>,
-    /// Whether a file under its name is one of ours that does not count.
-    pub(super) ours: bool,
+    pub(super) named: Named,
+}
+
+/// What there is under the name of the next segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    Nothing,
+    /// A file of ours that does not count.
+    Ours,
+    /// A segment that may count: it is unclear whether it has begun.
+    InDoubt,
 }
 
 /// A file of zeros under the name of the next segment, durable with its name.
@@ -35,7 +44,7 @@ pub(super) struct Spare {
 impl Next {
     /// Of the segment with this id. There is no file of ours under its name.
     pub(super) fn new(id: u64) -> Self {
-        Self { id, spare: None, ours: false }
+        Self { id, spare: None, named: Named::Nothing }
     }
 
     /// Makes the file, in the place of one that came to nothing.
@@ -59,15 +68,17 @@ impl Next {
 
     /// Sees to it that nothing has its name, from here on but for what is ours.
     fn claim(&mut self, dir: &Directory) -> Result<(), StorageError> {
-        if self.ours {
-            dir.remove(&dir.segment(self.id))?;
-        }
         let file = dir.segment(self.id);
+        match self.named {
+            Named::Nothing => {}
+            Named::Ours => dir.remove(&file)?,
+            Named::InDoubt => return Err(StorageError::Poisoned),
+        }
         if dir.exists(&file)? {
             let reason = "another file is where the next segment was to begin";
             return Err(StorageError::Corrupt { file, offset: 0, reason });
         }
-        self.ours = true;
+        self.named = Named::Ours;
         Ok(())
     }
 

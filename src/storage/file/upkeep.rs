@@ -216,3 +216,53 @@ fn remove_runs(dir: &Directory, checkpoint: &Checkpoint) {
         dir.discard(&dir.run(run.entry.id));
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Durability,
+        storage::{
+            Commit, Storage, Write,
+            file::disk::{Fault, MemoryDisk},
+        },
+    };
+
+    fn large() -> Commit {
+        let writes = vec![Write::put("key", vec![7; 600])];
+        Commit { writes, durability: Durability::Synced, ..Commit::default() }
+    }
+
+    /// A store whose next commit begins a segment, for which no file is ready.
+    fn about_to_roll() -> (MemoryDisk, FileStorage) {
+        let disk = MemoryDisk::new();
+        let storage = FileStorage::builder("/data").disk(disk.clone()).segment_bytes(1024);
+        let storage = storage.open().unwrap();
+        storage.commit(large()).unwrap();
+        (disk, storage)
+    }
+
+    #[test]
+    fn a_file_for_a_segment_that_may_have_begun_is_not_made_while_its_commit_fails() {
+        let mut doubts = 0;
+        for call in 0.. {
+            let (disk, storage) = about_to_roll();
+            disk.fail(Fault::at(call).once());
+            match storage.commit(large()) {
+                Ok(_) => break,
+                Err(StorageError::Indeterminate { .. }) => {
+                    doubts += 1;
+                    // Upkeep had seen that all is well just before.
+                    let prepared = storage.prepare_segment();
+                    assert!(
+                        matches!(prepared, Ok(_) | Err(StorageError::Poisoned)),
+                        "{prepared:?}"
+                    );
+                }
+                Err(_) => assert!(storage.prepare_segment().is_ok(), "{call}"),
+            }
+        }
+        assert!(doubts > 1);
+    }
+}
