@@ -1,7 +1,11 @@
 //! Flipped bits and cut files.
 
 use proptest::{collection::vec, prelude::*};
-use tidings::{Position, storage::StorageError};
+use tidings::{
+    Durability, Position,
+    storage::{Commit, FileStorage, Storage, StorageError, Write},
+    testing::MemoryDisk,
+};
 
 use crate::{
     model::{model, open, read},
@@ -152,6 +156,49 @@ fn zeros_after_the_log_are_no_commits() {
     for zeros in [1, 7, 8, 47, 48, 49, 5000] {
         let found = damaged(&disk, &path, |bytes| bytes.resize(bytes.len() + zeros, 0));
         assert!(matches!(found, Outcome::Opened { commits, reported: false } if commits == count));
+    }
+}
+
+/// A store with one large segment: a small commit, one with so many bytes, and a small one.
+fn one_segment(large: usize) -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    let storage = FileStorage::builder("/store").disk(disk.clone()).open().unwrap();
+    for bytes in [8, large, 8] {
+        let writes = vec![Write::put("key", vec![7; bytes])];
+        let commit = Commit { writes, durability: Durability::Synced, ..Commit::default() };
+        storage.commit(commit).unwrap();
+    }
+    disk.kill();
+    disk
+}
+
+#[test]
+fn a_commit_that_vouches_for_a_lost_one_is_found_however_far_away_it_is() {
+    // What is looked through comes in pieces of 64 KiB, and a header may lie across their border.
+    for large in (65_300..65_700).step_by(8).chain([200_000, 600_000]) {
+        let disk = one_segment(large);
+        let path = &segments(&disk)[0];
+        let second = batch_starts(&disk.contents(path).unwrap())[1];
+        let found = damaged(&disk, path, |bytes| bytes[second] ^= 1);
+        assert!(matches!(found, Outcome::Refused), "{large} bytes");
+    }
+}
+
+#[test]
+fn a_byte_far_behind_the_log_is_told() {
+    let disk = one_segment(8);
+    let path = segments(&disk).remove(0);
+    let end = *batch_starts(&disk.contents(&path).unwrap()).last().unwrap();
+    for at in [end + 200, 31_999, 70_000, 300_000, 700_001] {
+        let disk = disk.copy();
+        let mut bytes = disk.contents(&path).unwrap();
+        bytes[at] = 1;
+        disk.set_contents(&path, bytes);
+        let storage = FileStorage::builder("/store").disk(disk.clone()).open().unwrap();
+        let report = storage.recovery();
+        assert_eq!(report.reason, Some("zeros with something after them"), "at {at}");
+        assert_eq!(report.discarded_bytes, (at + 1 - end) as u64);
+        assert_eq!(storage.get(b"key").unwrap(), Some(vec![7; 8]));
     }
 }
 

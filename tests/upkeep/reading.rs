@@ -139,6 +139,28 @@ fn a_visit_goes_on_where_no_record_was_in_what_is_dropped_under_it() {
 }
 
 #[test]
+fn a_visit_whose_records_are_dropped_under_it_is_told_and_skips_none() {
+    let storage = open(&MemoryDisk::new());
+    for number in 1..=200 {
+        storage.commit(commit(number, Durability::Synced)).unwrap();
+    }
+    let (mut found, mut first) = (Vec::new(), None);
+    let visited = storage.visit(&Query::from(Position::FIRST), &mut |record: RecordRef<'_>| {
+        found.push(record.position.get());
+        first.get_or_insert_with(|| storage.trim(&Trim::before(position(150))).unwrap());
+        ControlFlow::Continue(())
+    });
+    let last = found.len() as u64;
+    assert_eq!(found, (1..=last).collect::<Vec<_>>());
+    match visited {
+        Err(StorageError::Truncated { wanted, first: named }) => {
+            assert_eq!((wanted, Some(named)), (position(last + 1), first));
+        }
+        other => panic!("expected `Truncated`, found {other:?}"),
+    }
+}
+
+#[test]
 fn a_reader_that_saw_a_write_without_the_one_before_it_looks_again() {
     let disk = MemoryDisk::new();
     let storage = open(&disk);

@@ -119,3 +119,31 @@ impl FileStorage {
         recycled.is_ok()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::storage::{
+        Commit, FileStorage, Storage, Trim, Write,
+        file::{disk::MemoryDisk, next::size_of},
+    };
+
+    #[test]
+    fn a_dropped_file_is_used_again_where_it_is_as_large_as_the_next_one_becomes() {
+        for (segment_bytes, is_used) in [(1 << 20, true), (2 << 20, false)] {
+            let disk = MemoryDisk::new();
+            let storage = FileStorage::builder("/store").disk(disk.clone());
+            let storage = storage.segment_bytes(segment_bytes).open().unwrap();
+            for number in 0..4_u8 {
+                let writes = vec![Write::put([number], vec![number; 900_000])];
+                storage.commit(Commit { writes, ..Commit::default() }).unwrap();
+            }
+            let dropped = storage.view.read().segments[0].clone();
+            storage.trim(&Trim::before(storage.end())).unwrap();
+            assert!(!disk.files().contains(&dropped.path), "{segment_bytes}");
+            let next = storage.next.lock();
+            let spare = next.spare.as_ref().map(|spare| spare.size);
+            assert_eq!(spare, is_used.then(|| size_of(next.id, segment_bytes)));
+        }
+    }
+}
