@@ -86,3 +86,19 @@ impl Subscriber {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_no_longer_waits_is_told_nothing() {
+        let watches = Watches::default();
+        let (first, second) = (watches.add(Position::FIRST), watches.add(Position::FIRST));
+        assert!(watches.note((0, 0), |_| true));
+        watches.remove(&first);
+        assert!(watches.is_any() && watches.note((0, 1), |_| true));
+        watches.remove(&second);
+        assert!(!watches.is_any() && !watches.note((0, 2), |_| true));
+    }
+}

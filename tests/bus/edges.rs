@@ -14,7 +14,7 @@ use tidings::{
     Backoff, Bus, Condition, Context, DeadLetterReason, Delivery, Event, HandlerError, Message,
     Position, PublishFailure, Start, Subscription,
     codec::{Codec, CodecError},
-    storage::{FileStorage, MemoryStorage, StorageError},
+    storage::{FileStorage, MemoryStorage, Page, StorageError},
     testing::{MemoryDisk, Simulator},
 };
 
@@ -550,6 +550,34 @@ fn events_that_storage_does_not_find_for_a_while_are_waited_for() {
     is_blind.store(false, Ordering::SeqCst);
     sim.run_until_idle();
     assert_eq!(*handled.lock(), (0..50).collect::<Vec<_>>());
+}
+
+/// It may answer that it has found nothing so far.
+#[test]
+fn a_start_by_time_is_looked_for_to_the_end() {
+    let sim = Simulator::new(1);
+    let storage = Hooked::new(MemoryStorage::new()).before_read(|query| {
+        let is_first = query.filter.since.is_some() && query.from == Position::FIRST;
+        let next = Position::FIRST.plus(5);
+        Ok(is_first.then(|| Page { records: Vec::new(), next }))
+    });
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    for number in 0..10 {
+        bus.publish(Tick(number)).unwrap();
+        sim.advance(SECOND);
+    }
+    let times = seen();
+    let list = times.clone();
+    let handler = move |_: &Tick, ctx: &mut Context| list.lock().push(ctx.published_at());
+    bus.subscribe("times").start_at(Start::Earliest).on(handler).start().unwrap();
+    sim.run_until_idle();
+    let eighth = times.lock()[8];
+    let handled = seen();
+    let list = handled.clone();
+    let reader = bus.subscribe("reader").on(move |tick: &Tick| list.lock().push(tick.0));
+    reader.start_at(Start::Time(eighth)).start().unwrap();
+    sim.run_until_idle();
+    assert_eq!(*handled.lock(), [8, 9]);
 }
 
 #[test]

@@ -3,14 +3,17 @@
 use std::{fmt, sync::Arc};
 
 use parking_lot::Mutex;
-use tidings::{Backoff, CircuitBreaker, HandlerError, OnDeadLetter};
+use tidings::{Backoff, Bus, CircuitBreaker, HandlerError, OnDeadLetter, Position, Unread};
 use tracing::{
     Level, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
 
-use crate::events::{Placed, SECOND, placed, simulated};
+use crate::{
+    events::{Placed, SECOND, placed, simulated},
+    store::Store,
+};
 
 /// Keeps warnings and errors: the level and the message.
 #[derive(Clone, Default)]
@@ -110,4 +113,24 @@ fn a_dead_letter_is_warned_of_and_those_behind_it_are_not() {
         sim.advance(60 * SECOND);
     });
     assert_eq!(told, [(Level::WARN, "an event became a dead letter".to_owned())]);
+}
+
+#[test]
+fn events_that_are_lost_to_a_subscription_are_told_once_and_loudly() {
+    let mut told = Log::of(|| {
+        let store = Store::in_small_segments();
+        let bus = store.open();
+        let start = |bus: &Bus| bus.subscribe("reader").on(|_: &Placed| {}).start().unwrap();
+        start(&bus).stop(SECOND);
+        (0..3000).for_each(|order| _ = bus.publish(placed(order, 0)).unwrap());
+        bus.trim(Position::new(2000).unwrap(), Unread::Drop).unwrap();
+        for _ in 0..2 {
+            let reader = start(&bus);
+            store.sim.run_until_idle();
+            reader.stop(SECOND);
+        }
+    });
+    told.retain(|(level, _)| *level == Level::ERROR);
+    let lost = "events are lost to the subscription: the log no longer has them";
+    assert_eq!(told, [(Level::ERROR, lost.into())]);
 }

@@ -61,6 +61,26 @@ fn without_a_manifest_a_damaged_header_is_made_up_for_and_strangers_are_left_out
 }
 
 #[test]
+fn without_a_manifest_the_end_of_a_missing_segment_is_not_taken_for_that_of_the_one_before() {
+    let disk = MemoryDisk::new();
+    let storage = open(&disk, "/store");
+    let mut count = 0;
+    while segments(&disk).len() < 2 {
+        count += 1;
+        storage.commit(commit(count)).unwrap();
+    }
+    let mut large = commit(count + 1);
+    large.records[0].payload = vec![b' '; 1900];
+    storage.commit(large).unwrap();
+    let files = segments(&disk);
+    assert_eq!(files.len(), 3, "the second one has but one commit");
+    let sample = Sample { disk, count: count + 1 }.without(Path::new("/store/MANIFEST"));
+    let found = sample.without(&files[1]).verify();
+    let lost: Vec<_> = found.losses().filter_map(|loss| loss.positions.clone()).collect();
+    assert_eq!(lost, [range(count, count)]);
+}
+
+#[test]
 fn without_a_manifest_a_missing_segment_is_told_and_what_follows_the_end_of_another_is_nothing() {
     let sample = Sample::new(true).without(Path::new("/store/MANIFEST"));
     let files = segments(&sample.disk);

@@ -102,6 +102,28 @@ fn a_segment_without_a_header_is_set_aside_not_deleted() {
 }
 
 #[test]
+fn a_file_of_zeros_for_the_next_segment_is_removed() {
+    let (disk, count) = three_segments(false);
+    let path = "/store/segments/00000000000000000004.log";
+    disk.set_contents(path, vec![0; 5000]);
+    let storage = open(&disk).unwrap();
+    assert_eq!(whole_commits(&storage), count);
+    assert_eq!((storage.recovery().set_aside.len(), disk.contents(path)), (0, None));
+}
+
+/// Where there is no such segment, nothing else has what it holds.
+#[test]
+fn the_other_form_of_a_segment_that_is_not_there_is_set_aside() {
+    let (disk, count) = three_segments(false);
+    let rewritten = disk.contents(&segments(&disk)[0]).unwrap();
+    disk.set_contents("/store/segments/00000000000000000004-1.log", rewritten.clone());
+    let storage = open(&disk).unwrap();
+    assert_eq!(whole_commits(&storage), count);
+    let [aside] = &*storage.recovery().set_aside else { panic!("set aside") };
+    assert_eq!(disk.contents(aside).unwrap(), rewritten);
+}
+
+#[test]
 fn a_segment_of_another_store_beside_ours_is_set_aside() {
     let foreign = MemoryDisk::new();
     foreign.set_contents("/elsewhere", ""); // other random numbers from here on

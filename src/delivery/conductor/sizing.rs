@@ -362,4 +362,20 @@ mod tests {
         }
         assert_eq!(tries, [0, 1, 3, 7, 15, 31, 63]);
     }
+
+    #[test]
+    fn lanes_that_could_not_end_are_asked_to_less_and_less_often() {
+        let mut lanes = Driven::new(Lanes::adaptive(1..=2), taking_2_ms);
+        lanes.load.lanes = 2;
+        let mut tries = Vec::new();
+        while lanes.load.now < 100 * SECOND {
+            lanes.rest(0.0, LOOK);
+            if lanes.load.lanes < 2 {
+                tries.push(lanes.load.now.as_secs());
+                lanes.load.lanes = 2;
+                lanes.sizing.note_failure(lanes.load.now);
+            }
+        }
+        assert_eq!(tries, [2, 4, 6, 10, 18, 34, 66]);
+    }
 }

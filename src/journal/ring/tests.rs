@@ -436,3 +436,16 @@ fn readers_that_take_over_know_what_was_missed_before() {
     left.sort_unstable();
     assert_eq!(left, (1 + missed..=8).collect::<Vec<_>>());
 }
+
+#[test]
+fn what_a_group_does_not_read_does_not_wait_for_it() {
+    let (ring, route, other) = (Ring::new(1, 8, true), kind(0), kind(1));
+    let (id, mut seats) = join_lanes(&ring, &route, 2, Overrun::Wait);
+    let (_others, _) = join_lanes(&ring, &other, 1, Overrun::Wait);
+    for (number, route) in (1..).zip([&route, &other, &other, &route, &route]) {
+        assert_eq!(put_hashed(&ring, route, number), Some(number));
+    }
+    assert_eq!(ring.keys_waiting(id, 6, 100), 3);
+    assert_eq!(read(&ring, &mut seats[0]), [4]);
+    assert_eq!(ring.keys_waiting(id, 6, 100), 2);
+}
