@@ -122,6 +122,19 @@ fn an_event_may_ask_for_less_or_more_than_the_bus_promises() {
     assert_eq!(sync_count(Durability::Buffered, Some(Durability::Synced)), 1);
 }
 
+#[test]
+fn what_is_too_much_for_one_commit_is_written_in_several() {
+    let (disk, sim) = (MemoryDisk::new(), Simulator::new(1));
+    let storage = FileStorage::builder("store").disk(disk).open().unwrap();
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    let letter = |number| Message::new(Letter { number, text: "x".repeat(3 << 20) });
+    let pending: Vec<_> = (0..8).map(|number| bus.enqueue(letter(number)).unwrap()).collect();
+    sim.run_until_idle();
+    for (position, letter) in (1..).zip(pending) {
+        assert_eq!(letter.wait().unwrap().position.get(), position);
+    }
+}
+
 /// Those that are refused leave room in the queue for others.
 #[test]
 fn what_is_refused_for_a_full_disk_waits_no_longer() {

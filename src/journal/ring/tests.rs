@@ -449,3 +449,19 @@ fn what_a_group_does_not_read_does_not_wait_for_it() {
     assert_eq!(read(&ring, &mut seats[0]), [4]);
     assert_eq!(ring.keys_waiting(id, 6, 100), 2);
 }
+
+#[test]
+fn whoever_asks_sees_how_far_a_reader_is_in_what_it_has_open() {
+    let (ring, route) = (Ring::new(1, 8, true), kind(0));
+    let (id, mut seats) = join_lanes(&ring, &route, 1, Overrun::Wait);
+    for number in 1..=3 {
+        put_hashed(&ring, &route, number);
+    }
+    let Opened::Batch(batch) = seats[0].open(&ring) else { panic!("three events") };
+    let second = batch.get(1).unwrap();
+    batch.done_before(&second);
+    assert_eq!(ring.frontier(id, 0), Some(2));
+    batch.taken(&second);
+    assert_eq!(ring.frontier(id, 0), Some(3));
+    batch.close(2);
+}
