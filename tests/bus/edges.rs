@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tidings::{
     Backoff, Bus, Condition, Context, DeadLetterReason, Delivery, Event, HandlerError, Message,
-    Position, PublishFailure, Start, Subscription,
+    Position, PublishFailure, Start, SubscribeError, Subscription,
     codec::{Codec, CodecError},
     storage::{FileStorage, MemoryStorage, Page, StorageError},
     testing::{MemoryDisk, Simulator},
@@ -552,6 +552,17 @@ fn events_that_storage_does_not_find_for_a_while_are_waited_for() {
     assert_eq!(*handled.lock(), (0..50).collect::<Vec<_>>());
 }
 
+#[test]
+fn a_subscription_that_cannot_be_stored_says_what_storage_said() {
+    let sim = Simulator::new(1);
+    let storage = Hooked::new(MemoryStorage::new())
+        .before_commit(|_| Err(StorageError::TooLarge { bytes: 9, limit: 7 }));
+    let bus = Bus::builder().runtime(sim.runtime()).storage(storage).build().unwrap();
+    let started = bus.subscribe("reader").on(|_: &Tick| {}).start();
+    let said = SubscribeError::Storage(StorageError::TooLarge { bytes: 9, limit: 7 });
+    assert_eq!(started.unwrap_err().to_string(), said.to_string());
+}
+
 /// It may answer that it has found nothing so far.
 #[test]
 fn a_start_by_time_is_looked_for_to_the_end() {
@@ -568,8 +579,8 @@ fn a_start_by_time_is_looked_for_to_the_end() {
     }
     let times = seen();
     let list = times.clone();
-    let handler = move |_: &Tick, ctx: &mut Context| list.lock().push(ctx.published_at());
-    bus.subscribe("times").start_at(Start::Earliest).on(handler).start().unwrap();
+    let note = move |_: &Tick, ctx: &mut Context| list.lock().push(ctx.published_at());
+    bus.subscribe("times").start_at(Start::Earliest).on(note).start().unwrap();
     sim.run_until_idle();
     let eighth = times.lock()[8];
     let handled = seen();
