@@ -15,7 +15,7 @@ use crate::{
     store::Store,
 };
 
-/// Keeps warnings and errors: the level and the message.
+/// Keeps all but the details: the level and the message.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(Level, String)>>>);
 

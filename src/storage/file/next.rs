@@ -29,7 +29,7 @@ pub(super) enum Named {
     Nothing,
     /// A file of ours that does not count.
     Ours,
-    /// A segment that may count: it is unclear whether it has begun.
+    /// A segment that may count: it is unclear whether it has begun, and so nothing more is written.
     InDoubt,
 }
 

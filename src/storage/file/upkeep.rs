@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn a_file_for_a_segment_that_may_have_begun_is_not_made_while_its_commit_fails() {
         let mut doubts = 0;
-        for call in 0.. {
+        for call in 1.. {
             let (disk, storage) = about_to_roll();
             disk.fail(Fault::at(call).once());
             match storage.commit(large()) {
