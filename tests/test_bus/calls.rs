@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidings::{Backoff, Batched, DeadLetterReason, HandlerError, testing::CallOutcome};
 
-use crate::shop::{OrderPlaced, SECOND, order, shop, with};
+use crate::shop::{OrderPlaced, PaymentTaken, SECOND, order, shop, with};
 
 #[test]
 fn each_attempt_is_a_call_with_its_time_its_error_and_what_comes_next() {
@@ -44,6 +44,21 @@ fn a_dead_letter_that_is_retried_is_called_again() {
     bus.run_until_idle();
     let calls = bus.handler_calls("billing");
     assert_eq!(calls.iter().map(|call| call.attempt).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn what_was_handled_is_known_by_its_type_once_the_handler_succeeds() {
+    let mut bus = shop();
+    let [paid, late, nothing] =
+        [(1, 100), (2, -1), (3, 0)].map(|(number, cents)| OrderPlaced { cents, ..order(number) });
+    bus.publish_all([late.clone(), paid.clone(), nothing]).unwrap();
+    bus.advance(SECOND);
+    assert_eq!(bus.handled_by::<OrderPlaced>("billing"), std::slice::from_ref(&paid));
+    bus.restart();
+    bus.run_until_idle();
+    assert_eq!(bus.handled_by::<OrderPlaced>("billing"), [paid, late]);
+    assert_eq!(bus.handled_by::<OrderPlaced>("audit"), []);
+    assert_eq!(bus.handled_by::<PaymentTaken>("audit").len(), 2);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::TestBus;
+use super::{CallOutcome, TestBus};
 use crate::{
     event::Event,
     message::{Envelope, Position},
@@ -69,13 +69,54 @@ impl TestBus {
     #[must_use]
     #[track_caller]
     pub fn published_messages<E: Event>(&self) -> Vec<Published<E>> {
-        let records = self.records(Some(E::NAME)).into_iter();
-        records
-            .map(|(position, record)| match decode::<E>(&record) {
-                Ok(event) => Published { position, envelope: record.envelope, event },
-                Err(why) => panic!("{} does not decode: {why}", describe(position, &record)),
-            })
-            .collect()
+        let mut published = Vec::new();
+        for (position, record) in self.records(Some(E::NAME)) {
+            let event = event_of(position, &record);
+            published.push(Published { position, envelope: record.envelope, event });
+        }
+        published
+    }
+
+    /// The events of this type that a subscription's handler was called with and succeeded, over all
+    /// restarts, in the order of the calls. One is there twice where that was so twice.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Ping(u8);
+    /// # impl tidings::Event for Ping { const NAME: &'static str = "ping"; }
+    /// use tidings::{Error, HandlerError, testing::TestBus};
+    ///
+    /// let bus = TestBus::start(|bus| {
+    ///     let bus = bus.build()?;
+    ///     let handler = |ping: &Ping| match ping.0 {
+    ///         0 => Err(HandlerError::reject("zero")),
+    ///         _ => Ok(()),
+    ///     };
+    ///     bus.subscribe("pings").on(handler).start()?;
+    ///     Ok::<_, Error>(bus)
+    /// })?;
+    /// bus.publish_all([Ping(0), Ping(7)])?;
+    /// bus.run_until_idle();
+    /// let handled = bus.handled_by::<Ping>("pings");
+    /// assert_eq!(handled.iter().map(|ping| ping.0).collect::<Vec<_>>(), [7]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// One of them does not decode.
+    #[must_use]
+    #[track_caller]
+    pub fn handled_by<E: Event>(&self, subscription: &str) -> Vec<E> {
+        let records: BTreeMap<_, _> = self.records(Some(E::NAME)).into_iter().collect();
+        let mut handled = Vec::new();
+        for call in self.handler_calls(subscription) {
+            if call.outcome == CallOutcome::Succeeded
+                && let Some(record) = records.get(&call.position)
+            {
+                handled.push(event_of(call.position, record));
+            }
+        }
+        handled
     }
 
     /// An event of this type was published for which `is_expected` says true.
@@ -190,6 +231,14 @@ pub(in crate::testing) fn records(
     match storage.read(&query) {
         Ok(page) => page.records,
         Err(error) => panic!("the journal could not be read: {error}"),
+    }
+}
+
+#[track_caller]
+fn event_of<E: Event>(position: Position, record: &Record) -> E {
+    match decode(record) {
+        Ok(event) => event,
+        Err(why) => panic!("{} does not decode: {why}", describe(position, record)),
     }
 }
 
